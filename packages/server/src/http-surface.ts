@@ -49,6 +49,7 @@ import { userRoutes } from "./http/routes/users.ts";
 import { WorkspacePaths } from "./http/routes/workspace-paths.ts";
 import { workspaceProxyRoutes } from "./http/routes/workspace-proxies.ts";
 import { workspaceRoutes } from "./http/routes/workspaces.ts";
+import { agentSender, proxySender } from "./http/senders.ts";
 import { EventStreams } from "./http/streams/event-streams.ts";
 import { LogFollowers } from "./http/streams/follow-logs.ts";
 import { Watches } from "./http/streams/watch.ts";
@@ -118,6 +119,9 @@ export function buildHttpSurface(
   const logs = new LogFollowers({ agentLogs: store.agentLogs, changes, access });
 
   const user = requireUser(authenticator, new Places("requests", limits.requests), parts.replicaId);
+  const requestAgent = agentSender(authenticator, new Places("requests of agents", limits.requests));
+  const proxyRequests = new Places("requests of workspace proxies", limits.proxyRequests);
+  const requestProxy = proxySender(parts.proxies.authenticator, proxyRequests);
   const audit = new RequestAudit(parts.audit, clientAddress);
   const cookies = new LoginCookies({
     csrfKey: keys.csrf,
@@ -175,6 +179,7 @@ export function buildHttpSurface(
       (api) =>
         proxyAppRoutes(api, {
           user,
+          requestProxy,
           proxies: parts.proxies,
           keys: parts.proxyApps.keys,
           tokens: parts.proxyApps.tokens,
@@ -185,6 +190,7 @@ export function buildHttpSurface(
         }),
       (api) =>
         proxyRoutes(api, {
+          requestProxy,
           proxies: parts.proxies,
           regionIdOf: (number) => parts.relayMaps.proxyRegionId(number),
           meshKeyOf: parts.proxyMeshKeyOf,
@@ -224,6 +230,7 @@ export function buildHttpSurface(
       (api) =>
         agentRoutes(api, {
           user,
+          requestAgent,
           authenticator,
           agentState,
           agentLogs,
@@ -258,7 +265,7 @@ export function buildHttpSurface(
       (api) =>
         declaredAppRoutes(api, {
           user,
-          authenticator,
+          requestAgent,
           paths: new WorkspacePaths(store),
           apps: parts.declaredApps,
           maxShareLevel,

@@ -3,6 +3,7 @@ import { CSRF_HEADER, SESSION_TOKEN_COOKIE, SESSION_TOKEN_HEADER } from "coder-p
 import type { WallClock } from "../base/clock.ts";
 import { DomainError } from "../base/domain-error.ts";
 import { isServedAsUpgrade } from "../base/served-upgrades.ts";
+import { senderIsKnown } from "../base/unknown-senders.ts";
 import type { AgentRow, ApiKeyRow, UserRow, WorkspaceRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { AccessHolder } from "./access-events.ts";
@@ -108,6 +109,7 @@ export class Authenticator {
       return new DomainError("forbidden", `Header "${CSRF_HEADER}" must repeat the csrf_token cookie`);
     }
     await this.#recordUse(key, user, now);
+    senderIsKnown(request);
     return { user, key, source: found.source, token: found.token };
   }
 
@@ -130,6 +132,7 @@ export class Authenticator {
     if (owner.status !== "active") return unauthorizedNow("The workspace's owner is suspended");
     const build = await this.#store.builds.latest(workspace.id);
     if (build?.transition !== "start") return unauthorizedNow("The workspace is stopped");
+    senderIsKnown(request);
     return { agent, workspace, owner };
   }
 

@@ -13,10 +13,13 @@ interface Sender {
   readonly response: ServerResponse;
 }
 
-const held = new WeakMap<IncomingMessage, () => void>();
+/** What identifies a request. */
+type Request = Pick<IncomingMessage, "headers">;
 
-/** The sender of a request has logged in: from now on a share of its user bounds it. */
-export function senderIsKnown(request: IncomingMessage): void {
+const held = new WeakMap<Request, () => void>();
+
+/** Authenticators call it: from now on a share of the user, agent or proxy that sent the request bounds it. */
+export function senderIsKnown(request: Request): void {
   held.get(request)?.();
 }
 

@@ -120,7 +120,7 @@ test("security 16: an agent that states ever more of them takes none from other 
   expect(coordinator.watchesOver(CLIENT, AGENT)).toBe(true);
 });
 
-test("one that an agent stated is forgotten once nobody has to hear of it", () => {
+test("one that an agent stated is forgotten once no partner has to hear of it", () => {
   const { coordinator } = setup();
   coordinator.remember(uuid(9), ada, AGENT, 0);
   expect(coordinator.remembered.lostPeers).toBe(1);

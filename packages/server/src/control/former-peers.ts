@@ -85,7 +85,7 @@ export class FormerPeers {
   rejoined(id: string, partner: string): void {
     const former = this.#former.get(id);
     if (former?.partners.delete(partner) !== true || former.partners.size > 0) return;
-    // Nobody is left to inform, but its keys may still be used.
+    // No partner is left to inform, but its keys may still be used.
     if (former.keys.length === 0) this.#forget(id);
     else former.until += GRACE_MS - KEEP_MS;
   }
@@ -158,7 +158,7 @@ export class FormerPeers {
     return [...ids].find((id) => [...this.#former.get(id)!.partners].every((other) => other === most)) ?? oldest!;
   }
 
-  /** As end; one that nobody has to hear of is only forgotten: wherever it is, it is not over. */
+  /** As end; one that no partner has to hear of is only forgotten: wherever it is, it is not over. */
   #endWatched(id: string): Over[] {
     return this.end(id).filter(({ partners }) => partners.length > 0);
   }

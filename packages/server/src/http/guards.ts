@@ -5,7 +5,6 @@ import type { Hosts } from "../auth/hosts.ts";
 import { DomainError } from "../base/domain-error.ts";
 import type { Places } from "../base/places.ts";
 import { shortReplicaId } from "../base/replica-id.ts";
-import { senderIsKnown } from "../base/unknown-senders.ts";
 import { HttpFailure } from "./failure.ts";
 import type { Guard } from "./hono.ts";
 
@@ -19,7 +18,6 @@ export function requireUser(authenticator: Authenticator, places: Places, replic
     const auth = await authenticator.authenticateUser(c.env.incoming);
     if (auth instanceof DomainError) throw auth;
     places.takeUntilClosed({ userId: auth.user.id }, c.env.outgoing);
-    senderIsKnown(c.env.incoming);
     c.set("auth", auth);
     if (auth.user.role === "owner") c.env.outgoing.setHeader(REPLICA_HEADER, shortReplicaId(replicaId));
     await next();

@@ -43,8 +43,13 @@ export interface HttpLimits {
    * tunnels of one process are limited (tunnels/agent-tunnels.ts). What a few proxies take leaves room for all others.
    */
   readonly proxySockets: PlaceLimits;
-  /** Requests that are being answered: by address and in total those whose sender is not known, and as many of users. */
+  /**
+   * Requests that are being answered: by address and in total those whose sender is not known, and as many of users, and of
+   * agents.
+   */
   readonly requests: PlaceLimits;
+  /** Of workspace proxies; the user is the proxy. Each of its processes asks about the apps of many visitors. */
+  readonly proxyRequests: PlaceLimits;
   /** Executables that are being sent. */
   readonly downloads: PlaceLimits;
 }
@@ -73,5 +78,6 @@ export const DEFAULT_LIMITS: HttpLimits = {
   proxyStreams: { total: 2_048, perUser: 64 },
   proxySockets: { total: 65_536, perUser: 1_024 },
   requests: { total: 4_096, perUser: 256, perAddress: 1_024 },
+  proxyRequests: { total: 4_096, perUser: 1_024 },
   downloads: { total: 128, perAddress: 32 },
 };

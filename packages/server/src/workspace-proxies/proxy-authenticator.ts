@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { PROXY_TOKEN_HEADER } from "coder-protocol/rest/workspace-proxies";
 import { equalDigests, hashSecret } from "../auth/tokens.ts";
 import { DomainError } from "../base/domain-error.ts";
+import { senderIsKnown } from "../base/unknown-senders.ts";
 import type { WorkspaceProxyRow } from "../db/schema.ts";
 import type { WorkspaceProxies } from "../db/workspace-proxies.ts";
 import { parseProxyToken } from "./proxy-token.ts";
@@ -25,6 +26,7 @@ export class ProxyAuthenticator {
     const digest = hashSecret(token.secret);
     const proxy = await this.#proxies.byId(token.proxyId);
     if (proxy === undefined || !equalDigests(digest, proxy.token_hash)) throw invalidToken();
+    senderIsKnown(request);
     return proxy;
   }
 

@@ -11,7 +11,7 @@ import type { Context } from "hono";
 import type { AgentPorts, PortProbe } from "../../apps/agent-ports.ts";
 import { type AuthenticatedAgent, type Authenticator, holderOf } from "../../auth/authenticator.ts";
 import { formatTime, type WallClock } from "../../base/clock.ts";
-import { DomainError, notFound } from "../../base/domain-error.ts";
+import { notFound } from "../../base/domain-error.ts";
 import type { ControlPlane } from "../../control/control-plane.ts";
 import type { AgentLogs } from "../../db/agent-logs.ts";
 import type { AgentRow } from "../../db/schema.ts";
@@ -21,6 +21,7 @@ import { HttpFailure } from "../failure.ts";
 import type { Guard, HttpEnv, Router } from "../hono.ts";
 import type { HttpLimits } from "../limits.ts";
 import { readJson, uuidParam } from "../reply.ts";
+import type { SenderOf } from "../senders.ts";
 import type { Watches } from "../streams/watch.ts";
 import type { Watchables } from "../streams/watched.ts";
 import { agentLogView } from "../views/agents.ts";
@@ -32,6 +33,7 @@ const MAX_PROBED_PORTS = 16;
 
 export interface AgentRoutesDeps {
   readonly user: Guard;
+  readonly requestAgent: SenderOf<AuthenticatedAgent>;
   readonly authenticator: Authenticator;
   readonly agentState: AgentState;
   readonly agentLogs: AgentLogs;
@@ -46,7 +48,8 @@ export interface AgentRoutesDeps {
 }
 
 export function agentRoutes(router: Router, deps: AgentRoutesDeps): void {
-  const { user, authenticator, agentState, agentLogs, control, connectionPolicies, presenter, limits } = deps;
+  const { user, requestAgent, authenticator, agentState, agentLogs, control, connectionPolicies, presenter, limits } =
+    deps;
 
   const connectionInfo = (browserOnly: boolean): ConnectionInfo => ({
     ...control.connectionInfo(),
@@ -58,11 +61,6 @@ export function agentRoutes(router: Router, deps: AgentRoutesDeps): void {
     const agent = await authenticator.canReachAgent(c.get("auth").user, uuidParam(c, "agent"));
     if (agent === undefined) throw notFound();
     return agent;
-  };
-  const requestAgent = async (c: Context<HttpEnv>): Promise<AuthenticatedAgent> => {
-    const found = await authenticator.authenticateAgent(c.env.incoming);
-    if (found instanceof DomainError) throw found;
-    return found;
   };
 
   // Before /workspaceagents/:agent, where this word would be an id.

@@ -8,17 +8,17 @@ import {
   putAgentAppsRequest,
   type WorkspaceAppsResponse,
 } from "coder-protocol/rest/workspace-apps";
-import type { Authenticator } from "../../auth/authenticator.ts";
-import { DomainError } from "../../base/domain-error.ts";
+import type { AuthenticatedAgent } from "../../auth/authenticator.ts";
 import type { DeclaredApps, PlacedApp } from "../../workspaces/declared-apps.ts";
 import type { Guard, Router } from "../hono.ts";
 import { readJson } from "../reply.ts";
+import type { SenderOf } from "../senders.ts";
 import { agentAppView } from "../views/apps.ts";
 import type { WorkspacePaths } from "./workspace-paths.ts";
 
 export interface DeclaredAppRoutesDeps {
   readonly user: Guard;
-  readonly authenticator: Pick<Authenticator, "authenticateAgent">;
+  readonly requestAgent: SenderOf<AuthenticatedAgent>;
   readonly paths: WorkspacePaths;
   readonly apps: DeclaredApps;
   readonly maxShareLevel: ShareLevel;
@@ -27,7 +27,7 @@ export interface DeclaredAppRoutesDeps {
 
 /** Apps that workspaces declare. */
 export function declaredAppRoutes(router: Router, deps: DeclaredAppRoutesDeps): void {
-  const { user, authenticator, paths, apps, maxShareLevel, bodyBytes } = deps;
+  const { user, requestAgent, paths, apps, maxShareLevel, bodyBytes } = deps;
   const shown = (app: PlacedApp): AgentApp => agentAppView(app, maxShareLevel);
 
   router.get("/workspaces/:workspace/apps", user, async (c) => {
@@ -56,10 +56,9 @@ export function declaredAppRoutes(router: Router, deps: DeclaredAppRoutesDeps): 
 
   // By the agent's token.
   router.put("/workspaceagents/me/apps", async (c) => {
-    const found = await authenticator.authenticateAgent(c.env.incoming);
-    if (found instanceof DomainError) throw found;
+    const { agent } = await requestAgent(c);
     const request = await readJson(c, putAgentAppsRequest, MAX_AGENT_APPS_BYTES);
-    const replaced = await apps.replaceOfAgent(found.agent, request.apps);
+    const replaced = await apps.replaceOfAgent(agent, request.apps);
     const body: AgentAppsResponse = { apps: replaced.apps.map(shown), ignored: [...replaced.ignored] };
     return c.json(body);
   });

@@ -8,7 +8,6 @@ import { expectsContinue } from "../../base/expect-continue.ts";
 import type { Logger } from "../../base/log.ts";
 import { type PlaceLimits, Places } from "../../base/places.ts";
 import type { RequestRoute } from "../../base/routes.ts";
-import { senderIsKnown } from "../../base/unknown-senders.ts";
 import type { AgentFiles } from "../../tunnels/agent-files.ts";
 import type { TunnelRequest } from "../../tunnels/agent-tunnels.ts";
 import type { ConnectionPolicies } from "../../workspaces/connection-policies.ts";
@@ -49,7 +48,6 @@ export function fileRoute(deps: FileRoutesDeps): RequestRoute {
         const auth = await deps.authenticator.authenticateUser(request);
         if (auth instanceof DomainError) throw auth;
         places.takeUntilClosed({ userId: auth.user.id, address: deps.clientAddress(request) }, response);
-        senderIsKnown(request);
         const tunnel = await tunnelTo(deps.authenticator, auth, url);
         if ((await deps.policies?.refusal(auth.user, tunnel.agentId)) !== undefined) throw leftToBrowsers();
         const query = agentQuery(url.searchParams);

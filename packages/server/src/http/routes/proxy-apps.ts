@@ -1,5 +1,4 @@
 /** What workspace proxies ask for to serve apps and terminals, and what users need to open a terminal there. */
-import type { IncomingMessage } from "node:http";
 import {
   APP_REFUSAL_HEADER,
   appStatsRequest,
@@ -17,6 +16,7 @@ import {
   type RedeemAppTicketResponse,
   redeemAppTicketRequest,
 } from "coder-protocol/rest/proxy-apps";
+import type { Context } from "hono";
 import type { ProxyKeys } from "../../apps/proxy-keys.ts";
 import type { ProxySignIn } from "../../apps/proxy-sign-in.ts";
 import type { AppTokenQuestion, ProxyTokens } from "../../apps/proxy-tokens.ts";
@@ -26,8 +26,9 @@ import type { WorkspaceProxyRow } from "../../db/schema.ts";
 import type { ProxyServices } from "../../workspace-proxies/proxy-services.ts";
 import { answerResponse } from "../app-answer.ts";
 import { failureOf, HttpFailure } from "../failure.ts";
-import type { Guard, Router } from "../hono.ts";
+import type { Guard, HttpEnv, Router } from "../hono.ts";
 import { readJson } from "../reply.ts";
+import type { SenderOf } from "../senders.ts";
 
 const API = "/api/v2";
 /** As many uses as the schema takes. */
@@ -35,7 +36,8 @@ const MAX_STATS_BYTES = 1024 * 1024;
 
 export interface ProxyAppRoutesDeps {
   readonly user: Guard;
-  readonly proxies: Pick<ProxyServices, "authenticator" | "directory" | "requireServing">;
+  readonly requestProxy: SenderOf<WorkspaceProxyRow>;
+  readonly proxies: Pick<ProxyServices, "directory" | "requireServing">;
   readonly keys: ProxyKeys;
   readonly tokens: ProxyTokens;
   readonly signIn: ProxySignIn;
@@ -45,11 +47,11 @@ export interface ProxyAppRoutesDeps {
 }
 
 export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
-  const { user, keys, tokens, signIn, uses, clock, bodyBytes } = deps;
-  const { authenticator, directory, requireServing } = deps.proxies;
+  const { user, requestProxy, keys, tokens, signIn, uses, clock, bodyBytes } = deps;
+  const { directory, requireServing } = deps.proxies;
   /** A proxy that may serve apps and terminals. Throws DomainError "unauthenticated" or "forbidden". */
-  const serving = async (request: IncomingMessage): Promise<WorkspaceProxyRow> => {
-    const proxy = await authenticator.authenticate(request);
+  const serving = async (c: Context<HttpEnv>): Promise<WorkspaceProxyRow> => {
+    const proxy = await requestProxy(c);
     requireServing(proxy);
     return proxy;
   };
@@ -65,7 +67,7 @@ export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
   };
 
   router.get(PROXY_CRYPTO_KEYS_PATH.slice(API.length), async (c) => {
-    const proxy = await serving(c.env.incoming);
+    const proxy = await serving(c);
     const feature = cryptoKeyFeature.safeParse(c.req.query("feature"));
     if (!feature.success)
       throw new HttpFailure(400, "Query parameters have invalid values.", {
@@ -76,7 +78,7 @@ export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
   });
 
   router.post(PROXY_ISSUE_APP_TOKEN_PATH.slice(API.length), async (c) => {
-    const proxy = await authenticator.authenticate(c.env.incoming);
+    const proxy = await requestProxy(c);
     const question = await readJson(c, issueAppTokenRequest, bodyBytes);
     const issued = await decided(proxy, question);
     if ("status" in issued) {
@@ -88,7 +90,7 @@ export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
   });
 
   router.post(PROXY_REDEEM_TICKET_PATH.slice(API.length), async (c) => {
-    const proxy = await serving(c.env.incoming);
+    const proxy = await serving(c);
     const redemption = await readJson(c, redeemAppTicketRequest, bodyBytes);
     const session = await signIn.redeem(proxy, redemption);
     if (session === undefined)
@@ -102,7 +104,7 @@ export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
   });
 
   router.post(PROXY_APP_STATS_PATH.slice(API.length), async (c) => {
-    const proxy = await serving(c.env.incoming);
+    const proxy = await serving(c);
     const { stats } = await readJson(c, appStatsRequest, MAX_STATS_BYTES);
     await uses.record(proxy, stats);
     return c.body(null, 204);

@@ -16,18 +16,20 @@ import { Places } from "../../base/places.ts";
 import type { UpgradeRoute } from "../../base/routes.ts";
 import { CLOSE_POLICY, TextSockets } from "../../base/text-sockets.ts";
 import type { ControlPlane } from "../../control/control-plane.ts";
-import type { WorkspaceProxyReplicaRow } from "../../db/schema.ts";
+import type { WorkspaceProxyReplicaRow, WorkspaceProxyRow } from "../../db/schema.ts";
 import { REFRESH_MS } from "../../workspace-proxies/proxy-registration.ts";
 import type { ProxyServices } from "../../workspace-proxies/proxy-services.ts";
 import { HttpFailure } from "../failure.ts";
 import type { Router } from "../hono.ts";
 import type { HttpLimits } from "../limits.ts";
 import { readJson } from "../reply.ts";
+import type { SenderOf } from "../senders.ts";
 
 const API = "/api/v2";
 
 export interface ProxyRoutesDeps {
-  readonly proxies: Pick<ProxyServices, "authenticator" | "registration" | "relayKeys">;
+  readonly requestProxy: SenderOf<WorkspaceProxyRow>;
+  readonly proxies: Pick<ProxyServices, "registration">;
   readonly regionIdOf: (regionNumber: number) => number;
   /** Hex; by the proxy and the generation of its token. */
   readonly meshKeyOf: (proxyId: string, tokenGeneration: number) => string;
@@ -39,10 +41,11 @@ export interface ProxyRoutesDeps {
 }
 
 export function proxyRoutes(router: Router, deps: ProxyRoutesDeps): void {
-  const { authenticator, registration } = deps.proxies;
+  const { requestProxy } = deps;
+  const { registration } = deps.proxies;
 
   router.post(PROXY_REGISTER_PATH.slice(API.length), async (c) => {
-    const sender = await authenticator.authenticate(c.env.incoming);
+    const sender = await requestProxy(c);
     const request = await readJson(c, registerProxyRequest, deps.bodyBytes);
     const { proxy, siblings } = await registration.register(sender, request);
     const regionId = deps.regionIdOf(proxy.region_number);
@@ -62,7 +65,7 @@ export function proxyRoutes(router: Router, deps: ProxyRoutesDeps): void {
   });
 
   router.post(PROXY_DEREGISTER_PATH.slice(API.length), async (c) => {
-    const sender = await authenticator.authenticate(c.env.incoming);
+    const sender = await requestProxy(c);
     const { replica_id: replicaId } = await readJson(c, deregisterProxyRequest, deps.bodyBytes);
     await registration.deregister(sender, replicaId);
     return c.body(null, 204);
@@ -70,7 +73,7 @@ export function proxyRoutes(router: Router, deps: ProxyRoutesDeps): void {
 
   // Whatever else a proxy may ask for is not served yet; nothing below here is the name of a proxy.
   router.all("/workspaceproxies/me/:rest{.+}", async (c) => {
-    await authenticator.authenticate(c.env.incoming);
+    await requestProxy(c);
     throw new HttpFailure(404, "Route not found.");
   });
 }
