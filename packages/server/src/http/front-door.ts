@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
 import { isSessionId, SESSION_ID_KEY, sessionIdOfBaggage } from "coder-protocol/session-id";
@@ -184,15 +185,19 @@ export class FrontDoor {
       { path: url.pathname, route: route.name, ...session },
       "upgrade",
     );
+    const written = bytesWrittenTo(socket);
     Promise.resolve()
       .then(() => route.handle(request, socket, head))
       .catch((error: unknown) => {
         const failure = failureOf(error);
-        if (failure !== undefined) {
+        // After the handshake, a second answer would be junk between the frames of a WebSocket.
+        const isAnswered = bytesWrittenTo(socket) > written;
+        if (failure !== undefined && !isAnswered) {
           rejectUpgrade(socket, failure);
           return;
         }
-        this.#options.log.error({ err: error, route: route.name }, "upgrade failed");
+        const level = failure === undefined ? "error" : "warn";
+        this.#options.log[level]({ err: error, route: route.name }, "upgrade failed");
         socket.destroy();
       });
   }
@@ -329,6 +334,10 @@ function sessionFields(request: IncomingMessage, url: URL | undefined): { readon
 function answerFailure(response: ServerResponse, failure: HttpFailure): void {
   response.writeHead(failure.status, { "Content-Type": "application/json; charset=utf-8", ...failure.headers });
   response.end(`${JSON.stringify(failure.body)}\n`);
+}
+
+function bytesWrittenTo(socket: Duplex): number {
+  return socket instanceof Socket ? socket.bytesWritten : 0;
 }
 
 function hostMissing(): HttpFailure {
