@@ -1,6 +1,8 @@
 import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
 import { createServer } from "node:http";
 import { type AddressInfo, connect } from "node:net";
+import type { Duplex } from "node:stream";
 import { expect, onTestFinished, test } from "vitest";
 import { DomainError } from "../base/domain-error.ts";
 import { FrontDoor, type FrontDoorOptions } from "./front-door.ts";
@@ -17,7 +19,7 @@ async function refusedUpgrade(answersFirst: boolean) {
       {
         name: "refusing",
         match: () => true,
-        handle: async (_request, socket) => {
+        handle: async (_request: IncomingMessage, socket: Duplex) => {
           if (answersFirst) socket.write(SWITCHING);
           throw new DomainError("unavailable", "The database is away.");
         },
