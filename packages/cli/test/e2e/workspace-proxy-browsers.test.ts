@@ -181,7 +181,7 @@ it("an app is signed in to at the deployment and served by the proxy, until its 
   expect(back.hostname).toBe(appHost());
   const state = cookieOf(first);
   const signedIn = await askApp(`${back.pathname}${back.search}`, { ...NAVIGATION, Cookie: state });
-  expect([signedIn.status, signedIn.headers.location]).toEqual([303, "/page?a=1"]);
+  expect([signedIn.status, signedIn.headers.location]).toEqual([303, `${back.origin}/page?a=1`]);
   const Cookie = cookieOf(signedIn);
   expect(await askApp("/page?a=1", { Cookie })).toMatchObject({ status: 200, text: "an app at /page?a=1" });
   expect((await askApp("/")).status).toBe(401);
@@ -207,7 +207,7 @@ it("an app below a path is signed in to at the deployment and served by the prox
   const back = new URL(decided.headers.get("location")!);
   expect(back.host).toBe(`127.0.0.1:${port}`);
   const signedIn = await askApp(`${back.pathname}${back.search}`, { ...own, ...NAVIGATION, Cookie: cookieOf(first) });
-  expect([signedIn.status, signedIn.headers.location]).toEqual([303, path]);
+  expect([signedIn.status, signedIn.headers.location]).toEqual([303, `${back.origin}${path}`]);
   const Cookie = cookieOf(signedIn);
   expect(await askApp(path, { ...own, Cookie })).toMatchObject({ status: 200, text: "an app at /page?a=1" });
   expect((await askApp(path, own)).status).toBe(401);
