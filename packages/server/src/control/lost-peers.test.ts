@@ -204,7 +204,7 @@ test("one that is stated while its right is looked up for another one is decided
   expect([lookUp.mock.calls.length, told]).toEqual([1, [peerId(1), peerId(2)]]);
 });
 
-test("one that is stated just after a right was decided is looked up anew", async () => {
+test("one that is stated just after a right was decided is looked up again", async () => {
   const { told, lostPeers, states } = setup();
   const lookup = Promise.withResolvers<boolean>();
   lostPeers.onProxy(() => lookup.promise);

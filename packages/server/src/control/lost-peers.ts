@@ -132,7 +132,7 @@ export class LostPeers {
       if (!over.aborted) log.error({ err: error, partner }, "the right of a lost peer could not be looked up");
     } finally {
       watch.stop();
-      // At once: what is stated from here on is looked up anew.
+      // At once: what is stated from here on is looked up again.
       stream.running.delete(key);
       stream.peers -= ids.size;
     }
