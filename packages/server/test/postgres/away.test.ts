@@ -6,6 +6,7 @@ import { createLogger } from "../../src/base/log.ts";
 import { parseServerConfig } from "../../src/config/parse.ts";
 import { createServer as createCoder } from "../../src/server.ts";
 import { addWorkspace, firstUser, send, startServer, TextCollector } from "../helpers.ts";
+import { freePort } from "./free-port.ts";
 import { emptyDatabase } from "./helpers.ts";
 
 /** A way to the tier's PostgreSQL that a test can close: connections through it end, and new ones are refused. */
@@ -138,13 +139,3 @@ test("a URL in a file is read again for each connection", async () => {
   await gate.close();
   expect((await send(server.url, "GET", "/api/v2/users/first")).status).toBe(200);
 });
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
-}

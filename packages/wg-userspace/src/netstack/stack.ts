@@ -31,7 +31,7 @@ import { SynBacklog } from "./tcp/syn-backlog.ts";
 import { TRANSMIT_IDLE, TRANSMIT_NO_SLOT } from "./tcp/transmitter.ts";
 import { Tsmp } from "./tsmp.ts";
 import type { UdpHandler, UdpSendQueue, UdpSendResult, UdpSocket } from "./udp.ts";
-import { type UdpFallback, UdpHost } from "./udp-host.ts";
+import { type UdpBinding, type UdpFallback, UdpHost } from "./udp-host.ts";
 import { parseIpPacket, transportSum } from "./wire/ip.ts";
 import {
   IpPacket,
@@ -326,10 +326,7 @@ export class Netstack {
   }
 
   /** Port 0 picks a free one. @throws EngineError ERR_ADDRESS_IN_USE, ERR_ADDRESS_NOT_AVAILABLE, ERR_LIMIT, ERR_INVALID_ARGUMENT. */
-  bindUdp(
-    options: { readonly port: number; readonly address?: IpAddress | undefined },
-    handler: UdpHandler,
-  ): UdpSocket {
+  bindUdp(options: UdpBinding, handler: UdpHandler): UdpSocket {
     return this.#udp.bind(options, handler);
   }
 

@@ -41,6 +41,12 @@ export interface UdpFallback {
   onUnreachable?(local: AddrPort, remote: AddrPort): void;
 }
 
+/** Where a socket is bound: without an address to all of ours. Port 0 picks a free one. */
+export interface UdpBinding {
+  readonly port: number;
+  readonly address?: IpAddress | undefined;
+}
+
 /** What UDP uses of the stack. */
 export interface UdpStack {
   readonly output: PacketOutput;
@@ -69,7 +75,7 @@ export class UdpHost {
   }
 
   /** Port 0 picks a free one. @throws EngineError ERR_ADDRESS_IN_USE, ERR_ADDRESS_NOT_AVAILABLE, ERR_LIMIT, ERR_INVALID_ARGUMENT. */
-  bind(options: { readonly port: number; readonly address?: IpAddress | undefined }, handler: UdpHandler): UdpSocket {
+  bind(options: UdpBinding, handler: UdpHandler): UdpSocket {
     if (this.#sockets.size >= MAX_SOCKETS)
       throw new EngineError("ERR_LIMIT", `already ${this.#sockets.size} UDP sockets`, { retryable: true });
     checkPort(options.port, 0);
