@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as listenSilently, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -64,6 +64,27 @@ describe.skipIf(missing.length > 0)(`viewers of terminals (missing here: ${missi
     await page.locator(".terminal-screen.away").waitFor();
     await page.keyboard.type("x");
     await page.getByText("Keys are not sent now.").waitFor();
+    await deployment.startServer();
+    await page.locator(".terminal-screen:not(.away)").waitFor({ timeout: 60_000 });
+    expect(await shellOf(page, "after")).toBe(before);
+  });
+
+  it("T4: what answers nothing in the server's place is named, and its end reconnects", async () => {
+    await openTerminal(page);
+    const before = await shellOf(page, "before");
+    const { server } = deployment;
+    server!.kill("SIGKILL");
+    await once(server!, "exit");
+    const held = new Set<Socket>();
+    const silent = listenSilently((socket) => held.add(socket.on("error", () => undefined)));
+    silent.listen(Number(new URL(deployment.directUrl).port), "127.0.0.1");
+    await once(silent, "listening");
+    await page.getByText("Connecting…").waitFor({ timeout: 60_000 });
+    await page.keyboard.type("x");
+    await page.getByText("Keys are not sent now.").waitFor();
+    for (const socket of held) socket.destroy();
+    silent.close();
+    await once(silent, "close");
     await deployment.startServer();
     await page.locator(".terminal-screen:not(.away)").waitFor({ timeout: 60_000 });
     expect(await shellOf(page, "after")).toBe(before);

@@ -20,14 +20,14 @@ export const PAGE: Surroundings = {
 };
 
 /** A page cannot see why an upgrade was refused or a connection was lost: an ordinary request tells. */
-async function findCause(agentId: string, life: AbortSignal): Promise<Cause> {
+async function findCause(agentId: string, givenUp: AbortSignal): Promise<Cause> {
   try {
-    const agent = await agentById(agentId, life);
+    const agent = await agentById(agentId, givenUp);
     if (agent.status !== "disconnected" && agent.status !== "timeout") return { kind: "unknown", reason: "" };
     const since = agent.disconnected_at === undefined ? "" : ` since ${clockTime(agent.disconnected_at)}`;
     return { kind: "unknown", reason: `The workspace is offline${since}.` };
   } catch (error) {
-    if (life.aborted) throw error;
+    if (givenUp.aborted) throw error;
     const status = error instanceof ApiError ? error.status : undefined;
     if (status === 401) return { kind: "denied" };
     if (status === 404) return { kind: "gone" };

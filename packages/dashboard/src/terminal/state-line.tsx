@@ -5,6 +5,8 @@ import { loginAddress } from "../router/login-address.ts";
 import type { View } from "./terminal-session.ts";
 
 const NOTICE_MS = 4_000;
+/** An attempt that takes longer is mentioned. */
+const SLOW_ATTEMPT_MS = 1_000;
 
 /** A line above the terminal, never in it: a program's output cannot look like it. */
 export function StateLine({
@@ -26,10 +28,11 @@ export function StateLine({
   const { state, dropped, sizedFor, viewers } = view;
   return (
     <div role="status">
+      {state.kind === "connecting" ? <Connecting dropped={dropped} /> : null}
       {state.kind === "waiting" ? (
         <p class="terminal-line">
           <Countdown retryAt={state.retryAt} reason={state.reason} />
-          {dropped ? <strong>Keys are not sent now.</strong> : null}
+          {dropped ? <KeysDropped /> : null}
           <button type="button" class="button small" onClick={onRetry}>
             Reconnect now
           </button>
@@ -86,6 +89,27 @@ export function StateLine({
       ) : null}
       <Notice text={view.notice} />
     </div>
+  );
+}
+
+function KeysDropped(): JSX.Element {
+  return <strong>Keys are not sent now.</strong>;
+}
+
+function Connecting({ dropped }: { readonly dropped: boolean }): JSX.Element | null {
+  const slow = useSignal(false);
+  useEffect(() => {
+    const timer = setTimeout(() => {
+      slow.value = true;
+    }, SLOW_ATTEMPT_MS);
+    return () => clearTimeout(timer);
+  }, [slow]);
+  if (!dropped && !slow.value) return null;
+  return (
+    <p class="terminal-line">
+      <span>Connecting…</span>
+      {dropped ? <KeysDropped /> : null}
+    </p>
   );
 }
 

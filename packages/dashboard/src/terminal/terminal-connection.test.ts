@@ -25,7 +25,7 @@ class World implements Surroundings {
   random = () => 0.5;
   visible = () => this.isVisible;
   onReturn = (callback: () => void) => void this.#returns.push(callback);
-  findCause = async () => this.cause;
+  findCause: Surroundings["findCause"] = async () => this.cause;
   after = (ms: number, callback: () => void) => {
     const timer = { at: this.time + ms, callback };
     this.#timers.add(timer);
@@ -290,4 +290,24 @@ it("a cause that is found only after a rest and a new attempt changes nothing", 
   await setImmediate();
   world.advance(60_000);
   expect([attempts.length, last().closed, states.at(-1)]).toEqual([2, false, { kind: "open" }]);
+});
+
+it("waits and tries again while a silent deployment keeps the cause to itself", async () => {
+  const { world, attempts, states, connection, last } = setUp();
+  const lookups: { answer: (cause: Cause) => void; givenUp: AbortSignal }[] = [];
+  world.findCause = (_agentId, givenUp) => new Promise((answer) => void lookups.push({ answer, givenUp }));
+  last().events.opened();
+  last().events.closed({ kind: "unknown" });
+  expect(states.at(-1)).toEqual({ kind: "waiting", retryAt: 250, reason: "" });
+  expect(connection.send("x")).toBe(false);
+  lookups[0]!.answer({ kind: "unknown", reason: "The workspace is offline." });
+  await setImmediate();
+  expect(states.at(-1)).toEqual({ kind: "waiting", retryAt: 250, reason: "The workspace is offline." });
+  world.advance(250);
+  last().events.closed({ kind: "unknown" });
+  connection.retryNow();
+  expect([attempts.length, lookups[1]!.givenUp.aborted]).toEqual([3, true]);
+  lookups[1]!.answer({ kind: "denied" });
+  await setImmediate();
+  expect(states.at(-1)).toEqual({ kind: "connecting" });
 });

@@ -29,8 +29,8 @@ export interface Surroundings {
   visible(): boolean;
   /** Calls back when the page comes into view or the network comes back. */
   onReturn(callback: () => void, life: AbortSignal): void;
-  /** Why the workspace cannot be reached. Rejects only when `life` has ended. */
-  findCause(agentId: string, life: AbortSignal): Promise<Cause>;
+  /** Why the workspace cannot be reached. Rejects only when it is given up. */
+  findCause(agentId: string, givenUp: AbortSignal): Promise<Cause>;
 }
 
 export type Cause =
@@ -74,9 +74,10 @@ export class TerminalConnection {
   /** The program ended, or the right to it: nothing connects again. */
   #over = false;
   #attemptedAt = 0;
-  #attempts = 0;
   #openedAt: number | undefined;
   #cancelRetry: (() => void) | undefined;
+  /** The look for the cause of the last end, which the next attempt gives up. */
+  #seeking: AbortController | undefined;
   #cancelResize: (() => void) | undefined;
   #cancelSilence: (() => void) | undefined;
   #sentSize = "";
@@ -151,11 +152,17 @@ export class TerminalConnection {
   }
 
   #drop(): void {
-    this.#cancelRetry?.();
-    this.#cancelRetry = undefined;
+    this.#endWait();
     this.#cancelResize?.();
     this.#cancelResize = undefined;
     this.#forget();
+  }
+
+  #endWait(): void {
+    this.#cancelRetry?.();
+    this.#cancelRetry = undefined;
+    this.#seeking?.abort();
+    this.#seeking = undefined;
   }
 
   /** The transport under way is over. */
@@ -170,9 +177,7 @@ export class TerminalConnection {
 
   #open(): void {
     this.#forget();
-    this.#cancelRetry?.();
-    this.#cancelRetry = undefined;
-    this.#attempts++;
+    this.#endWait();
     this.#attemptedAt = this.#around.now();
     this.#openedAt = undefined;
     this.#events.state({ kind: "connecting" });
@@ -198,7 +203,7 @@ export class TerminalConnection {
       closed: (end) => {
         const lived = this.#livedMs();
         this.#forget();
-        void this.#closed(end, lived);
+        this.#closed(end, lived);
       },
     });
     this.#transport = transport;
@@ -231,47 +236,60 @@ export class TerminalConnection {
     return this.#openedAt === undefined ? 0 : this.#around.now() - this.#openedAt;
   }
 
-  async #closed(end: TransportEnd, livedMs: number): Promise<void> {
+  #closed(end: TransportEnd, livedMs: number): void {
     switch (end.kind) {
       case "ended":
       case "denied":
         this.#over = true;
-        return this.#events.state(end);
+        this.#events.state(end);
+        break;
       case "replaced":
         this.#resting = true;
-        return this.#events.state(end);
+        this.#events.state(end);
+        break;
       case "restarting":
-        return this.#wait(0, "The server restarts.");
+        this.#wait(0, "The server restarts.");
+        break;
       case "too-long":
-        return this.#wait(0, "Your last input was too long and was dropped.");
+        this.#wait(0, "Your last input was too long and was dropped.");
+        break;
       case "lost": {
         const delay = this.#backoff.next(livedMs, this.#around.random());
-        return this.#wait(delay, end.reason === "" ? "" : `${sentence(end.reason)}.`);
+        this.#wait(delay, end.reason === "" ? "" : `${sentence(end.reason)}.`);
+        break;
       }
-      case "unknown":
-        return await this.#findCause(livedMs);
+      case "unknown": {
+        const retryAt = this.#wait(this.#backoff.next(livedMs, this.#around.random()), "");
+        void this.#seekCause(retryAt);
+        break;
+      }
     }
   }
 
-  async #findCause(livedMs: number): Promise<void> {
-    const { signal } = this.#life;
-    const attempts = this.#attempts;
+  /** Beside the wait, as the deployment may be silent: a retry needs no cause. */
+  async #seekCause(retryAt: number): Promise<void> {
+    this.#seeking = new AbortController();
+    const { signal } = this.#seeking;
     const cause = await this.#around.findCause(this.#target.agentId, signal).catch((error: unknown): undefined => {
       if (!signal.aborted) throw error;
     });
-    // A later attempt may have begun meanwhile: after a rest, for one.
-    if (cause === undefined || signal.aborted || this.#resting || this.#attempts !== attempts) return;
-    if (cause.kind !== "unknown") {
-      this.#over = true;
-      return this.#events.state(cause);
+    if (cause === undefined || signal.aborted) return;
+    if (cause.kind === "unknown") {
+      if (cause.reason !== "") this.#events.state({ kind: "waiting", retryAt, reason: cause.reason });
+      return;
     }
-    this.#wait(this.#backoff.next(livedMs, this.#around.random()), cause.reason);
+    this.#over = true;
+    this.#drop();
+    this.#events.state(cause);
   }
 
-  #wait(delayMs: number, reason: string): void {
+  /** @returns when it is tried again. */
+  #wait(delayMs: number, reason: string): number {
     const delay = this.#around.visible() ? delayMs : Math.max(delayMs, HIDDEN_RETRY_MS);
-    this.#events.state({ kind: "waiting", retryAt: this.#around.now() + delay, reason });
+    const retryAt = this.#around.now() + delay;
+    this.#events.state({ kind: "waiting", retryAt, reason });
     this.#cancelRetry = this.#around.after(delay, () => this.#open());
+    return retryAt;
   }
 
   #sendSize(): void {

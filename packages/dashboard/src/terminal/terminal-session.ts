@@ -332,7 +332,9 @@ export class TerminalSession {
   }
 
   #send(text: string): void {
-    if (this.#connection?.send(text) !== true && this.#state.kind === "waiting") this.#events.show({ dropped: true });
+    if (this.#connection?.send(text) === true) return;
+    const { kind } = this.#state;
+    if (kind === "waiting" || kind === "connecting") this.#events.show({ dropped: true });
   }
 
   /** @returns whether the emulator handles the key. */
