@@ -1,4 +1,4 @@
-/** The ports of an agent, for users who may connect to it: what listens, what is shared, and where each is opened. */
+/** The ports of an agent, listed for users who may connect to it: which are listening, which are shared, and the URL of each. */
 import { parseLocalAddress } from "coder-protocol/app-addresses";
 import type { ListeningPortsResponse } from "coder-protocol/rest/agents";
 import { portProxyAddress } from "../base/app-name.ts";
@@ -11,9 +11,9 @@ import type { TunnelRequest } from "../tunnels/agent-tunnels.ts";
 import { agentStatus } from "../workspaces/agent-state.ts";
 import type { PortShareService } from "./port-shares.ts";
 
-/** Whose programs the agent connects to, to find out what they speak. No other program is connected to. */
+/** Restricts which programs the agent connects to in order to detect their protocol. It connects to no others. */
 export interface PortProbe {
-  /** Those that are shared. */
+  /** Connect to the shared ports. */
   readonly shared: boolean;
   readonly ports: readonly number[];
 }
@@ -34,7 +34,7 @@ export class AgentPorts {
     this.#options = options;
   }
 
-  /** No ports while the agent is not connected. Ports of declared apps are left out unless they are shared. */
+  /** Empty while the agent is not connected. Ports of declared apps are left out unless they are shared. */
   async listening(
     { id }: Pick<AgentRow, "id">,
     request: Pick<TunnelRequest, "keyId" | "token">,
@@ -53,7 +53,7 @@ export class AgentPorts {
     };
   }
 
-  /** Of one agent, those that have not expired. */
+  /** The unexpired shares of one agent. */
   async shares(agent: Pick<AgentRow, "name" | "workspace_id">): Promise<PortShareRow[]> {
     const workspace = await this.#options.tables.workspaces.byId(agent.workspace_id);
     const rows = workspace === undefined ? [] : await this.#options.portShares.list(workspace);
@@ -67,7 +67,7 @@ export class AgentPorts {
   }
 }
 
-/** The port of the program that an app leads to. */
+/** The port of the program behind an app, as a list of at most one. */
 function programPort({ external, url }: AppRow): number[] {
   const address = external === 1 ? { error: "" } : parseLocalAddress(url);
   return "error" in address ? [] : [address.port];

@@ -1,4 +1,4 @@
-/** The terminals of an agent that run on between connections, for users who may connect to it. */
+/** The terminals that an agent keeps running between connections, listed for users who may connect to it. */
 import { isUuid } from "coder-protocol/addresses";
 import type { AgentTerminal } from "coder-protocol/rest/terminals";
 import type { WallClock } from "../base/clock.ts";
@@ -18,11 +18,11 @@ export interface AgentTerminalsOptions {
 
 export interface ListedTerminals {
   readonly terminals: AgentTerminal[];
-  /** False for agents that do not list their terminals. */
+  /** False for agents that cannot list their terminals. */
   readonly supported: boolean;
 }
 
-/** What a page follows: as long as the agent cannot be asked, that. */
+/** The state of the terminals for a page that follows them; `reachable` is false while the agent cannot be asked. */
 export interface FollowedTerminals extends ListedTerminals {
   readonly reachable: boolean;
 }
@@ -36,7 +36,7 @@ export class AgentTerminals {
     this.#options = options;
   }
 
-  /** With the names of their owners. Throws when the agent cannot be asked. */
+  /** Lists the terminals with the names of their owners. Throws when the agent cannot be asked. */
   async list(request: TunnelRequest): Promise<ListedTerminals> {
     const { agentHttp, users } = this.#options;
     const { terminals, supported = true } = await agentHttp.terminals(request);
@@ -48,7 +48,7 @@ export class AgentTerminals {
     return { terminals: terminals.map((one) => ({ ...one, owner: names.get(one.owner) ?? "" })), supported };
   }
 
-  /** For one who follows them: an agent that does not answer is asked again. */
+  /** Lists the terminals for a page that follows them; an agent that does not answer is asked again. */
   async follow(request: TunnelRequest): Promise<FollowedTerminals> {
     const { agents, clock, log } = this.#options;
     const agent = await agents.byId(request.agentId);

@@ -1,12 +1,12 @@
-/** The server's own way to the programs of workspaces. Opens connections for decisions only. */
+/** The server's own connections to the programs of workspaces. They are opened only for an {@link AppDecision}. */
 import type { Duplex } from "node:stream";
 import type { TunnelRequest } from "../tunnels/agent-tunnels.ts";
 import type { DialApp } from "./program-pool.ts";
 
-/** In the place of a login's key: the server's own client has tunnels of its own. */
+/** Stands in for a login's key: the tunnels of the server's own client are kept apart from those of users. */
 export const APP_TUNNEL_KEY = "apps";
 
-/** The part of the tunnels that is used here. */
+/** The part of the tunnels that the dialer uses. */
 export interface AppTunnels {
   acquire(request: TunnelRequest): Promise<{
     readonly connection: { dial(port: number, options: { signal: AbortSignal }): Promise<Duplex> };
@@ -14,14 +14,14 @@ export interface AppTunnels {
   }>;
 }
 
-/** @param token Of the server's own client. */
+/** @param token Authenticates the server's own client. */
 export function appDialer(tunnels: AppTunnels, token: string): DialApp {
   return async ({ target }, signal) => {
     const acquiring = tunnels.acquire({ agentId: target.agentId, keyId: APP_TUNNEL_KEY, token });
     const tunnel = await unlessAborted(acquiring, signal, (late) => late.release());
     try {
       const stream = await tunnel.connection.dial(target.port, { signal });
-      // It may have been reset in the turn in which it was opened: then its "close" has been emitted.
+      // The stream may have been reset in the same turn, in which case its "close" event has already been emitted.
       if (stream.destroyed) tunnel.release();
       else stream.once("close", () => tunnel.release());
       return stream;
@@ -32,12 +32,12 @@ export function appDialer(tunnels: AppTunnels, token: string): DialApp {
   };
 }
 
-/** @param giveBack Of what comes too late. */
+/** @param giveBack Releases a result that arrives after the abort. */
 function unlessAborted<T>(work: Promise<T>, signal: AbortSignal, giveBack: (late: T) => void): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = (): void => {
       reject(signal.reason);
-      work.then(giveBack, () => undefined); // its failure comes too late to be an answer
+      work.then(giveBack, () => undefined); // a failure after the abort has no receiver
     };
     if (signal.aborted) return abort();
     signal.addEventListener("abort", abort, { once: true });

@@ -1,4 +1,4 @@
-/** What an app host asks for each request, and what it says of the request. */
+/** What an app host asks about each request, and how it describes the request. */
 import type { IncomingMessage } from "node:http";
 import type { AppChoices } from "../db/app-choices.ts";
 import type { Admission } from "./app-traffic.ts";
@@ -6,7 +6,7 @@ import type { CorsRule, Relation, RequestFacts } from "./cross-origin.ts";
 import type { AppLabel, AppPlace } from "./label.ts";
 import type { AppAnswer } from "./pages.ts";
 
-/** A request that was understood. */
+/** A request whose host names an app. */
 export interface UnderstoodRequest {
   readonly request: IncomingMessage;
   readonly facts: RequestFacts;
@@ -23,18 +23,18 @@ export interface Asked extends UnderstoodRequest {
   readonly rule: CorsRule;
 }
 
-/** Who may use which program: what the server looks up in its store, and a workspace proxy asks the deployment for. */
+/** Who may use which program. The server looks this up in its store; a workspace proxy asks the deployment. */
 export interface AppGate {
-  /** Whose apps are at a place, in any form that is equal for those of one user; undefined where it is not known. */
+  /** The owner of the apps at a place, in a form that is equal for all apps of one user; undefined if unknown. */
   ownerOf(place: AppPlace): Promise<string | undefined>;
-  /** How the program answers a page of a foreign origin; undefined where that is not known. */
+  /** How the program answers pages of other origins; undefined if unknown. */
   choicesFor(asked: UnderstoodRequest): Promise<AppChoices | undefined>;
-  /** Whether the program itself answers preflights of foreign origins: it is public, and has chosen so. */
+  /** Whether the program itself answers preflights of other origins: it is public and has opted in. */
   answersPreflights(asked: Asked): Promise<boolean>;
-  /** Whether a request target of the server's own belongs to a sign-in that is under way. */
+  /** Whether a request target belongs to a sign-in that is in progress. */
   isOfSignIn(target: string, hostname: string): boolean;
-  /** Takes the ticket of a request for a session. Undefined: there is none in it. */
+  /** Exchanges the ticket in a request for a session. Undefined if the request has no ticket. */
   redeem(request: IncomingMessage, asked: Asked): Promise<AppAnswer | undefined>;
-  /** Who asks, for what, and whether that is allowed; otherwise the answer. */
+  /** Admits the visitor to the app, or returns the answer that says why not. */
   admit(request: IncomingMessage, asked: Asked): Promise<Admission | AppAnswer>;
 }

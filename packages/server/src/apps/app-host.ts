@@ -1,4 +1,6 @@
-/** Everything that a host below the wildcard access URL serves: the program that its name stands for, and nothing of the server. */
+/**
+ * Everything that a host below the wildcard access URL serves: the program that its name stands for, and nothing of the server.
+ */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { type Wildcard, wildcardLabel } from "../base/wildcard.ts";
@@ -18,16 +20,16 @@ import type { AppAnswer } from "./pages.ts";
 import { hasBody, refuseUpgrade, sendAnswer } from "./send-answer.ts";
 
 const MAX_TARGET = 32 * 1024;
-/** Kept for the server on every app host. */
+/** Paths reserved for the server on every app host. */
 const RESERVED = /^\/\.coder(?:[/?]|$)/;
-/** Reserved label, which Coder used for a log-out of apps. */
+/** Reserved label: Coder used it for logging out of apps. */
 const LOGOUT_LABEL = "coder-logout";
 
 export interface AppHostOptions {
   readonly wildcard: Wildcard;
-  /** Whose scheme and port the hosts have. */
+  /** App hosts have the scheme and port of this URL. */
   readonly accessUrl: () => URL;
-  /** Of the deployment itself. */
+  /** The access URL of the deployment itself. */
   readonly deploymentUrl: () => URL;
   readonly gate: AppGate;
   readonly traffic: AppTraffic;
@@ -40,7 +42,7 @@ export class AppHost {
     this.#options = options;
   }
 
-  /** @param hostname Of the request, in lower case, without a port; below the wildcard. */
+  /** @param hostname The request's host in lower case, without a port; it is below the wildcard. */
   async request(request: IncomingMessage, response: ServerResponse, hostname: string): Promise<void> {
     const asked = await this.#understand(request, hostname, false);
     const answer = "status" in asked ? asked : await this.#serve(request, response, asked);
@@ -48,7 +50,7 @@ export class AppHost {
     sendAnswer(request, response, answer);
   }
 
-  /** Owns the socket from here on. */
+  /** Takes ownership of the socket. */
   async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, hostname: string): Promise<void> {
     const asked = await this.#understand(request, hostname, true);
     const answer = "status" in asked ? asked : await this.#serveUpgrade(request, socket, head, asked);
@@ -62,7 +64,7 @@ export class AppHost {
     if (text === LOGOUT_LABEL)
       return { status: 303, title: "See Other", text: "", headers: { Location: deploymentUrl().href } };
     if (target.length > MAX_TARGET) return plain(414, "The URL is too long");
-    // CONNECT never comes this far. A trace would show a page the cookies that scripts cannot read.
+    // CONNECT never reaches this code. The answer to TRACE would show a page the cookies that its scripts may not read.
     if (request.method === "TRACE") return plain(405, "The method is not allowed");
     if (!target.startsWith("/") && target !== "*") return plain(400, "Bad URL");
     const label = parseAppLabel(text);

@@ -1,4 +1,4 @@
-/** What is open at a time of the apps that a process serves. */
+/** Limits on what may be open at one time for all apps that a process serves. */
 import type { PlaceLimits } from "../base/places.ts";
 
 export const APP_REQUESTS: PlaceLimits = { total: 2_000, perUser: 200, perAddress: 500 };

@@ -6,7 +6,7 @@ import { type Admission, AppTraffic, type AppTrafficOptions } from "./app-traffi
 import { type ExchangeFacts, exchange } from "./exchange.ts";
 import type { ProgramPools } from "./program-pool.ts";
 
-/** Of a client that left: its "close" has been emitted. */
+/** The response to a client that has left: its "close" event has already been emitted. */
 const gone = new PassThrough().destroy();
 const response = gone as unknown as ServerResponse;
 const request = { headers: {} } as IncomingMessage;

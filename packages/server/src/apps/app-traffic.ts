@@ -1,4 +1,4 @@
-/** Requests and WebSockets that were admitted: their share of the server, their way to the program, and their end. */
+/** Admitted requests and WebSockets: how many the server carries at a time, how they reach the program, and when they end. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Logger } from "../base/log.ts";
@@ -15,33 +15,33 @@ import type { DialApp, ProgramPools } from "./program-pool.ts";
 import type { ShownApp } from "./shown-app.ts";
 import { passWebSocket } from "./web-socket.ts";
 
-/** The right of one request to one program, and what is sent on. */
+/** The right of one request to one program, and what is forwarded to it. */
 export interface Admission {
   readonly decision: AppDecision;
   readonly app: ShownApp;
   readonly relation: Relation;
-  /** Who asks; undefined for anonymous visitors. Sent on only where the app asks for it. */
+  /** The visitor's identity; undefined for anonymous visitors. It is forwarded only if the app asks for it. */
   readonly identity?: VisitorIdentity | undefined;
   /** Scheme, host and port as the client addressed them. */
   readonly origin: string;
-  /** The request target that the program gets. */
+  /** The request target to send to the program. */
   readonly target: string;
   /** Whether the app is below a path of the deployment's own host. */
   readonly onMainHost: boolean;
-  /** When credentials or share end; undefined: neither does by itself. */
+  /** When the credentials or the share expire, whichever is first; undefined if neither does. */
   readonly endsAt: number | undefined;
-  /** Whether the same would be decided now. */
+  /** Whether the same decision would be made now. */
   readonly stillHolds: () => Promise<boolean>;
 }
 
 export interface AppTrafficOptions {
   readonly accessUrl: () => URL;
-  /** Of the origins of apps; absent: that of the access URL. */
+  /** Scheme of the origins of apps; if absent, that of the access URL. */
   readonly scheme?: "http" | "https" | undefined;
   readonly exchanges: Pick<OpenExchanges, "add">;
   readonly pools: ProgramPools;
   readonly dial: DialApp;
-  /** Ports that programs of an agent's workspace listen on. */
+  /** The ports on which programs in an agent's workspace listen. */
   readonly listeningPorts: (agentId: string) => Promise<readonly number[]>;
   readonly requests: Places;
   readonly webSockets: Places;
@@ -56,7 +56,7 @@ export class AppTraffic {
     this.#options = options;
   }
 
-  /** Returns the answer when the program gave none and the client is still there. */
+  /** Resolves with an answer to send if the program gave none and the client is still there. */
   async request(
     request: IncomingMessage,
     response: ServerResponse,
@@ -80,7 +80,7 @@ export class AppTraffic {
     }
   }
 
-  /** Returns the answer when there is no WebSocket and the client is still there. */
+  /** Resolves with an answer to send if no WebSocket was opened and the client is still there. */
   async upgrade(
     request: IncomingMessage,
     socket: Duplex,

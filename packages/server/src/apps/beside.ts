@@ -1,4 +1,6 @@
-/** The hosts that a sign-in at an app opens as well: those of the apps that it names beside itself. */
+/**
+ * Further hosts that a sign-in at an app signs the browser in to: those of the apps that the app declares as belonging with it.
+ */
 import { appLabel } from "../base/app-name.ts";
 import { type Wildcard, wildcardOrigin } from "../base/wildcard.ts";
 import type { ChainStop } from "./chains.ts";
@@ -7,15 +9,15 @@ import type { AppResolver, ResolvedApp } from "./resolver.ts";
 
 export interface BesideOptions {
   readonly resolver: Pick<AppResolver, "resolve">;
-  /** Below which the app is. */
+  /** The wildcard that the app's host is below. */
   readonly wildcard: Wildcard;
-  /** Whose scheme and port its hosts have. */
+  /** The hosts have the scheme and port of this URL. */
   readonly accessUrl: URL;
-  /** Whether the visitor may use it there. */
+  /** Whether the visitor may use that app. */
   readonly admits: (app: ResolvedApp) => boolean | Promise<boolean>;
 }
 
-/** @param label Of the app. @param host Its name, in lower case and without a port. */
+/** @param label The label of the app. @param host Its host name in lower case, without a port. */
 export async function stopsBeside(label: AppLabel, host: string, options: BesideOptions): Promise<ChainStop[]> {
   const { accessUrl, admits, resolver, wildcard } = options;
   const app = await resolver.resolve(label);
@@ -32,7 +34,7 @@ export async function stopsBeside(label: AppLabel, host: string, options: Beside
   return stops;
 }
 
-/** The label of an app beside one at `place`, by the alias where that one is named by it. */
+/** The label of an app declared beside the one at `place`. It uses the alias if `place` does. */
 function besideLabel(what: string, place: AppPlace, { agent, workspace, owner }: ResolvedApp): string {
   if ("alias" in place) return `${what}--${place.alias}`;
   const names = { agent: agent.name, workspace: workspace.name, owner: owner.username };

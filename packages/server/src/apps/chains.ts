@@ -1,14 +1,17 @@
 /**
- * Hosts that a browser visits one after the other behind a sign-in, so that each gets a session of its own: an app and the APIs
- * that its pages call. The browser carries what is left to visit, sealed and bound to the host that is next: its requests may reach
- * any server of the deployment, or a workspace proxy.
+ * Chains of sign-ins: hosts that a browser visits one after the other after a sign-in, to get a session at each of them, for
+ * example at an app and at the APIs that its pages call. The browser carries the stops that remain, sealed and bound to the next
+ * host, because its requests may reach any server of the deployment or a workspace proxy.
  */
 import { z } from "zod";
 import { parsedJson } from "../base/parsed-json.ts";
 import { Sealing } from "./sealing.ts";
 
 const LIFETIME_MS = 60_000;
-/** Of what is sealed. A longer address has no chain: the other hosts are signed in to by their first visit. */
+/**
+ * Maximum length of the sealed content. A longer address gets no chain; the user then signs in to each further host on the first
+ * visit.
+ */
 const MAX_CONTENT = 2_048;
 const PATH = /^\/\.coder\/chain\/([A-Za-z0-9_-]{40,4096})(?:\?|$)/;
 
@@ -21,7 +24,7 @@ export interface ChainStop {
 const chain = z.object({
   userId: z.string(),
   endsAt: z.number(),
-  /** Behind the host that it is bound to. */
+  /** The stops that remain after the host that the seal is bound to. */
   origins: z.array(z.string()),
   finalUrl: z.string(),
 });
@@ -30,23 +33,25 @@ type Chain = z.infer<typeof chain>;
 export class AppChains {
   readonly #sealing: Sealing;
 
-  /** @param shared The deployment's signing key, the same at all of its servers. */
+  /** @param shared The deployment's signing key, which all its servers share. */
   constructor(shared: Uint8Array) {
     this.#sealing = new Sealing(shared, "app chain");
   }
 
-  /** Returns where to go first; undefined where there is no place to go, or the address is too long to be carried. */
+  /** Returns the first URL to visit; undefined if there are no stops or the final address is too long to be carried. */
   begin(userId: string, stops: readonly ChainStop[], finalUrl: string, now: number): string | undefined {
     const origins = stops.map(({ origin }) => origin);
     return this.#next({ userId, endsAt: now + LIFETIME_MS, origins, finalUrl });
   }
 
-  /** Whether it is a chain whose next stop is this host. */
+  /** Whether `sealed` is a chain whose next stop is this host. */
   stopsAt(sealed: string, hostname: string, now: number): boolean {
     return this.#open(sealed, hostname, now) !== undefined;
   }
 
-  /** Where the user goes on from this host; undefined when it is not the chain's next stop, or the chain is another user's. */
+  /**
+   * The URL that follows this stop; undefined if this host is not the chain's next stop, or the chain belongs to another user.
+   */
   next(sealed: string, hostname: string, userId: string, now: number): string | undefined {
     const found = this.#open(sealed, hostname, now);
     if (found === undefined || found.userId !== userId) return undefined;
@@ -67,7 +72,7 @@ export class AppChains {
   }
 }
 
-/** The chain in a request target; undefined for any other target. */
+/** The sealed chain in a request target; undefined for any other target. */
 export function chainId(target: string): string | undefined {
   return PATH.exec(target)?.[1];
 }

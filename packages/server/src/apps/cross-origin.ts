@@ -5,9 +5,9 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { AppChoices } from "../db/app-choices.ts";
 
-/** How the page that sent a request relates to the app. */
+/** How the page that sent a request is related to the app. */
 export type Relation =
-  /** A page of the app, or no page. */
+  /** A page of the app itself, or a request that no page sent. */
   | "own"
   /** A page of another app of the same owner. */
   | "sibling"
@@ -28,11 +28,11 @@ export function relationOf(
   return siblings.has(origin) ? "sibling" : "foreign";
 }
 
-/** Whether the app's session cookie counts. A request whose cookie does not count is anonymous. */
+/** Whether the app's session cookie is honoured. Without it the request is anonymous. */
 export function cookieCounts({ method, upgrade, headers }: RequestFacts, relation: Relation): boolean {
   if (relation === "foreign") return false;
   const reads = method === "GET" || method === "HEAD";
-  // Upgrades carry no Fetch Metadata, and a browser always sends their Origin.
+  // Upgrades carry no Fetch Metadata, but browsers always send their Origin.
   if (upgrade) return headers.origin !== undefined;
   const site = single(headers["sec-fetch-site"]);
   if (site === undefined) return headers.origin !== undefined || reads;
@@ -43,7 +43,7 @@ export function cookieCounts({ method, upgrade, headers }: RequestFacts, relatio
   return reads && mode === "navigate" && dest === "document";
 }
 
-/** Whether a person follows a link: only then may the answer be a redirect to the sign-in. */
+/** Whether a person is following a link. Only then may the answer be a redirect to the sign-in. */
 export function isNavigation({ method, upgrade, headers }: RequestFacts): boolean {
   if (upgrade || (method !== "GET" && method !== "HEAD")) return false;
   const mode = single(headers["sec-fetch-mode"]);
@@ -55,15 +55,15 @@ export function isPreflight({ method, headers }: RequestFacts): boolean {
   return method === "OPTIONS" && headers.origin !== undefined && asked(headers) !== undefined;
 }
 
-/** What a program's choice of cross-origin rules makes of a request. */
+/** How a program's cross-origin settings apply to a request. */
 export interface CorsRule {
-  /** By which the visitor's session counts, and the server's own answers are readable. */
+  /** Decides whether the visitor's session is honoured and whether the page may read the server's own answers. */
   readonly relation: Relation;
-  /** By which the program's answer is changed. */
+  /** Decides how the program's answer is changed. */
   readonly answerRelation: Relation;
 }
 
-/** A program with `passthru` answers other origins by itself; those that it lists may use the visitor's session. */
+/** A program with `passthru` answers other origins itself; the origins that it lists may use the visitor's session. */
 export function corsRule(relation: Relation, origin: string | undefined, choices: AppChoices | undefined): CorsRule {
   if (relation !== "foreign" || choices?.cors !== "passthru") return { relation, answerRelation: relation };
   const listed = origin !== undefined && choices.corsOrigins.includes(origin);
@@ -75,7 +75,7 @@ const MAX_ASKED_HEADERS = 4096;
 const TOKENS = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*$/;
 const PREFLIGHT_SECONDS = 600;
 
-/** The answer to a preflight of a page of a sibling; undefined when it asks for what is not granted. */
+/** The answer to a preflight from a page of a sibling app; undefined if it asks for more than is granted. */
 export function preflightAnswer(headers: IncomingHttpHeaders): Record<string, string> | undefined {
   const method = asked(headers);
   if (headers.origin === undefined || method === undefined || !ALLOWED_METHODS.has(method)) return undefined;
@@ -91,7 +91,7 @@ export function preflightAnswer(headers: IncomingHttpHeaders): Record<string, st
   return answer;
 }
 
-/** What lets a page of a sibling read an answer. */
+/** Headers that let a page of a sibling app read an answer. */
 export function siblingHeaders(origin: string): Record<string, string> {
   return { "Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true" };
 }

@@ -1,41 +1,41 @@
-/** Who may use an app. */
+/** Decides who may use an app. */
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import { narrowerLevel } from "../base/share-level.ts";
 import type { AppChoices } from "../db/app-choices.ts";
 import type { Role } from "../db/schema.ts";
 
-/** A user whose credentials hold: active, with a key that is valid for apps. */
+/** A user with valid credentials: an active account, and a key that may be used for apps. */
 export interface Visitor {
   readonly userId: string;
   readonly keyId: string;
   readonly role: Role;
 }
 
-/** One program of one workspace. */
+/** One program in one workspace. */
 export interface AppTarget extends AppChoices {
   readonly workspaceId: string;
   readonly ownerId: string;
   readonly agentId: string;
   readonly port: number;
-  /** Whether the program speaks https. */
+  /** Whether the program expects TLS. */
   readonly secure: boolean;
-  /** In front of every path that the program gets; "" for most. */
+  /** Prefix of every path that the program receives; usually "". */
   readonly basePath: string;
-  /** What its first page is asked with, with the question mark; "" for most. */
+  /** The query of the program's first page, with the question mark; usually "". */
   readonly query: string;
-  /** Of its share, or of the declared app; "owner" without one. */
+  /** The level of the port's share or of the declared app; "owner" if it has neither. */
   readonly level: ShareLevel;
-  /** When its share ends; undefined: it does not. */
+  /** When the share expires; undefined if it does not. */
   readonly shareEndsAt: number | undefined;
-  /** What the program gets for `Host`. */
+  /** Which `Host` the program receives. */
   readonly hostHeader: "preserve" | "localhost";
 }
 
-/** What an app below a path of the deployment's own host may be used for. */
+/** The rules for apps below a path of the deployment's own host. */
 export interface PathRules {
-  /** Whether its level counts; otherwise it is the owner's alone. */
+  /** Whether the app's sharing level applies; if false, only the owner may use the app. */
   readonly sharing: boolean;
-  /** Whether owners of the deployment get into the apps of others. */
+  /** Whether users with the role "owner" may use the apps of other users. */
   readonly siteOwnerAccess: boolean;
 }
 
@@ -47,8 +47,8 @@ export interface DecisionRules {
 }
 
 /**
- * The right of one visitor to one program. Only {@link AppDecision.make} creates one, and only with one does a tunnel open a
- * connection: what was not decided cannot be reached.
+ * The right of one visitor to one program. Only {@link AppDecision.make} creates one, and a tunnel opens a connection only if it
+ * is given one, so no program can be reached without a decision.
  */
 export class AppDecision {
   readonly target: AppTarget;
@@ -60,8 +60,8 @@ export class AppDecision {
   }
 
   /**
-   * @param target Undefined: there is no such app, which a visitor cannot tell from one that is not theirs.
-   * @returns "sign-in" when a visitor who signs in may be admitted.
+   * @param target Undefined if there is no such app; visitors cannot tell this from an app that they may not use.
+   * @returns "sign-in" if the visitor might be admitted after signing in.
    */
   static make(
     target: AppTarget | undefined,
@@ -81,7 +81,7 @@ export class AppDecision {
   }
 }
 
-/** Whether two targets lead to the same bytes: what was decided about one holds for the other. */
+/** Whether two targets lead to the same program, so that a decision about one is valid for the other. */
 export function sameProgram(a: AppTarget, b: AppTarget): boolean {
   return a.agentId === b.agentId && a.port === b.port && a.secure === b.secure && a.basePath === b.basePath;
 }

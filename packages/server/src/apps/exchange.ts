@@ -1,4 +1,4 @@
-/** One HTTP request and its answer through the tunnel, streamed both ways (RFC 9110 §7.6). */
+/** Forwards one HTTP request and its answer through the tunnel, streamed in both directions (RFC 9110 §7.6). */
 import { type ClientRequest, request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import { expectsContinue } from "../base/expect-continue.ts";
 import type { Relation } from "./cross-origin.ts";
@@ -9,28 +9,28 @@ import { InterimAnswers } from "./interim-answers.ts";
 import { withoutOwnParameters } from "./names.ts";
 import type { ProgramPools, ProgramRequestOptions } from "./program-pool.ts";
 
-/** Without a byte either way. */
+/** Ends an exchange after this long without a byte in either direction. */
 const IDLE_MS = 600_000;
 const MAX_HEAD_BYTES = 64 * 1024;
 
 export interface ExchangeFacts {
   readonly decision: AppDecision;
-  /** The request target that the program gets, but for the server's own parameters. */
+  /** The request target to send to the program, without the server's own parameters. */
   readonly target: string;
   readonly scheme: "http" | "https";
   /** The `Host` that the client sent. */
   readonly host: string;
   readonly clientAddress: string;
   readonly relation: Relation;
-  /** Who asks, where the program is to learn it. */
+  /** The visitor's identity, if the program is to receive it. */
   readonly identity: VisitorIdentity | undefined;
   /** Whether the app is below a path of the deployment's own host. */
   readonly onMainHost: boolean;
 }
 
 /**
- * Sends the request on and the answer back. Rejects when no answer began; what fails afterwards ends the client's
- * connection, which is all that HTTP can say then.
+ * Forwards the request and its answer. Rejects if no answer began; a later failure ends the client's connection, since HTTP
+ * offers no other way to report it.
  */
 export async function exchange(
   request: IncomingMessage,
@@ -38,7 +38,7 @@ export async function exchange(
   pools: ProgramPools,
   facts: ExchangeFacts,
 ): Promise<void> {
-  // Its "close" has been emitted, and nothing below would end.
+  // The client has left: its "close" event has already been emitted, so the listeners below would never run.
   if (response.destroyed) return;
   const begin = (): ClientRequest => httpRequest(requestOptions(request, pools, facts, false));
   if (expectsContinue(request)) response.writeContinue();
@@ -48,7 +48,7 @@ export async function exchange(
   try {
     answer = await answerOf(outgoing, request, response, hasBody);
   } catch (error) {
-    // The program closed a kept connection while the request was on its way: it has not seen it.
+    // The program closed a kept connection while the request was in flight, so it has not seen the request.
     const repeatable = (request.method === "GET" || request.method === "HEAD") && !hasBody && outgoing.reusedSocket;
     if (!repeatable || response.destroyed) throw error;
     outgoing = begin();
@@ -57,7 +57,7 @@ export async function exchange(
   await sendBack(request, response, answer, facts);
 }
 
-/** Options of a request to the program. Its headers are given as they are, so that Node adds none. */
+/** Options of the request to the program. Headers are passed as raw pairs, so that Node adds none. */
 export function requestOptions(
   request: IncomingMessage,
   pools: ProgramPools,
@@ -80,7 +80,7 @@ export function requestOptions(
     agent: pools.of(decision),
     method: request.method,
     path: withoutOwnParameters(target),
-    headers: headers.map(([name, value]) => [name, value]) as never, // pairs, which Node takes and its types do not
+    headers: headers.map(([name, value]) => [name, value]) as never, // Node accepts pairs here; its types do not
     setHost: false,
     maxHeaderSize: MAX_HEAD_BYTES,
   };
@@ -93,7 +93,7 @@ function answerOf(
   hasBody: boolean,
 ): Promise<IncomingMessage> {
   let received: IncomingMessage | undefined;
-  // Once the answer is complete the connection is the pool's again.
+  // Once the answer is complete, the connection belongs to the pool again.
   const gone = (): void => {
     if (received?.complete !== true) outgoing.destroy();
   };
@@ -112,7 +112,7 @@ function answerOf(
     });
     outgoing.once("response", (answer) => {
       received = answer;
-      // It was read before the connection could end.
+      // The answer was read before the connection could be destroyed.
       if (outgoing.destroyed) return;
       if (isChunkedOrPlain(answer)) return resolve(answer);
       outgoing.destroy();
@@ -125,7 +125,7 @@ function answerOf(
   });
 }
 
-/** Any other transfer coding would make the length of the answer a matter of opinion. */
+/** With any other transfer coding, two parsers might disagree about where the answer ends. */
 function isChunkedOrPlain({ headers }: IncomingMessage): boolean {
   const coding = headers["transfer-encoding"];
   return coding === undefined || coding.trim().toLowerCase() === "chunked";
@@ -159,7 +159,7 @@ async function sendBack(
   });
   answer.once("error", () => response.destroy());
   answer.once("close", () => {
-    // An answer that ends before its time must not look complete.
+    // A truncated answer must not look complete.
     if (!answer.complete) response.destroy();
     resolve();
   });

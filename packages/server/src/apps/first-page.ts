@@ -3,10 +3,10 @@ import type { AppTarget } from "./decision.ts";
 import type { AppAnswer } from "./pages.ts";
 
 /**
- * The redirect that adds the query with which an app was declared, such as the folder that an editor opens, to a first page that is
- * asked for without one.
+ * The redirect of a first page that was requested without a query, to the same page with the query that the app declares, for
+ * example the folder that an editor opens.
  *
- * @param prefix In front of the app's own paths; "" on a host of its own.
+ * @param prefix Precedes the app's own paths; "" on an app's own host.
  */
 export function firstPage(target: AppTarget, prefix: string, request: IncomingMessage): AppAnswer | undefined {
   if (target.query === "" || (request.method !== "GET" && request.method !== "HEAD")) return undefined;

@@ -38,7 +38,7 @@ test("security S4: no credential of the server reaches a program, in any spellin
     ["authorization", `bEARER   ${TOKEN} `],
     ["X-Coder-Username", "ada"],
     ["x-CODER-anything", "1"],
-    // What a CGI or WSGI program reads as the header with hyphens.
+    // CGI and WSGI programs read this as the header with hyphens.
     ["X_Coder_Username", "ada"],
     ["x-coder_email", "ada@example.com"],
     ["X.Coder.User.Id", "1"],

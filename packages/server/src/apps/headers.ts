@@ -1,4 +1,4 @@
-/** What of a request reaches a program, and what of its answer reaches the client (RFC 9110 §7.6.1). */
+/** Which headers of a request reach a program, and which headers of its answer reach the client (RFC 9110 §7.6.1). */
 import { type Relation, siblingHeaders } from "./cross-origin.ts";
 import { isOwnCookie } from "./names.ts";
 
@@ -14,7 +14,10 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "http2-settings",
 ]);
 
-/** Of a client, as `canonicalName` gives them: what only a proxy may say, and what this end has already answered. */
+/**
+ * Headers of a client, named as by `canonicalName`, that are not forwarded: only a proxy may set them, or the server has already
+ * answered them.
+ */
 const NOT_FORWARDED: ReadonlySet<string> = new Set([
   "host",
   "expect",
@@ -27,7 +30,7 @@ const NOT_FORWARDED: ReadonlySet<string> = new Set([
   "coder-session-token",
 ]);
 
-/** Of a program: what would reach beyond its own host. */
+/** Headers of a program that are not returned, because they would take effect beyond its own host. */
 const NOT_RETURNED: ReadonlySet<string> = new Set([
   "alt-svc",
   "clear-site-data",
@@ -35,7 +38,7 @@ const NOT_RETURNED: ReadonlySet<string> = new Set([
   "public-key-pins-report-only",
 ]);
 
-/** WebSocket headers in the spelling of RFC 6455: some servers compare it. */
+/** WebSocket headers as RFC 6455 spells them: some servers compare the case. */
 const SPELLING: ReadonlyMap<string, string> = new Map(
   ["Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions"].map((name) => [
     name.toLowerCase(),
@@ -46,16 +49,16 @@ const SPELLING: ReadonlyMap<string, string> = new Map(
 const OWN_BEARER = /^bearer +[A-Za-z0-9]{10}-[A-Za-z0-9]{22} *$/i;
 
 export interface ForwardedRequest {
-  /** As Node reads them: name, value, name, value … */
+  /** Names and values in turn, as Node gives them: name, value, name, value … */
   readonly rawHeaders: readonly string[];
   /** The `Host` that the client sent. */
   readonly host: string;
   readonly scheme: "http" | "https";
   readonly clientAddress: string;
-  /** What the program gets for `Host`; the client's when absent. */
+  /** The `Host` that the program receives; if absent, the client's. */
   readonly programHost?: string | undefined;
   readonly webSocket: boolean;
-  /** Who asks, where the program is to learn it. */
+  /** The visitor's identity, if the program is to receive it. */
   readonly identity?: VisitorIdentity | undefined;
   /** Whether the app is below a path of the deployment's own host. */
   readonly onMainHost?: boolean;
@@ -106,14 +109,14 @@ export function headersToProgram(request: ForwardedRequest): Header[] {
 }
 
 /**
- * The name as programs may read it: CGI and WSGI turn a header into a variable, where every character but letters and digits
- * becomes "_" (RFC 3875 §4.1.18), so that `X_Coder_Email` is `X-Coder-Email` there.
+ * The name as programs may see it. CGI and WSGI turn a header into a variable and replace every character but letters and digits
+ * by "_" (RFC 3875 §4.1.18), so they read `X_Coder_Email` as `X-Coder-Email`.
  */
 function canonicalName(lower: string): string {
   return lower.replace(/[^a-z0-9]/g, "-");
 }
 
-/** Whether a header of a client, by its canonical name, reaches no program. */
+/** Whether a client's header, given by its canonical name, is withheld from programs. */
 function isWithheld(canonical: string): boolean {
   return HOP_BY_HOP.has(canonical) || NOT_FORWARDED.has(canonical) || /^(?:proxy|x-forwarded|x-coder)-/.test(canonical);
 }
@@ -122,14 +125,14 @@ export interface ReturnedAnswer {
   readonly rawHeaders: readonly string[];
   readonly scheme: "http" | "https";
   readonly relation: Relation;
-  /** The page's, when there is one. */
+  /** The origin of the page, if a page sent the request. */
   readonly origin: string | undefined;
   readonly onMainHost?: boolean;
 }
 
 export interface ReturnedHead {
   readonly headers: Header[];
-  /** Whether the body is an event stream, which may be silent for any time. */
+  /** Whether the body is an event stream, which may be silent indefinitely. */
   readonly isEventStream: boolean;
 }
 
@@ -159,7 +162,7 @@ export function headersToClient(answer: ReturnedAnswer): ReturnedHead {
     headers.push(...Object.entries(siblingHeaders(answer.origin)));
     if (!vary) headers.push(["Vary", "Origin"]);
   }
-  // The path of an app holds the owner's and the workspace's name.
+  // The path of an app contains the names of the owner and the workspace.
   if (answer.onMainHost && !present.has("referrer-policy")) headers.push(["Referrer-Policy", "same-origin"]);
   if (isEventStream) {
     if (!present.has("x-accel-buffering")) headers.push(["X-Accel-Buffering", "no"]);
@@ -168,12 +171,12 @@ export function headersToClient(answer: ReturnedAnswer): ReturnedHead {
   return { headers, isEventStream };
 }
 
-/** Any other character percent-encoded: what a header value cannot hold. */
+/** Percent-encodes every character that is not visible ASCII, because a header value cannot hold it. */
 function visibleAscii(text: string): string {
   return text.toWellFormed().replace(/[^\x21-\x7e]/gu, (character) => encodeURIComponent(character));
 }
 
-/** A Cookie header without the server's own; "" when nothing is left. */
+/** A Cookie header without the server's own cookies; "" if none remain. */
 export function foreignCookies(value: string, onMainHost = false): string {
   return value
     .split(";")
@@ -183,8 +186,8 @@ export function foreignCookies(value: string, onMainHost = false): string {
 }
 
 /**
- * A Set-Cookie without `Domain`, so that it stays with the host; undefined for one of the server's names, and for one without a
- * name, whose value a browser sends as if it were a name.
+ * A Set-Cookie without `Domain`, so that the cookie stays with the host. Undefined for a cookie of the server, and for one
+ * without a name: browsers send its value as if it were a name.
  */
 export function hostOnlyCookie(value: string, onMainHost = false): string | undefined {
   const [pair = "", ...attributes] = value.split(";");
@@ -195,14 +198,14 @@ export function hostOnlyCookie(value: string, onMainHost = false): string | unde
   return [pair, ...kept].join(";");
 }
 
-/** Headers that a message declares to be for the next hop only. */
+/** The names that `Connection` declares to be for the next hop only. */
 function connectionNames(rawHeaders: readonly string[]): ReadonlySet<string> {
   const names = new Set<string>();
   for (const [name, value] of pairs(rawHeaders)) {
     if (name.toLowerCase() !== "connection") continue;
     for (const token of value.split(",")) names.add(trim(token).toLowerCase());
   }
-  // These say what the message is; a sender cannot make them disappear.
+  // These headers define the message; a sender cannot remove them through `Connection`.
   for (const kept of ["host", "content-length", "cookie", "set-cookie", "authorization", "origin"]) names.delete(kept);
   return names;
 }

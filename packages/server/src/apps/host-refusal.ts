@@ -3,10 +3,10 @@ import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 
 const BEGINNING_BYTES = 256;
-/** Of Vite, and of webpack's development server. */
+/** The messages of Vite and of webpack's development server. */
 const REFUSALS = /host is not allowed|is not allowed\.|Invalid Host(?:\/Origin)? header/i;
 
-/** Looks at the beginning of a 403 of text; the body stays to be read. */
+/** Reads the beginning of a 403 answer of type text; the body can still be read in full afterwards. */
 export async function isHostRefusal(answer: IncomingMessage): Promise<boolean> {
   if (answer.statusCode !== 403 || answer.headers["content-encoding"] !== undefined) return false;
   if (!/^text\/(?:html|plain)\b/i.test(answer.headers["content-type"] ?? "text/plain")) return false;

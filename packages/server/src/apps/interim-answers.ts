@@ -1,7 +1,7 @@
-/** Interim answers of a program (RFC 9110 §15.2). Early hints are passed on (RFC 8297); all others concern the next hop only. */
+/** A program's interim answers (RFC 9110 §15.2). Early hints are forwarded (RFC 8297); all others concern only the next hop. */
 import type { IncomingMessage, InformationEvent, ServerResponse } from "node:http";
 
-/** A program sends a few; one that sends more is broken, or keeps the client waiting on purpose. */
+/** A program sends a few. One that sends more is broken or keeps the client waiting on purpose. */
 const MAX_INTERIM = 32;
 
 export class InterimAnswers {
@@ -14,10 +14,10 @@ export class InterimAnswers {
     this.#response = response;
   }
 
-  /** False when there were too many. */
+  /** Returns false once there were too many. */
   pass({ statusCode, headers }: Pick<InformationEvent, "statusCode" | "headers">): boolean {
     if (++this.#count > MAX_INTERIM) return false;
-    // A client of HTTP/1.0 takes the first status line for the answer.
+    // An HTTP/1.0 client would take the first status line for the final answer.
     if (statusCode !== 103 || this.#request.httpVersion !== "1.1" || this.#response.headersSent) return true;
     const { link } = headers;
     if (typeof link === "string" && LINKS.test(link)) this.#response.writeEarlyHints({ link: split(link) });
@@ -25,7 +25,7 @@ export class InterimAnswers {
   }
 }
 
-/** What Node accepts as links: `<target>; parameter; parameter="value"`, separated by commas. Any other hint is dropped. */
+/** The links that Node accepts: `<target>; parameter; parameter="value"`, separated by commas. Other hints are dropped. */
 const LINK = /<[^<>"\s,;]*>(?:[ \t]*;[ \t]*[a-zA-Z0-9-]+(?:=(?:"[^"<>\s;]*"|[^"<>\s,;]+))?)*/;
 const LINKS = new RegExp(`^${LINK.source}(?:[ \\t]*,[ \\t]*${LINK.source})*$`);
 

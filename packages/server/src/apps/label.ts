@@ -4,8 +4,8 @@
  *     [{prefix}---]{what}--{agent}--{workspace}--{owner}
  *     [{prefix}---]{what}--{alias}
  *
- * `what` is a port, a port followed by `s` for a program that speaks https, or the slug of a declared app. The alias stands
- * for the agent, because the long form may exceed the 63 octets of a DNS label (RFC 1035 §2.3.4).
+ * `what` is a port, a port followed by `s` for a program that expects TLS, or the slug of a declared app. The alias stands for
+ * the agent, because the long form may exceed the 63 octets of a DNS label (RFC 1035 §2.3.4).
  */
 import { LOWEST_APP_PORT } from "coder-protocol/app-addresses";
 import { isAppAlias } from "../base/app-alias.ts";
@@ -15,24 +15,24 @@ const NAME = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
 const MAX_NAME = 32;
 const PORT = /^([0-9]{1,5})(s?)$/;
 
-/** Which program of the workspace. */
+/** Identifies a program within its workspace. */
 export type AppProgram =
   | { readonly kind: "port"; readonly port: number; readonly secure: boolean }
   | { readonly kind: "slug"; readonly slug: string };
 
-/** Which agent, by names or by its alias. All in lower case. */
+/** Identifies an agent by names or by its alias, all in lower case. */
 export type AppPlace =
   | { readonly agent: string; readonly workspace: string; readonly owner: string }
   | { readonly alias: string };
 
 export interface AppLabel {
-  /** Any text that keeps cookies of one program apart; "" when there is none. */
+  /** Any text that keeps the cookies of several instances of one program apart; "" if there is none. */
   readonly prefix: string;
   readonly program: AppProgram;
   readonly place: AppPlace;
 }
 
-/** The label of a host name, in any case, or why it names no app. */
+/** Parses the label of a host name, in any case; returns an error if it names no app. */
 export function parseAppLabel(text: string): AppLabel | { readonly error: string; readonly status?: 404 } {
   const label = text.toLowerCase();
   if (label.length > MAX_LABEL) return { error: `a label has at most ${MAX_LABEL} characters` };
@@ -55,7 +55,7 @@ export function parseAppLabel(text: string): AppLabel | { readonly error: string
   return { prefix, program, place: { agent, workspace, owner } };
 }
 
-/** A port, a port with `s`, or a slug. Never both: what reads as a port is one. */
+/** Parses a port, a port followed by `s`, or a slug. Text that reads as a port is never a slug. */
 export function parseProgram(text: string): AppProgram | { readonly error: string } {
   const match = PORT.exec(text);
   if (match === null) {

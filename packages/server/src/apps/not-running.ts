@@ -1,11 +1,11 @@
-/** What a visitor is answered while the agent of an app is not connected. */
+/** The answer to a visitor while the agent of an app is not connected. */
 import type { Visitor } from "./decision.ts";
 import type { AppAnswer } from "./pages.ts";
 import type { ShownApp } from "./shown-app.ts";
 
 /**
- * To anyone but the owner nothing is said about the workspace but that it cannot be reached. It is started on its page of the
- * dashboard: a session of an app host is worth nothing beyond the app.
+ * Visitors other than the owner learn only that the workspace cannot be reached. It is started from its page on the dashboard,
+ * because a session of an app host is valid only for the app.
  */
 export function notRunning(app: ShownApp, visitor: Visitor | undefined, accessUrl: URL): AppAnswer {
   const { owner, state, workspace, agent } = app;
@@ -26,7 +26,7 @@ export function notRunning(app: ShownApp, visitor: Visitor | undefined, accessUr
   };
 }
 
-/** On the dashboard. */
+/** The page of the workspace on the dashboard. */
 export function workspacePage({ owner, workspace }: Pick<ShownApp, "owner" | "workspace">, accessUrl: URL): string {
   return new URL(`/@${owner.username}/${workspace.name}`, accessUrl).href;
 }

@@ -1,16 +1,16 @@
-/** Requests and WebSockets that are under way, and their end when the right that they rest on ends. */
+/** Requests and WebSockets in progress. Each is ended when the right that it depends on ends. */
 import type { AccessEvent } from "../auth/access-events.ts";
 import type { OpenStreams } from "../base/open-streams.ts";
 import type { AppDecision } from "./decision.ts";
 
-/** How often ends that are known in advance are looked for. */
+/** How often exchanges whose end is known in advance are checked. */
 const SWEEP_MS = 1_000;
 
 export interface OpenExchange {
   readonly decision: AppDecision;
-  /** When credentials or share end; undefined: neither does by itself. */
+  /** When the credentials or the share expire, whichever is first; undefined if neither does. */
   readonly endsAt: number | undefined;
-  /** Whether the decision would be the same now. */
+  /** Whether the same decision would be made now. */
   stillHolds(): Promise<boolean>;
   end(): void;
 }
@@ -37,7 +37,7 @@ export class OpenExchanges {
     this.#timer.unref();
   }
 
-  /** Returns the way out; call it when the exchange is over. */
+  /** Returns a function that removes the exchange; call it when the exchange is over. */
   add(exchange: OpenExchange): () => void {
     this.#open.add(exchange);
     const end = (): void => exchange.end();
@@ -48,12 +48,12 @@ export class OpenExchanges {
     };
   }
 
-  /** Looks again at what an event may have ended. */
+  /** Rechecks the exchanges that an event may have ended. */
   onAccessEvent(event: AccessEvent): void {
     for (const exchange of this.#open) if (concerns(event, exchange.decision)) this.#recheck(exchange);
   }
 
-  /** A workspace changed, or one of its shares. */
+  /** Rechecks the exchanges of a workspace that changed, or one of whose shares changed. */
   onWorkspaceChange(workspaceId: string): void {
     for (const exchange of this.#open)
       if (exchange.decision.target.workspaceId === workspaceId) this.#recheck(exchange);
@@ -70,7 +70,7 @@ export class OpenExchanges {
       },
       (error: unknown) => {
         this.#options.onError(error);
-        exchange.end(); // a right that cannot be looked up is none
+        exchange.end(); // a right that cannot be looked up counts as lost
       },
     );
   }

@@ -1,18 +1,18 @@
-/** Where the deployment itself serves an app that is not served through a workspace proxy. */
+/** The address at which the deployment itself serves an app that is not served through a workspace proxy. */
 import { type Wildcard, wildcardOrigin } from "../base/wildcard.ts";
 import type { AppAnswer } from "./pages.ts";
 import type { ProxiedApp } from "./proxied-apps.ts";
 import { notFoundAnswer } from "./sign-in.ts";
 
 export interface OwnPlaceOptions {
-  /** Of the deployment itself; undefined: no app has a host of its own there. */
+  /** The deployment's own wildcard; undefined if apps have no hosts of their own there. */
   readonly wildcard: Wildcard | undefined;
   readonly accessUrl: () => URL;
 }
 
 /**
- * The address of the app at the deployment; undefined where the deployment has no host for it.
- * @param target What was asked for: a path with its query. For an app below a path it includes the names of the app.
+ * The address of the app at the deployment; undefined if the deployment has no host for it.
+ * @param target The requested path with its query. For an app below a path it includes the names of the app.
  */
 export function ownPlace(
   app: ProxiedApp,
@@ -24,7 +24,7 @@ export function ownPlace(
   return wildcard === undefined ? undefined : `${wildcardOrigin(wildcard, app.label, access)}${target}`;
 }
 
-/** Sends the browser to the app at the deployment. */
+/** Redirects the browser to the app at the deployment. */
 export function ownPlaceAnswer(app: ProxiedApp, target: string, options: OwnPlaceOptions): AppAnswer {
   const location = ownPlace(app, target, options);
   if (location === undefined) return notFoundAnswer(options.accessUrl());

@@ -1,23 +1,23 @@
-/** What an app host answers in its own words: a small page for people, JSON for programs. */
+/** Answers that an app host writes itself: a small page for people, JSON for programs. */
 import { createHash } from "node:crypto";
 import type { Header } from "./headers.ts";
 
 export interface AppAnswer {
   readonly status: number;
   readonly title: string;
-  /** One sentence. */
+  /** One sentence, shown below the title. */
   readonly text: string;
   readonly links?: readonly AppLink[];
-  /** Listed above the links. */
+  /** Links that are listed above the others. */
   readonly items?: readonly AppLink[];
-  /** A page that is shown because of a GET is asked for again after this time. */
+  /** Reloads a page that was shown in answer to a GET after this many seconds. */
   readonly reloadSeconds?: number;
   readonly headers?: Readonly<Record<string, string>>;
   /** Values of Set-Cookie. */
   readonly cookies?: readonly string[];
-  /** Sent as it is in place of page and JSON; `headers` has its type. */
+  /** Sent as it is instead of the page or the JSON; `headers` gives its type. */
   readonly body?: string;
-  /** Further fields of the JSON form. */
+  /** Additional fields of the JSON form. */
   readonly fields?: Readonly<Record<string, string>>;
 }
 

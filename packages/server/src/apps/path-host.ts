@@ -1,6 +1,7 @@
 /**
- * Apps below a path of the deployment's own host, or of a workspace proxy's. Their pages have the origin of what else that host
- * serves, and of one another; nothing that is added here makes that safe: without a setting they are the owner's alone.
+ * Apps below a path of the deployment's own host, or of a workspace proxy's. Their pages share one origin with each other and
+ * with everything else on that host. The checks here cannot make that safe, so without a setting only the owner may use such an
+ * app.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
@@ -15,15 +16,15 @@ import { hasBody, refuseUpgrade, sendAnswer } from "./send-answer.ts";
 const MAX_TARGET = 32 * 1024;
 
 export interface PathHostOptions {
-  /** Why there are none here; undefined: there are. */
+  /** The answer if this host serves no apps below paths; undefined if it does. */
   readonly refusal: AppAnswer | undefined;
-  /** Whose scheme the host has. */
+  /** The host has the scheme of this URL. */
   readonly accessUrl: () => URL;
   readonly gate: PathGate;
   readonly traffic: AppTraffic;
 }
 
-/** Of a server or a proxy, where its administrator wants none. */
+/** The answer of a server or workspace proxy whose administrator has disabled apps below paths. */
 export function pathAppsDisabled(where: "deployment" | "workspace proxy"): AppAnswer {
   return {
     status: 403,
@@ -45,7 +46,7 @@ export class PathHost {
     if (answer !== undefined) sendAnswer(request, response, answer);
   }
 
-  /** Owns the socket from here on. */
+  /** Takes ownership of the socket. */
   async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const asked = hasBody(request)
       ? { status: 400, title: "An upgrade has no body", text: "" }
@@ -83,7 +84,7 @@ export class PathHost {
     if (method === "TRACE") return { status: 405, title: "The method is not allowed", text: "" };
     const path = parseAppPath(target);
     if (path?.kind !== "app") return wrongPath(path?.kind);
-    // A worker of one app would answer for everything else at this host.
+    // A service worker of one app would answer for everything else on this host.
     if (headers["service-worker"] !== undefined)
       return { status: 403, title: "Forbidden", text: "Applications below a path have no service workers." };
     const { names, prefix, query, rest } = path;

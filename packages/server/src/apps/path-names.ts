@@ -3,14 +3,15 @@
  *
  *     /@{owner}/{workspace}[.{agent}]/apps/{slug}/{rest}
  *
- * The raw path is matched, once, and the rest passed on as it came: two readings of one path would be two decisions.
+ * The raw path is matched once and the rest is forwarded as received: if two parsers read one path differently, they would make
+ * two decisions.
  */
 import { parseProgram } from "./label.ts";
 
 export interface PathNames {
   readonly owner: string;
   readonly workspace: string;
-  /** Undefined: the agent that has the app. */
+  /** Undefined: whichever agent has the app. */
   readonly agent: string | undefined;
   readonly slug: string;
 }
@@ -19,21 +20,24 @@ export type AppPath =
   | {
       readonly kind: "app";
       readonly names: PathNames;
-      /** Everything before the app's own path, as it was sent, without a slash at the end. */
+      /** Everything before the app's own path, as sent, without a trailing slash. */
       readonly prefix: string;
-      /** What the app gets, beginning with a slash; undefined when the slash after the slug is missing. */
+      /** The path that the app receives, with its leading slash; undefined if the slash after the slug is missing. */
       readonly rest: string | undefined;
-      /** With its question mark, when `rest` is undefined. */
+      /** The query with its question mark, for the redirect when `rest` is undefined. */
       readonly query: string;
     }
   | { readonly kind: "port" | "me" | "malformed" };
 
-/** Anything that could be meant for an app: what of it is not in the form above is answered here, and by no other route. */
+/** Matches any target that may be meant for an app. Those not in the form above are refused here and reach no other route. */
 const CANDIDATE = /^\/(?:@|%40)[^/?#]*\/[^/?#]*\/apps(?:[/?#]|$)/i;
 const FORM =
   /^(\/(?:@|%40)([a-zA-Z0-9-]+)\/([a-zA-Z0-9-]+)(?:\.([a-zA-Z0-9-]+))?\/apps\/([a-zA-Z0-9-]+))(\/[^#]*)?(\?[^#]*)?$/;
 
-/** @param target Of the request, as it came. Undefined: it has nothing to do with apps. */
+/**
+ * @param target The request target as received.
+ * @returns Undefined if the target is not meant for an app.
+ */
 export function parseAppPath(target: string): AppPath | undefined {
   if (!CANDIDATE.test(target)) return undefined;
   const match = FORM.exec(target);

@@ -1,4 +1,4 @@
-/** Ports of workspaces that others may use. */
+/** Ports of workspaces that are shared with other users. */
 import type { DeletePortShareRequest, ShareLevel, upsertPortShareRequest } from "coder-protocol/rest/apps";
 import type { z } from "zod";
 import type { WallClock } from "../base/clock.ts";
@@ -24,7 +24,7 @@ export interface PortSharesOptions {
   readonly maxDurationMs: number | undefined;
 }
 
-/** The rows that it returns have the end that counts: a limit that is lowered later also holds for shares that are there. */
+/** Returned rows carry the effective expiry: a limit that is lowered later applies to existing shares too. */
 export class PortShareService {
   readonly #options: PortSharesOptions;
 
@@ -32,28 +32,28 @@ export class PortShareService {
     this.#options = options;
   }
 
-  /** Those that have not expired. */
+  /** The unexpired shares of a workspace. */
   async list(workspace: WorkspaceRow): Promise<PortShareRow[]> {
     const now = this.#options.clock.now();
     const rows = await this.#options.store.portShares.ofWorkspace(workspace.id);
     return this.#counted(rows, now);
   }
 
-  /** The shares of all workspaces that have not expired. */
+  /** The unexpired shares of all workspaces. */
   async all(): Promise<NamedShareRow[]> {
     const now = this.#options.clock.now();
     return this.#counted(await this.#options.store.portShares.all(now), now);
   }
 
-  /** Also one that has expired. */
+  /** Finds a share, even an expired one. */
   async find(key: PortShareKey): Promise<PortShareRow | undefined> {
     const row = await this.#options.store.portShares.find(key);
     return row && { ...row, expires_at: this.#endOf(row) };
   }
 
   /**
-   * Adds or changes a share; the level "owner" removes it. A level that an administrator does not allow any more may stay.
-   * Throws DomainError "invalid".
+   * Adds or changes a share; the level "owner" removes it. A share keeps a level that the administrator no longer allows. Throws
+   * DomainError "invalid".
    */
   async put(workspace: WorkspaceRow, by: UserRow, request: UpsertRequest): Promise<PortShareRow> {
     const { clock, store } = this.#options;
@@ -93,7 +93,7 @@ export class PortShareService {
     return { ...row, expires_at: this.#endOf(row) };
   }
 
-  /** Throws DomainError "not-found" when there was none. */
+  /** Throws DomainError "not-found" if there is no such share. */
   async remove(workspace: WorkspaceRow, { agent_name, port }: DeletePortShareRequest): Promise<void> {
     const removed = await this.#options.store.portShares.remove({ workspace_id: workspace.id, agent_name, port });
     if (!removed) throw notFound();
@@ -108,7 +108,7 @@ export class PortShareService {
     });
   }
 
-  /** @param text The end that is asked for; undefined, and the one that counts already, leave the share's life as it is. */
+  /** @param text The requested expiry. If it is undefined or equal to the current one, the share's lifetime stays as it is. */
   #life(
     text: string | null | undefined,
     kept: PortShareRow | undefined,
@@ -133,7 +133,7 @@ export class PortShareService {
     return maxDurationMs === undefined ? null : from + maxDurationMs;
   }
 
-  /** The end that counts. */
+  /** The effective expiry. */
   #endOf({ created_at: from, expires_at: end }: PortShareRow): number | null {
     const latest = this.#latestEnd(from);
     return end === null || (latest !== null && latest < end) ? latest : end;
@@ -153,7 +153,7 @@ export class PortShareService {
   }
 }
 
-/** What the request leaves out stays as it is. */
+/** Options that the request omits keep their values. */
 function choices(request: UpsertRequest, kept: PortShareRow | undefined): AppChoiceColumns {
   const fields = kept === undefined ? NO_CHOICE_FIELDS : choiceFields(kept);
   return choiceColumns({

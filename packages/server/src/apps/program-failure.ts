@@ -1,4 +1,4 @@
-/** Why a program did not answer, as an answer of the server. */
+/** The server's answer when a program did not answer. */
 import { MAX_LABEL } from "../base/app-name.ts";
 import { nodeErrorCode } from "../base/errors.ts";
 import type { AppTarget } from "./decision.ts";
@@ -21,11 +21,11 @@ export interface FailedRequest {
   readonly target: AppTarget;
   readonly origin: string;
   readonly path: string;
-  /** What the owner of the workspace is shown besides; undefined for any other visitor. */
+  /** Details for the owner of the workspace; undefined for any other visitor. */
   readonly forOwner: { readonly workspacePage: string; readonly listening: readonly number[] } | undefined;
 }
 
-/** Whether nothing listens at the port of the program. */
+/** Whether the connection failed because nothing listens on the program's port. */
 export function isRefused(error: unknown): boolean {
   return REFUSED.has(nodeErrorCode(error) ?? "");
 }
@@ -90,7 +90,7 @@ export function programFailure(error: unknown, { target, origin, path, forOwner 
   };
 }
 
-/** The origin of another port of the same agent; undefined where the present one is no host of a port. */
+/** The origin of another port of the same agent; undefined if the current origin does not name a port. */
 function withProgram(origin: string, program: string): string | undefined {
   const url = new URL(origin);
   const [label = "", ...rest] = url.host.split(".");

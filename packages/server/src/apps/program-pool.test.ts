@@ -9,7 +9,7 @@ import { ProgramPools } from "./program-pool.ts";
 const decision = { target: { agentId: "a", port: 8080, secure: false } } as unknown as AppDecision;
 const ANSWER = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst";
 
-/** A program that answers one request of each connection and ends it, all in one turn; what it gets afterwards is lost. */
+/** A program that answers one request per connection and ends the connection in the same turn. Later requests on it are lost. */
 class Program {
   connections = 0;
   readonly #held: (() => void)[] = [];

@@ -1,4 +1,4 @@
-/** Connections to the programs of workspaces: kept for the next request, and never shared between two programs. */
+/** Connections to the programs of workspaces. They are kept for the next request and never shared between two programs. */
 import { Agent, type AgentOptions, type ClientRequest, type RequestOptions } from "node:http";
 import type { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
@@ -8,7 +8,7 @@ const MAX_AT_ONCE = 64;
 const MAX_IDLE = 6;
 const IDLE_MS = 60_000;
 const CONNECT_MS = 10_000;
-/** Pools without a connection go when there are more. */
+/** Above this number, pools without a connection are removed. */
 const MAX_POOLS = 1_000;
 
 /** Opens a connection to the program that a decision is about. */
@@ -26,7 +26,7 @@ export class ProgramPools {
     this.#dial = dial;
   }
 
-  /** The pool of a decision's program. */
+  /** The pool for the program of a decision. */
   of({ target }: AppDecision): Agent {
     const key = `${target.agentId} ${target.port} ${target.secure ? "https" : "http"}`;
     let pool = this.#pools.get(key);
@@ -45,12 +45,12 @@ export class ProgramPools {
   }
 }
 
-/** One connection to the program of a decision, with TLS where it is asked for. Rejects after ten seconds. */
+/** Opens one connection to the program of a decision, with TLS if the target asks for it. Rejects after ten seconds. */
 export async function connectProgram(dial: DialApp, decision: AppDecision): Promise<Duplex> {
   const signal = AbortSignal.timeout(CONNECT_MS);
   const stream = await dial(decision, signal);
   if (!decision.target.secure) return stream;
-  // Programs in workspaces have certificates of their own making; the tunnel has authenticated the workspace.
+  // Programs in workspaces use self-signed certificates; the tunnel has already authenticated the workspace.
   const secure = connectTls({
     socket: stream,
     rejectUnauthorized: false,
@@ -81,7 +81,7 @@ class ProgramPool extends Agent {
   constructor(dial: DialApp) {
     super({ keepAlive: true, maxSockets: MAX_AT_ONCE, maxFreeSockets: MAX_IDLE } satisfies AgentOptions);
     this.#dial = dial;
-    // Before Node's own listener, which hands the connection to a request that waits, or keeps it.
+    // Runs before Node's own listener, which gives the connection to a waiting request or keeps it.
     this.prependListener("free", (stream: Duplex) => {
       if (stream.readableEnded) stream.destroy();
     });
@@ -100,8 +100,8 @@ class ProgramPool extends Agent {
   }
 
   /**
-   * Bytes that arrive between two answers belong to neither: the connection is not used again. Nor is one that the program ended:
-   * a stream of the tunnel stays open for writing, and what is written there may never be answered.
+   * Bytes that arrive between two answers belong to neither, so the connection is not reused. A connection that the program ended
+   * is not reused either: a stream of the tunnel stays writable, but what is written to it may never be answered.
    */
   override keepSocketAlive(stream: Duplex): boolean {
     if (stream.readableEnded || stream.destroyed) return false;
@@ -112,7 +112,7 @@ class ProgramPool extends Agent {
     stream.on("data", end);
     stream.once("end", end);
     stream.once("close", onClose);
-    stream.resume(); // an end is noticed by reading
+    stream.resume(); // the end of a stream is noticed only by reading
     this.#idle.set(stream, { timer, end, onClose });
     return true;
   }
@@ -133,7 +133,10 @@ class ProgramPool extends Agent {
   }
 }
 
-/** The agent of Node calls `ref` on what it reuses; a stream of the tunnel keeps no process alive and has none. */
+/**
+ * Node's Agent calls `ref` on a connection that it reuses. A stream of the tunnel never keeps the process alive and has no such
+ * method.
+ */
 function asSocket(stream: Duplex): Duplex {
   return "ref" in stream ? stream : Object.assign(stream, { ref: () => stream });
 }

@@ -1,4 +1,4 @@
-/** Web apps at the hosts of workspace proxies: which one an address names, and who may use it. */
+/** Web apps at the hosts of workspace proxies: which app an address names, and who may use it. */
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import type { WallClock } from "../base/clock.ts";
 import { parseWildcard, wildcardLabel, wildcardOrigin } from "../base/wildcard.ts";
@@ -47,20 +47,20 @@ export class ProxiedApps {
     return found === undefined ? "not-found" : { found, decision };
   }
 
-  /** Whether the visitor may use an app with a host of its own. */
+  /** Whether the visitor may use an app that has its own host. */
   admits({ target }: ResolvedApp, visitor: Visitor): boolean {
     const { clock, maxLevel } = this.#options;
     return AppDecision.make(target, visitor, { maxLevel, now: clock.now() }) instanceof AppDecision;
   }
 
-  /** Whether what was granted would be granted now. */
+  /** Whether the grant would be given now. */
   async holds({ agent_id: agentId, key_id: keyId }: ProxyAppGrantRow, app: ProxiedApp): Promise<boolean> {
     const visitor = await this.#options.visitors.current({ keyId });
     const decided = await this.decide(app, visitor);
     return typeof decided !== "string" && decided.found.agent.id === agentId && decided.found.state !== "stopped";
   }
 
-  /** Undefined: there is no such app; a path while there are no apps below paths. */
+  /** Undefined if there is no such app, or if the app is below a path and such apps are disabled. */
   async #resolve(app: ProxiedApp): Promise<ResolvedApp | undefined> {
     const { pathApps, resolver } = this.#options;
     if (app.method === "subdomain") {
@@ -74,8 +74,8 @@ export class ProxiedApps {
 }
 
 /**
- * What an address at the proxy names, or why it names nothing.
- * @param hostname In lower case, without a port. @param target The request target, as it came.
+ * The app that an address at the proxy names, or why it names none.
+ * @param hostname In lower case, without a port. @param target The request target as received.
  */
 export function placeOf(
   proxy: WorkspaceProxyRow,

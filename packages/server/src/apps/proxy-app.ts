@@ -1,19 +1,19 @@
-/** What a grant of a workspace proxy is for, as the store keeps it. */
+/** What a workspace proxy's grant is for, in the form kept in the store. */
 import { z } from "zod";
 import { parsedJson } from "../base/parsed-json.ts";
 
-/** Behind the prefix of a label; see label.ts. */
+/** Ends the prefix of a label; see label.ts. */
 const PREFIX_END = "---";
 
 const proxyApp = z.discriminatedUnion("method", [
   z.object({ method: z.literal("terminal") }),
-  /** The label of the host below the proxy's wildcard; stored without its prefix, which decides nothing. */
+  /** The label of the host below the proxy's wildcard. It is stored without its prefix, which does not affect access. */
   z.object({ method: z.literal("subdomain"), label: z.string() }),
   z.object({
     method: z.literal("path"),
     owner: z.string(),
     workspace: z.string(),
-    /** "": the agent that has the app. */
+    /** "": whichever agent has the app. */
     agent: z.string(),
     slug: z.string(),
   }),
@@ -27,7 +27,7 @@ export function proxyAppText(app: ProxyApp): string {
   return JSON.stringify({ ...app, label });
 }
 
-/** Undefined: another release wrote it. */
+/** Undefined if another release wrote it in a form that this one does not know. */
 export function readProxyApp(text: string): ProxyApp | undefined {
   const parsed = proxyApp.safeParse(parsedJson(text));
   return parsed.success ? parsed.data : undefined;

@@ -1,4 +1,4 @@
-/** Apps and terminals that workspace proxies serve: joins the parts. */
+/** The apps and terminals that workspace proxies serve: joins the parts. */
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import type { Registry } from "prom-client";
 import type { Authenticator } from "../auth/authenticator.ts";
@@ -27,16 +27,16 @@ export interface ProxyAppsOptions {
   readonly signingKey: Uint8Array;
   readonly authenticator: Pick<Authenticator, "canReachAgent">;
   readonly policies: Pick<ConnectionPolicies, "terminalRefusal">;
-  /** Proxies that browsers may be sent to. */
+  /** The proxies to which browsers may be sent. */
   readonly proxies: () => readonly WorkspaceProxyRow[];
-  /** Of the deployment itself. */
+  /** The deployment's own wildcard. */
   readonly wildcard: Wildcard | undefined;
   readonly accessUrl: () => URL;
   readonly maxLevel: ShareLevel;
   readonly pathApps: PathAppSettings;
   readonly resolver: AppResolver;
   readonly visitors: Visitors;
-  /** Called after a use of a workspace by a user who is signed in. */
+  /** Called after a signed-in user has used a workspace. */
   readonly onUse: (workspaceId: string) => void;
   readonly clock: WallClock;
   readonly log: Logger;

@@ -24,7 +24,7 @@ function row(fields: Partial<ProxyAppGrantRow>): ProxyAppGrantRow {
   };
 }
 
-/** Over rows in memory. */
+/** Grants over rows kept in memory. */
 function grantsOver(rows: ProxyAppGrantRow[], right: { mayReach?: (keyId: string) => boolean; holds?: boolean } = {}) {
   const kept = new Map(rows.map((one) => [one.id_hash, one]));
   const asked = { logins: 0, apps: 0 };

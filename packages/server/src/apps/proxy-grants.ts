@@ -1,6 +1,6 @@
 /**
- * What workspace proxies serve at present. A grant is written with each app token and renewed while the app is in use; a proxy
- * may have a tunnel to an agent only while a recent grant for it holds.
+ * Records what workspace proxies serve at present. A grant is written with each app token and renewed while the app is in use; a
+ * proxy may have a tunnel to an agent only while a recent grant for that agent holds.
  */
 import { hashSecret } from "../auth/tokens.ts";
 import type { WallClock } from "../base/clock.ts";
@@ -10,15 +10,15 @@ import type { ProxiedApp } from "./proxied-apps.ts";
 import { type ProxyApp, proxyAppText, readProxyApp } from "./proxy-app.ts";
 
 /**
- * After its last renewal a grant counts for this long. Proxies renew what is in use every minute, and let it go on for 15 minutes
- * without an answer: within that time an outage between the two servers ends nothing.
+ * A grant stays valid for this long after its last renewal. Proxies renew grants in use every minute and keep serving for 15
+ * minutes without an answer, so a shorter outage between the two servers ends nothing.
  */
 export const GRANT_MS = 16 * 60_000;
-/** Of one login, proxy and agent. */
+/** Maximum number of grants for one login, proxy and agent. */
 const MAX_GRANTS = 256;
 const SWEEP_MS = 60_000;
 
-/** Logins, and apps of one login, that are looked up at once. */
+/** How many logins, and how many apps of one login, are looked up in parallel. */
 const IN_PARALLEL = 8;
 
 interface Grant {
@@ -30,7 +30,10 @@ export interface NewGrant extends Pick<ProxyAppGrantRow, "workspace_id" | "owner
   readonly proxyId: string;
   readonly visitor: { readonly keyId: string; readonly userId: string };
   readonly app: ProxyApp;
-  /** What a terminal is renewed by. Apps have none: a login and an app are one grant, however often it is asked for. */
+  /**
+   * The handle that renews a terminal's grant. Apps have none: one login and one app share a grant, however often it is
+   * requested.
+   */
   readonly handle?: string;
 }
 
@@ -38,7 +41,7 @@ export interface ProxyGrantsOptions {
   readonly store: Pick<Store, "proxyAppGrants" | "transaction">;
   /** Whether the login may have a tunnel to the agent through a proxy. */
   readonly mayReach: (keyId: string, agentId: string) => Promise<boolean>;
-  /** Whether the same would be decided now of the app. */
+  /** Whether the same decision about the app would be made now. */
   readonly holds: (row: ProxyAppGrantRow, app: ProxiedApp) => Promise<boolean>;
   readonly clock: WallClock;
   readonly onError: (error: unknown) => void;
@@ -77,7 +80,7 @@ export class ProxyGrants {
     await store.transaction(({ proxyAppGrants }) => proxyAppGrants.put(row, MAX_GRANTS));
   }
 
-  /** The recent grant of this handle, if it is the proxy's. Whether it still holds is not looked at. */
+  /** The recent grant with this handle, if it belongs to the proxy. Whether it still holds is not checked. */
   async byHandle(proxyId: string, handle: string): Promise<ProxyAppGrantRow | undefined> {
     const row = await this.#options.store.proxyAppGrants.byHash(hashOfHandle(handle));
     const counts = row?.proxy_id === proxyId && row.renewed_at > this.#since;
@@ -85,8 +88,8 @@ export class ProxyGrants {
   }
 
   /**
-   * The workspace of the agent, where a recent grant for it holds now. Those that hold no more go; those of another release,
-   * which cannot be read here, count for nothing and stay.
+   * The workspace of the agent, if a recent grant for the agent holds now. Grants that no longer hold are removed. Grants that
+   * another release wrote and this one cannot read are ignored and kept.
    */
   async workspaceOf(proxyId: string, agentId: string): Promise<string | undefined> {
     const { proxyAppGrants } = this.#options.store;
@@ -109,7 +112,7 @@ export class ProxyGrants {
     return found;
   }
 
-  /** As {@link workspaceOf}, of the grants of one login. */
+  /** Like {@link workspaceOf}, for the grants of one login. */
   async #workspaceOfLogin(grants: readonly Grant[], ended: string[]): Promise<string | undefined> {
     const { holds, mayReach } = this.#options;
     const [first] = grants;
@@ -129,7 +132,7 @@ export class ProxyGrants {
     return undefined;
   }
 
-  /** Of these agents, those whose tunnels a change of these users' rights, or the end of a login, may have ended. */
+  /** Those of `agentIds` whose tunnels may have ended because the rights of these users changed or a login ended. */
   async concerned(proxyId: string, agentIds: readonly string[], userIds: readonly string[]): Promise<string[]> {
     const { proxyAppGrants } = this.#options.store;
     const [granted, touched] = await Promise.all([
@@ -139,7 +142,7 @@ export class ProxyGrants {
     return agentIds.filter((agentId) => !granted.has(agentId) || touched.has(agentId));
   }
 
-  /** The workspaces that the proxy serves at present, each with the users that it serves it to. */
+  /** The workspaces that the proxy serves at present, each with the users to whom it serves it. */
   async workspacesOf(proxyId: string): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
     const served = new Map<string, Set<string>>();
     for (const row of await this.#options.store.proxyAppGrants.recent(proxyId, this.#since)) {
@@ -158,7 +161,7 @@ export class ProxyGrants {
   }
 }
 
-/** The ids of terminals are random and those of apps are not: each kind has hashes of its own. */
+/** The ids of terminals are random and those of apps are not, so each kind has its own hash input. */
 function hashOfHandle(handle: string): string {
   return hashSecret(`terminal ${handle}`);
 }

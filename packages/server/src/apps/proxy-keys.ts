@@ -1,6 +1,6 @@
 /**
- * The keys of a workspace proxy, by which the deployment signs its app tokens. Nothing is stored: they follow from the
- * deployment's own key, the proxy and the generation of its token, and end with that token.
+ * The keys with which the deployment signs the app tokens of a workspace proxy. They are not stored but derived from the
+ * deployment's own key, the proxy and the generation of its token; they expire with that token.
  */
 import { createHmac } from "node:crypto";
 import type { CryptoKey, CryptoKeyFeature } from "coder-protocol/rest/proxy-apps";
@@ -9,7 +9,7 @@ import { formatTime } from "../base/clock.ts";
 import type { WorkspaceProxyRow } from "../db/schema.ts";
 
 const ROTATION_MS = 86_400_000;
-/** What a key signed at its end counts for a minute, and clocks differ. */
+/** Tokens signed just before a key ends are valid for another minute, and clocks differ, so keys overlap. */
 const OVERLAP_MS = 3_600_000;
 
 const PURPOSES: Readonly<Record<CryptoKeyFeature, string>> = {
@@ -22,12 +22,12 @@ export type KeyedProxy = Pick<WorkspaceProxyRow, "id" | "token_generation">;
 export class ProxyKeys {
   readonly #shared: Uint8Array;
 
-  /** @param shared The deployment's signing key, the same at all of its servers. */
+  /** @param shared The deployment's signing key, which all its servers share. */
   constructor(shared: Uint8Array) {
     this.#shared = shared;
   }
 
-  /** The keys that count now, and the next one, so that it is known at the proxy before it signs. */
+  /** The keys that are valid now and the next one, so that the proxy knows that key before it signs. */
   list(proxy: KeyedProxy, feature: CryptoKeyFeature, now: number): CryptoKey[] {
     const current = Math.floor(now / ROTATION_MS);
     return [current - 1, current, current + 1]
@@ -41,7 +41,7 @@ export class ProxyKeys {
       }));
   }
 
-  /** The one that signs app tokens now. */
+  /** The key that signs app tokens now. */
   signing(proxy: KeyedProxy, now: number): AppTokenKey {
     const sequence = Math.floor(now / ROTATION_MS);
     const secret = this.#secret(proxy, "workspace_apps_token", sequence);

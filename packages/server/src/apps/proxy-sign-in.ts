@@ -18,11 +18,11 @@ import type { TerminalRights } from "./terminal-rights.ts";
 import { isState } from "./tickets.ts";
 import { placeAt, type Visitors } from "./visitors.ts";
 
-/** A request target that may be put behind an origin. */
+/** A request target that may be appended to an origin. */
 const TARGET = /^\/[\x21\x22\x24-\x7e]*$/;
 
 export interface ProxySignInOptions extends OwnPlaceOptions {
-  /** Those that browsers may be sent to. */
+  /** The proxies to which browsers may be sent. */
   readonly proxies: () => readonly WorkspaceProxyRow[];
   readonly apps: ProxiedApps;
   readonly terminals: Pick<TerminalRights, "holds">;
@@ -38,14 +38,14 @@ export interface Redemption {
   readonly ticket: string;
   readonly host: string;
   readonly nonce: string;
-  /** Where the browser goes on: a request target without the ticket. Absent: the proxy knows of no chains. */
+  /** The request target at which the browser continues, without the ticket. Absent if the proxy does not support chains. */
   readonly target?: string | undefined;
 }
 
 export interface ProxySession {
   readonly id: string;
   readonly maxAgeSeconds: number;
-  /** Where the browser goes on in place of its target. */
+  /** Where the browser continues instead of at its target. */
   readonly next: string | undefined;
 }
 
@@ -56,14 +56,14 @@ export class ProxySignIn {
     this.#options = options;
   }
 
-  /** Whether there is a proxy that browsers may be sent to. */
+  /** Whether there is a proxy to which browsers may be sent. */
   get isNeeded(): boolean {
     return this.#options.proxies().length > 0;
   }
 
   /**
-   * On the main host: answers a navigation of a person who is logged in. Undefined: the address is at no proxy.
-   * @returns Where to go on, with a ticket for the proxy or without one at the deployment itself; or why not.
+   * On the main host: answers a navigation of a logged-in person. Undefined if the address is at no proxy.
+   * @returns Where to continue, with a ticket for the proxy or without one at the deployment itself; or the refusal.
    */
   async decide(
     visitor: Visitor,
@@ -78,7 +78,7 @@ export class ProxySignIn {
       return "error" in place || place.origin !== url.origin ? [] : [{ proxy, place }];
     });
     const [found, ...others] = places;
-    // Two proxies at one address: which of them the ticket is for cannot be known.
+    // With several proxies at one address, the ticket's recipient would be ambiguous.
     if (found === undefined || others.length > 0) return undefined;
     if (!isState(state)) return refused(400, "Invalid state", "Open the app again to start a new sign-in.");
     const { proxy, place } = found;
@@ -98,7 +98,7 @@ export class ProxySignIn {
     return { location: withTicket(`${place.origin}${target}`, ticket) };
   }
 
-  /** For the proxy that the browser brought the ticket to. Undefined: it is not valid there, or was used before. */
+  /** Redeems the ticket that a browser brought to a proxy. Undefined if it is not valid there or was used before. */
   async redeem(
     proxy: WorkspaceProxyRow,
     { ticket, host, nonce, target }: Redemption,
@@ -111,14 +111,14 @@ export class ProxySignIn {
     return { id: session.id, maxAgeSeconds: session.maxAgeSeconds, next };
   }
 
-  /** Where a browser that has signed in at a host goes on, if that is not what it asked for. */
+  /** Where a browser that has signed in at a host continues, if not at the page that it requested. */
   async #next(proxy: WorkspaceProxyRow, host: string, target: string, visitor: Visitor): Promise<string | undefined> {
     const { chains, clock } = this.#options;
     const now = clock.now();
     const chain = chainId(target);
     if (chain !== undefined) return chains.next(chain, host, visitor.userId, now);
     const place = placeOf(proxy, host, target);
-    // An app below a path has the session of all apps there.
+    // The session of an app below a path already covers all apps on that host.
     if ("error" in place || place.app.method === "path" || !TARGET.test(target)) return undefined;
     return chains.begin(
       visitor.userId,
@@ -128,7 +128,7 @@ export class ProxySignIn {
     );
   }
 
-  /** The hosts at the proxy that an app names beside itself, as far as the visitor is served there. */
+  /** The hosts at the proxy of the apps declared beside this one, limited to those that the proxy may serve to the visitor. */
   async #stops(proxy: WorkspaceProxyRow, { app }: ProxiedPlace, host: string, visitor: Visitor): Promise<ChainStop[]> {
     const { apps, resolver, terminals } = this.#options;
     const label = app.method === "subdomain" ? parseAppLabel(app.label) : undefined;

@@ -1,4 +1,4 @@
-/** What an app token states about a decision. */
+/** The claims that an app token makes about a decision. */
 import { randomUUID } from "node:crypto";
 import type { AppGrantTarget } from "coder-protocol/rest/proxy-apps";
 import type { AppTokenFacts } from "../base/app-token.ts";

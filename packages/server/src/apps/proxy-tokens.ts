@@ -1,4 +1,4 @@
-/** Decides what a workspace proxy may serve to a visitor, and signs its app tokens. */
+/** Decides what a workspace proxy may serve to a visitor, and signs the app tokens that say so. */
 import { randomBytes } from "node:crypto";
 import { isUuid } from "coder-protocol/addresses";
 import type { issueAppTokenRequest } from "coder-protocol/rest/proxy-apps";
@@ -34,7 +34,7 @@ export interface ProxyTokensOptions extends OwnPlaceOptions {
   readonly terminals: TerminalRights;
   readonly apps: ProxiedApps;
   readonly pathApps: Pick<PathAppSettings, "disabled">;
-  /** Called after a use of a workspace by a user who is signed in. */
+  /** Called after a signed-in user has used a workspace. */
   readonly onUse: (workspaceId: string) => void;
   readonly resolver: Pick<AppResolver, "state">;
   readonly visitors: Pick<Visitors, "byToken" | "bySession">;
@@ -48,7 +48,9 @@ export class ProxyTokens {
     this.#options = options;
   }
 
-  /** Answers a proxy that asks for a visitor: a token, or what the visitor gets instead. Throws DomainError. */
+  /**
+   * Answers a proxy that asks on behalf of a visitor: with a token, or with what to send the visitor instead. Throws DomainError.
+   */
   async issue(proxy: WorkspaceProxyRow, question: AppTokenQuestion): Promise<{ readonly token: string } | AppAnswer> {
     const { access_method: method, agent_name_or_id: agentId } = question.app_request;
     if (method !== "terminal") return await this.#app(proxy, question);
@@ -56,8 +58,8 @@ export class ProxyTokens {
   }
 
   /**
-   * For terminals of an agent, by a login or API token. Throws DomainError.
-   * @param handle By which the proxy asks again; it holds for this proxy alone.
+   * Issues a token for the terminals of an agent, given a login or API token. Throws DomainError.
+   * @param handle Renews the token; valid for this proxy only.
    */
   async terminal(
     proxy: WorkspaceProxyRow,
@@ -81,7 +83,7 @@ export class ProxyTokens {
     return this.#sign(proxy, terminalFacts(right, handle, await resolver.state(workspace, agent)));
   }
 
-  /** By a token of the visitor, or by the handle of a terminal that is open. */
+  /** Issues a terminal token, given a token of the visitor or the handle of an open terminal. */
   async #visitorsTerminal(proxy: WorkspaceProxyRow, agentId: string, credential: string): Promise<string> {
     if (!isUuid(agentId)) throw new DomainError("invalid", "agent_name_or_id has to be the id of an agent");
     if (parseUserToken(credential) !== undefined) {
@@ -112,7 +114,7 @@ export class ProxyTokens {
     if (decided === "not-found") return notFoundAnswer(accessUrl());
     const { agent, owner, workspace } = decided.found;
     const holder = decided.decision.visitor;
-    // A tunnel leads to every port of the agent, and so to a shell: a visitor who may not have one is served elsewhere.
+    // A tunnel leads to every port of the agent and so to a shell. Visitors who may not have one are served elsewhere.
     if (holder === undefined || !(await terminals.holds(holder.keyId, agent.id)))
       return ownPlaceAnswer(place.app, targetOf(place.app, question), this.#options);
     await grants.put({
@@ -127,7 +129,7 @@ export class ProxyTokens {
     return { token: this.#sign(proxy, appFacts(place.app, decided.found, visitor, question.app_request.base_path)) };
   }
 
-  /** A token that is not valid is refused; a session that is not is none, as a cookie that has ended. */
+  /** An invalid token is refused; an invalid session counts as absent, like an expired cookie. */
   async #visitor(
     proxy: WorkspaceProxyRow,
     host: string,
@@ -147,13 +149,13 @@ export class ProxyTokens {
   }
 }
 
-/** The request target of an app below a path, of its names. */
+/** The request target of an app below a path, built from the app's names. */
 function pathOf({ app_request: asked }: AppTokenQuestion): string {
   const agent = asked.agent_name_or_id === "" ? "" : `.${asked.agent_name_or_id}`;
   return `/@${asked.username_or_id}/${asked.workspace_name_or_id}${agent}/apps/${asked.app_slug_or_port}/`;
 }
 
-/** What the browser asked for, as far as it is a request target of this app. */
+/** The target that the browser requested, provided that it belongs to this app. */
 function targetOf(app: ProxiedApp, question: AppTokenQuestion): string {
   const { app_path: path, app_query: query } = question;
   const target = query === "" ? path : `${path}?${query}`;
@@ -169,7 +171,7 @@ function targetOf(app: ProxiedApp, question: AppTokenQuestion): string {
   return isSame ? target : pathOf(question);
 }
 
-/** A proxy sends a navigation to the sign-in by itself. */
+/** The answer to a request that is not a navigation; the proxy itself redirects navigations to the sign-in. */
 function loginNeeded({ app, origin }: ProxiedPlace, question: AppTokenQuestion): AppAnswer {
   const url = app.method === "path" ? `${origin}${pathOf(question)}` : `${origin}/`;
   return {

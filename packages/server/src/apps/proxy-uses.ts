@@ -1,4 +1,7 @@
-/** What workspace proxies report of the use of apps. It counts for workspaces that they serve: a report proves nothing else. */
+/**
+ * Uses of apps that workspace proxies report. A report counts only for a workspace that the proxy serves, and proves nothing
+ * else.
+ */
 import type { AppUse } from "coder-protocol/rest/proxy-apps";
 import { Counter, type Registry } from "prom-client";
 import type { WorkspaceProxyRow } from "../db/schema.ts";
@@ -6,7 +9,7 @@ import type { ProxyGrants } from "./proxy-grants.ts";
 
 export interface ProxyUsesOptions {
   readonly grants: Pick<ProxyGrants, "workspacesOf">;
-  /** Called after a use of a workspace by a user who is signed in. */
+  /** Called after a signed-in user has used a workspace. */
   readonly onUse: (workspaceId: string) => void;
   readonly metrics: Registry;
 }

@@ -1,4 +1,4 @@
-/** The resolver as requests use it: what one of them found serves those of the next second. */
+/** Resolves apps for requests; a result is reused for one second. */
 import type { WallClock } from "../base/clock.ts";
 import type { Store } from "../db/store.ts";
 import type { AppLabel, AppPlace } from "./label.ts";
@@ -31,7 +31,7 @@ export class RecentResolver extends AppResolver {
     return this.#owners.get(JSON.stringify(place), () => super.ownerOf(place));
   }
 
-  /** After anything changed that an app may rest on. */
+  /** Call after a change to anything that the resolution of an app depends on. */
   forget(): void {
     this.#apps.forget();
     this.#paths.forget();

@@ -1,6 +1,6 @@
 /**
- * What was looked up a moment ago. A page of a development server asks for hundreds of files at once, and each request needs the
- * same few rows. Everything is forgotten when something changes that an answer may rest on.
+ * Keeps results of look-ups for a short time. A page of a development server requests hundreds of files at once, and each request
+ * needs the same few rows. Everything is forgotten when something changes that a result may depend on.
  */
 const KEEP_MS = 1_000;
 const MAX_ENTRIES = 10_000;
@@ -14,12 +14,12 @@ export class Recent<Value> {
   readonly #entries = new Map<string, Entry<Value>>();
   readonly #now: () => number;
 
-  /** @param now In milliseconds; never goes back. */
+  /** @param now In milliseconds; monotonic. */
   constructor(now: () => number) {
     this.#now = now;
   }
 
-  /** Looks up once what several ask for at the same time. Only what was found is kept, and not a failure. */
+  /** Combines simultaneous look-ups of one key. Only a result that was found is kept; "not found" and failures are not. */
   get(key: string, lookUp: () => Promise<Value | undefined>): Promise<Value | undefined> {
     const at = this.#now();
     const kept = this.#entries.get(key);
@@ -34,7 +34,7 @@ export class Recent<Value> {
     return entry.value;
   }
 
-  /** Also what is being looked up: it may have been read before the change. */
+  /** Also forgets look-ups in progress: they may have read the data before the change. */
   forget(): void {
     this.#entries.clear();
   }

@@ -18,7 +18,7 @@ export interface ResolvedApp {
   readonly agent: AgentRow;
 }
 
-/** What a program is reached by, and who may. */
+/** How a program is reached, and who may reach it. */
 type Listening = Omit<AppTarget, "workspaceId" | "ownerId" | "agentId">;
 
 interface Place {
@@ -38,7 +38,7 @@ export class AppResolver {
     this.#clock = clock;
   }
 
-  /** Undefined when there is no such app, or its owner may use nothing any more. */
+  /** Undefined if there is no such app, or if its owner may no longer use the deployment. */
   async resolve({ program, place }: AppLabel): Promise<ResolvedApp | undefined> {
     const found = await this.#place(place);
     if (found === undefined) return undefined;
@@ -49,7 +49,7 @@ export class AppResolver {
     return { target: { ...ids, ...listening }, state: await this.state(workspace, agent), owner, workspace, agent };
   }
 
-  /** An app of the workspace by its slug, whichever agent has it. */
+  /** Finds an app of the workspace by its slug, on any agent. */
   async resolvePath(names: PathNames): Promise<ResolvedApp | undefined> {
     const { owner: username, workspace: name, agent, slug } = names;
     const owner = await this.#store.users.byUsername(username);
@@ -79,7 +79,7 @@ export class AppResolver {
     };
   }
 
-  /** Undefined for an app that serves nothing: an external one, and a command. */
+  /** Undefined for an app without a program behind it: an external app or a command. */
   async #declared({ workspace, agent }: Place, { slug }: { slug: string }): Promise<Listening | undefined> {
     const app = await this.#store.apps.find(workspace.id, slug);
     if (app === undefined || app.agent_id !== agent.id || app.external === 1 || app.url === "") return undefined;
@@ -88,13 +88,13 @@ export class AppResolver {
     return { ...address, level: app.level, shareEndsAt: undefined, hostHeader: app.host_header, ...choicesOf(app) };
   }
 
-  /** The id of the user whose apps are at this place. */
+  /** The id of the user who owns the apps at this place. */
   async ownerOf(place: AppPlace): Promise<string | undefined> {
     if ("alias" in place) return (await this.#place(place))?.owner.id;
     return (await this.#store.users.byUsername(place.owner))?.id;
   }
 
-  /** Whether the workspace runs and its agent is connected. */
+  /** The state of the app: whether its workspace is running and its agent connected. */
   async state(workspace: WorkspaceRow, agent: AgentRow): Promise<ResolvedApp["state"]> {
     const build = await this.#store.builds.latest(workspace.id);
     if (build?.transition !== "start") return "stopped";

@@ -1,11 +1,11 @@
-/** Answers of the server's own, on the connections of apps. */
+/** Sends the server's own answers on the connections of apps. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { wantsHtml } from "../base/wants-html.ts";
 import { type AppAnswer, renderAnswer } from "./pages.ts";
 import { headOf } from "./web-socket.ts";
 
-/** Ends a request with an answer; one whose answer has begun, by cutting it off. */
+/** Ends a request with an answer; if another answer has begun, the connection is destroyed. */
 export function sendAnswer(request: IncomingMessage, response: ServerResponse, answer: AppAnswer): void {
   if (response.headersSent || response.destroyed) {
     response.destroy();
@@ -30,12 +30,12 @@ export function refuseUpgrade(socket: Duplex, answer: AppAnswer): void {
   socket.resume();
 }
 
-/** Whether a request offers to become a WebSocket. Any other upgrade is ignored (RFC 9110 §7.8). */
+/** Whether a request offers to become a WebSocket. Other upgrades are ignored (RFC 9110 §7.8). */
 export function offersWebSocket(request: IncomingMessage): boolean {
   return request.method === "GET" && (request.headers.upgrade ?? "").trim().toLowerCase() === "websocket";
 }
 
-/** Whether an upgrade has a body, which has no place before the WebSocket. */
+/** Whether an upgrade request has a body, which a WebSocket handshake may not have. */
 export function hasBody({ headers }: IncomingMessage): boolean {
   return (headers["content-length"] ?? "0") !== "0" || headers["transfer-encoding"] !== undefined;
 }

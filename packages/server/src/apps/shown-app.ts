@@ -1,4 +1,4 @@
-/** An app as far as requests to it and the answers about it need it. */
+/** The facts about an app that requests to it and answers about it need. */
 import type { AppTarget } from "./decision.ts";
 
 export interface ShownApp {
@@ -8,7 +8,7 @@ export interface ShownApp {
   readonly workspace: { readonly id: string; readonly name: string };
   readonly agent: {
     readonly id: string;
-    /** Null: it never was, or it is not known. */
+    /** Null if it never connected or the time is unknown. */
     readonly last_connected_at: number | null;
   };
 }

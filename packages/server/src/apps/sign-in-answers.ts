@@ -1,4 +1,4 @@
-/** The answers of an app host by which a browser gets a session there, the server's own and a workspace proxy's alike. */
+/** The answers by which a browser gets a session at an app host, both the server's and a workspace proxy's. */
 import { appCookies } from "./names.ts";
 import type { AppAnswer } from "./pages.ts";
 import { newNonce, stateOf } from "./tickets.ts";
@@ -7,8 +7,8 @@ export const AUTH_REDIRECT_PATH = "/api/v2/applications/auth-redirect";
 const STATE_SECONDS = 300;
 
 /**
- * Sends a navigation to the deployment.
- * @param origin Of the app's host. @param target Of the request, as it came.
+ * Redirects a navigation to the sign-in at the deployment.
+ * @param origin The origin of the app's host. @param target The request target as received.
  */
 export function beginSignIn(deploymentUrl: URL, origin: string, target: string): AppAnswer {
   const nonce = newNonce();
@@ -18,14 +18,14 @@ export function beginSignIn(deploymentUrl: URL, origin: string, target: string):
   return seeOther(to.href, [cookie("state", nonce, STATE_SECONDS, origin)]);
 }
 
-/** The session of the host, in the place of the state of its sign-in. */
+/** Set-Cookie values that set the host's session and remove the state of its sign-in. */
 export function sessionCookies(id: string, maxAgeSeconds: number, origin: string): string[] {
   return [cookie("session", id, maxAgeSeconds, origin), cookie("state", "", 0, origin)];
 }
 
 /**
- * @param origin Of the app's host: a target such as `//elsewhere/` alone would be another host's address.
- * @param target Of the request, without the ticket.
+ * @param origin The origin of the app's host. It is required, because `//elsewhere/` alone would be the address of another host.
+ * @param target The request target without the ticket.
  */
 export function badTicket(origin: string, target: string): AppAnswer {
   return {
@@ -37,7 +37,7 @@ export function badTicket(origin: string, target: string): AppAnswer {
   };
 }
 
-/** @param location Absolute: a path may be read as another host's address. */
+/** @param location Absolute, because a path may be read as the address of another host. */
 export function seeOther(location: string, cookies: readonly string[]): AppAnswer {
   return { status: 303, title: "See Other", text: "", headers: { Location: location }, cookies };
 }

@@ -1,6 +1,6 @@
 /**
- * How a browser with a login at the main host gets a session at an app host, without the token of the login ever leaving the
- * main host: app host (state cookie) → main host (ticket) → app host (session cookie).
+ * How a browser with a login at the main host gets a session at an app host, without the login's token leaving the main host: app
+ * host (state cookie) → main host (ticket) → app host (session cookie).
  */
 
 import type { ShareLevel } from "coder-protocol/rest/apps";
@@ -36,14 +36,14 @@ export class SignIn {
     this.#options = options;
   }
 
-  /** On an app host: sends a navigation to the main host. */
+  /** On an app host: redirects a navigation to the main host. */
   begin(origin: string, target: string): AppAnswer {
     return beginSignIn(this.#options.accessUrl(), origin, target);
   }
 
   /**
-   * On the main host: answers a navigation of a person who is logged in.
-   * @returns Where to go on with a ticket, or why not.
+   * On the main host: answers a navigation of a logged-in person.
+   * @returns Where to continue with a ticket, or the refusal.
    */
   async decide(
     visitor: Visitor,
@@ -62,7 +62,7 @@ export class SignIn {
   }
 
   /**
-   * On an app host: takes the ticket of a request target for a session. Undefined when the target has none.
+   * On an app host: exchanges the ticket in a request target for a session. Undefined if the target has none.
    * @param at The host: its name in lower case and without a port, its origin, and its label.
    */
   async redeem(
@@ -90,14 +90,14 @@ export class SignIn {
     return this.#options.chains.stopsAt(id, hostname, this.#options.clock.now());
   }
 
-  /** On an app host: sends a visitor with a session on. Undefined when the chain is another user's. */
+  /** On an app host: sends a visitor with a session to the next stop. Undefined if the chain belongs to another user. */
   followChain(id: string, hostname: string, { userId }: Visitor): AppAnswer | undefined {
     const { chains, clock } = this.#options;
     const next = chains.next(id, hostname, userId, clock.now());
     return next === undefined ? undefined : seeOther(next, []);
   }
 
-  /** The hosts that an app names beside itself, as far as the visitor may use them. */
+  /** The hosts of the apps declared beside this one, limited to those that the visitor may use. */
   async #stops(visitor: Visitor, label: AppLabel, host: string): Promise<ChainStop[]> {
     const { accessUrl, resolver, wildcard } = this.#options;
     const admits = (app: ResolvedApp): boolean => this.#admits(app, visitor);
@@ -109,7 +109,7 @@ export class SignIn {
     return AppDecision.make(app.target, visitor, { maxLevel, now: clock.now() }) instanceof AppDecision;
   }
 
-  /** The app that a redirect_uri names, or what is wrong with it. Nothing is corrected. */
+  /** The app that a redirect_uri names, or what is wrong with it. Malformed input is never corrected. */
   #destination(text: string) {
     const { accessUrl, wildcard } = this.#options;
     const destination = destinationOf(text);
@@ -130,7 +130,7 @@ function placeAt(host: string) {
   return { proxyId: NO_PROXY, host };
 }
 
-/** One answer for an app that does not exist and for an app of another person: a visitor cannot tell them apart. */
+/** The same answer for an app that does not exist and for one that the visitor may not use, so that they cannot be told apart. */
 export function notFoundAnswer(accessUrl: URL): AppAnswer {
   return {
     status: 404,
@@ -142,7 +142,9 @@ export function notFoundAnswer(accessUrl: URL): AppAnswer {
 
 export const NO_DESTINATION = "It has to be the address of an app, without a user name or a fragment.";
 
-/** A redirect_uri, read. What a URL parser would repair is refused: a later reader might repair it to something else. */
+/**
+ * Parses a redirect_uri. Anything that a URL parser would repair is refused, because a later parser might repair it differently.
+ */
 export function destinationOf(
   text: string,
 ): { readonly url: URL; readonly hostname: string; readonly target: string } | undefined {
@@ -153,7 +155,7 @@ export function destinationOf(
   )
     return undefined;
   const url = new URL(text);
-  // The path as it came: a parser would resolve its dot segments.
+  // The path is taken as received: a URL parser would resolve dot segments.
   const target = withoutOwnParameters(text.slice(text.indexOf("/", text.indexOf("//") + 2)));
   return { url, hostname: url.hostname.toLowerCase(), target };
 }

@@ -1,4 +1,4 @@
-/** Who may use which app, by the server's own store. */
+/** Decides who may use which app, from the server's own store. */
 import type { IncomingMessage } from "node:http";
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import { cookieValue } from "../auth/cookies.ts";
@@ -25,7 +25,7 @@ export interface StoreGateOptions {
   readonly resolver: AppResolver;
   readonly visitors: Visitors;
   readonly signIn: SignIn;
-  /** Called after a use of a workspace by a user who is signed in. */
+  /** Called after a signed-in user has used a workspace. */
   readonly onUse: (workspaceId: string) => void;
   readonly clock: WallClock;
 }

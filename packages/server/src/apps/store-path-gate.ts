@@ -1,4 +1,4 @@
-/** Who may use which app below a path of the deployment's own host, by the login there and the server's own store. */
+/** Decides who may use which app below a path of the deployment's own host, from the login there and the server's own store. */
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { WallClock } from "../base/clock.ts";
@@ -26,7 +26,7 @@ export interface StorePathGateOptions {
   readonly authenticator: Authenticator;
   readonly resolver: AppResolver;
   readonly visitors: Pick<Visitors, "current">;
-  /** Called after a use of a workspace by a user who is signed in. */
+  /** Called after a signed-in user has used a workspace. */
   readonly onUse: (workspaceId: string) => void;
   readonly clock: WallClock;
 }
@@ -38,7 +38,7 @@ export class StorePathGate implements PathGate {
     this.#options = options;
   }
 
-  /** The host has the login itself: there are no tickets for it. */
+  /** The host has the login itself, so it takes no tickets. */
   async redeem({ request }: PathAsked): Promise<AppAnswer | undefined> {
     if (queryValue(request.url ?? "/", TICKET_PARAMETER) === undefined) return undefined;
     return {
@@ -73,7 +73,7 @@ export class StorePathGate implements PathGate {
     };
   }
 
-  /** By the login of the deployment; undefined for a visitor who has none that counts. */
+  /** The visitor with a valid login at the deployment; undefined without one. */
   async #visitor({
     request,
     facts,

@@ -1,4 +1,4 @@
-/** Who may open the terminals of an agent at a workspace proxy. */
+/** Decides who may open the terminals of an agent at a workspace proxy. */
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { WallClock } from "../base/clock.ts";
 import { type DomainError, notFound } from "../base/domain-error.ts";
@@ -16,7 +16,7 @@ export interface TerminalRightsOptions {
 export interface TerminalRight {
   readonly user: UserRow;
   readonly keyId: string;
-  /** When the login ends if nothing renews it. */
+  /** When the login expires unless it is renewed. */
   readonly endsAt: number;
   readonly owner: UserRow;
   readonly workspace: WorkspaceRow;
@@ -30,12 +30,12 @@ export class TerminalRights {
     this.#options = options;
   }
 
-  /** As {@link decide}, where the reason of a refusal does not matter. */
+  /** Like {@link decide}, without the reason for a refusal. */
   async holds(keyId: string, agentId: string): Promise<boolean> {
     return "workspace" in (await this.decide(keyId, agentId));
   }
 
-  /** By a login or API token; one for apps alone opens no terminal. */
+  /** Decides for a login or API token; a token that is valid only for apps opens no terminal. */
   async decide(keyId: string, agentId: string): Promise<TerminalRight | DomainError> {
     const { authenticator, clock, policies, store } = this.#options;
     const key = await store.apiKeys.byId(keyId);

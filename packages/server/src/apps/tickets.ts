@@ -1,4 +1,7 @@
-/** What a sign-in at an app host consists of besides its ticket: for whom, for how long, and for which browser. */
+/**
+ * The parts of a sign-in at an app host other than its ticket: who may take it, its lifetime, and the state that binds it to a
+ * browser.
+ */
 import { createHash, randomBytes } from "node:crypto";
 
 const NONCE_BYTES = 16;
@@ -13,7 +16,7 @@ export function newNonce(): string {
   return randomBytes(NONCE_BYTES).toString("base64url");
 }
 
-/** What of a nonce appears in a URL. */
+/** The digest of a nonce that appears in a URL. */
 export function stateOf(nonce: string): string {
   return createHash("sha256").update(nonce).digest("base64url");
 }

@@ -1,4 +1,4 @@
-/** Who sent a request to an app host: by the session cookie of that host, or by a token in a header. */
+/** Identifies the sender of a request to an app host by the session cookie of that host, or by a token in a header. */
 import { randomBytes } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { cookieValue } from "../auth/cookies.ts";
@@ -20,7 +20,7 @@ const MAX_SESSIONS_PER_KEY = 256;
 export interface FoundVisitor {
   readonly visitor: Visitor;
   readonly identity: VisitorIdentity;
-  /** When these credentials end if nothing renews them. */
+  /** When these credentials expire unless they are renewed. */
   readonly endsAt: number;
 }
 
@@ -29,25 +29,27 @@ export class Visitors {
   readonly #clock: WallClock;
   readonly #found: Recent<FoundVisitor>;
 
-  /** @param now In milliseconds; never goes back. */
+  /** @param now In milliseconds; monotonic. */
   constructor(store: Store, clock: WallClock, now: () => number) {
     this.#store = store;
     this.#clock = clock;
     this.#found = new Recent(now);
   }
 
-  /** After a login, a user or a session ended. */
+  /** Call after a login, a user or a session ended. */
   forget(): void {
     this.#found.forget();
   }
 
-  /** By a token in a header, which no page of another origin can send along. "invalid": there is one, and it is refused. */
+  /**
+   * Identifies a visitor by a token in a header, which a page of another origin cannot send. "invalid" if the token is refused.
+   */
   async byHeader(headers: IncomingHttpHeaders): Promise<FoundVisitor | "invalid" | undefined> {
     const text = headerToken(headers);
     return text === undefined ? undefined : ((await this.byToken(text)) ?? "invalid");
   }
 
-  /** By a login or API token, also one for apps alone. */
+  /** Identifies a visitor by a login or API token, including one that is valid only for apps. */
   async byToken(text: string): Promise<FoundVisitor | undefined> {
     const token = parseUserToken(text);
     if (token === undefined) return undefined;
@@ -65,7 +67,7 @@ export class Visitors {
     return id === undefined || id === "" ? undefined : await this.bySession(id, host);
   }
 
-  /** @param id The value of the session's cookie. @param place The host, or that of a proxy: see {@link placeAt}. */
+  /** @param id The value of the session cookie. @param place The host, or a host of a proxy as {@link placeAt} writes it. */
   async bySession(id: string, place: string): Promise<FoundVisitor | undefined> {
     const hash = hashSecret(id);
     return this.#unexpired(await this.#found.get(`session ${place} ${hash}`, () => this.#bySession(hash, place)));
@@ -86,8 +88,8 @@ export class Visitors {
   }
 
   /**
-   * Begins a session at one place. Returns the value of its cookie; undefined when the login has ended since, or there is a
-   * session of this id.
+   * Begins a session at one place. Returns the value of its cookie; undefined if the login has ended, or a session with this id
+   * exists.
    */
   async begin(
     { userId, keyId }: TicketHolder,
@@ -134,7 +136,9 @@ export class Visitors {
   }
 }
 
-/** What a session at a host of a workspace proxy is valid for: it ends with the proxy's token. No host name has a space. */
+/**
+ * The place of a session at a host of a workspace proxy; the session ends with the proxy's token. Host names contain no space.
+ */
 export function placeAt({ id, token_generation }: WorkspaceProxyRow, host: string): string {
   return `${host} ${id} ${token_generation}`;
 }

@@ -1,4 +1,4 @@
-/** Web apps of workspaces: joins the parts, and owns what outlives a request. */
+/** Web apps of workspaces: joins the parts, and owns the state that outlives a request. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ShareLevel } from "coder-protocol/rest/apps";
@@ -29,21 +29,21 @@ import { StoreGate } from "./store-gate.ts";
 import { type PathAppSettings, StorePathGate } from "./store-path-gate.ts";
 import { Visitors } from "./visitors.ts";
 
-/** Longest time that the record of a workspace's last use is behind. */
+/** The recorded last use of a workspace may be this much out of date. */
 const RECORD_USE_EVERY_MS = 60_000;
 const MAX_RECORDED = 10_000;
 
 export interface WebAppsOptions {
-  /** Undefined: no app has a host of its own. */
+  /** Undefined if apps have no hosts of their own. */
   readonly wildcard: Wildcard | undefined;
-  /** The same at all servers of the deployment. */
+  /** Shared by all servers of the deployment. */
   readonly signingKey: Uint8Array;
   readonly pathApps: PathAppSettings;
   readonly authenticator: Authenticator;
   readonly accessUrl: () => URL;
   readonly maxLevel: ShareLevel;
   readonly dial: DialApp;
-  /** Ports that programs of an agent's workspace listen on; asked for its owner alone. */
+  /** The ports on which programs in an agent's workspace listen; requested only on behalf of the workspace's owner. */
   readonly listeningPorts: (agentId: string) => Promise<readonly number[]>;
   readonly clientAddress: (request: IncomingMessage) => string;
   readonly streams: OpenStreams;
@@ -113,25 +113,25 @@ export class WebApps {
       changes.subscribeAll((change) => {
         if (change.kind !== "workspace" && change.kind !== "user") return;
         resolver.forget();
-        // Names of users are in host names, paths and headers.
+        // Host names, paths and headers contain names of users.
         if (change.kind === "user") visitors.forget();
         else this.#exchanges.onWorkspaceChange(change.workspaceId);
       }),
     ];
   }
 
-  /** Whether a host, in lower case and without a port, is one of an app. */
+  /** Whether a host, in lower case and without a port, is an app host. */
   isAppHost(hostname: string): boolean {
     const { wildcard } = this.#options;
     return wildcard !== undefined && wildcardLabel(wildcard, hostname) !== undefined;
   }
 
-  /** Whether a request target, as it came, is for an app below a path. */
+  /** Whether a request target, as received, is for an app below a path. */
   isAppPath(target: string): boolean {
     return parseAppPath(target) !== undefined;
   }
 
-  /** @param hostname Undefined: the deployment's own host, at the path of an app. */
+  /** @param hostname Undefined for an app at a path of the deployment's own host. */
   async request(request: IncomingMessage, response: ServerResponse, hostname: string | undefined): Promise<void> {
     if (hostname === undefined) await this.#paths.request(request, response);
     else await this.#host?.request(request, response, hostname);
@@ -152,7 +152,7 @@ export class WebApps {
     this.#pools.close();
   }
 
-  /** A user who is signed in used an app of the workspace. */
+  /** Records that a signed-in user used an app of the workspace. */
   recordUse(workspaceId: string): void {
     const { clock, log, store } = this.#options;
     const now = clock.now();

@@ -1,4 +1,4 @@
-/** WebSockets of programs: the handshake is checked (RFC 6455 §4.1), then bytes are passed on both ways. */
+/** WebSockets of programs: the handshake is checked (RFC 6455 §4.1), then bytes are copied in both directions. */
 import { createHash } from "node:crypto";
 import { request as httpRequest, type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
@@ -8,12 +8,12 @@ import { type Header, headersToClient } from "./headers.ts";
 import { connectProgram, type DialApp, type ProgramPools } from "./program-pool.ts";
 
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-/** Of an answer that is no WebSocket. */
+/** Maximum size of the body of an answer that refuses the WebSocket. */
 const MAX_REFUSAL_BYTES = 1024 * 1024;
 
 /**
- * Asks the program for a WebSocket and joins the two connections. Any other answer is passed on and ends both: only after a
- * genuine 101 do bytes flow unread. Rejects when the program did not answer.
+ * Asks the program for a WebSocket and joins the two connections. Any other answer is forwarded and ends both: unparsed bytes
+ * flow only after a valid 101. Rejects if the program did not answer.
  */
 export async function passWebSocket(
   request: IncomingMessage,
@@ -59,7 +59,7 @@ export async function passWebSocket(
   socket.write(switching, "latin1");
   if (early.length > 0) socket.write(early);
   if (head.length > 0) stream.write(head);
-  // How a connection ends, also in the middle of a message, is for the two WebSockets to see.
+  // Detecting an end, even in the middle of a message, is left to the two ends of the WebSocket.
   await Promise.allSettled([drainInto(stream, socket), drainInto(socket, stream)]);
 }
 
@@ -94,7 +94,7 @@ async function refuse(
   socket.end(body);
 }
 
-/** The head of an answer that is written by hand; Node's parser has checked the values that it came with. */
+/** The serialized head of an answer. Node's parser has already checked the values. */
 export function headOf(status: number, reason: string, headers: readonly Header[]): string {
   const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`);
   return `HTTP/1.1 ${status} ${reason === "" ? (STATUS_CODES[status] ?? "") : reason}\r\n${lines.join("")}\r\n`;
