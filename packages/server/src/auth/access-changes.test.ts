@@ -6,7 +6,9 @@ import { type AccessEvent, AccessEvents } from "./access-events.ts";
 
 const GONE: AccessEvent = { kind: "user-gone", userId: "u" };
 
-/** A store whose transactions run their work this often before one commits, and then keep what it wrote. */
+/**
+ * A store that runs the work of a transaction this many times before it commits, and whose outbox keeps the row that was written.
+ */
 function changesOn(runs: number, commits = true) {
   const kept: AccessOutboxRow[] = [];
   const published: [AccessEvent, string | undefined][] = [];
@@ -17,7 +19,7 @@ function changesOn(runs: number, commits = true) {
       const result = await work({ accessOutbox } as unknown as Tables);
       if (run < runs) continue;
       if (!commits) throw new Error("the connection was lost");
-      expect(published).toEqual([]); // nothing before the commit
+      expect(published).toEqual([]); // not before the commit
       kept.push(...written);
       return result;
     }

@@ -4,8 +4,8 @@ import type { Store, Tables } from "../db/store.ts";
 import type { AccessEvent, AccessEvents } from "./access-events.ts";
 
 /**
- * The transactions that take rights away. Their events are written with the change and published after its commit: should this
- * server end in between, another one publishes them.
+ * Transactions that take rights away. Their events are stored with the change and published after its commit; if this server ends
+ * in between, another one publishes them.
  */
 export class AccessChanges {
   readonly #store: Store;
@@ -19,13 +19,13 @@ export class AccessChanges {
     this.#log = log;
   }
 
-  /** As Store.transaction. `ends` takes what the commit ends. */
+  /** Like Store.transaction. `ends` records an event that ends access. */
   async transaction<Result>(
     work: (tables: Tables, ends: (event: AccessEvent) => void) => Promise<Result>,
   ): Promise<Result> {
     let ended: { readonly id: string; readonly event: AccessEvent }[] = [];
     const result = await this.#store.transaction(async (tables) => {
-      ended = []; // PostgreSQL may run it again
+      ended = []; // PostgreSQL may run the work again
       const value = await work(tables, (event) => ended.push({ id: randomUUID(), event }));
       await tables.accessOutbox.add(ended.map(({ id, event }) => ({ id, body: JSON.stringify(event) })));
       return value;
@@ -34,7 +34,7 @@ export class AccessChanges {
     return result;
   }
 
-  /** Never throws: the change is committed, and what it returned, such as a new token, must reach the caller. */
+  /** Never throws: the change is committed, and the result, such as a new token, must reach the caller. */
   #publish(event: AccessEvent, id: string): void {
     try {
       this.#events.publish(event, id);

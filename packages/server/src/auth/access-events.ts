@@ -1,4 +1,4 @@
-/** Something that ends access somebody had. Published after the change is durable. */
+/** A change that ends access. Published once the change is durable. */
 export type AccessEvent =
   | { readonly kind: "key-revoked"; readonly keyId: string; readonly userId: string }
   | { readonly kind: "user-gone"; readonly userId: string }
@@ -8,27 +8,27 @@ export type AccessEvent =
   | { readonly kind: "agent-token-rotated"; readonly agentId: string }
   /** A workspace proxy was deleted, or its token replaced. */
   | { readonly kind: "proxy-revoked"; readonly proxyId: string }
-  /** Connections of the user, or to the agents, are left to browsers from now on. */
+  /** From now on only browsers may connect as this user, or to these agents. */
   | { readonly kind: "browser-only"; readonly userId?: string; readonly agentIds?: readonly string[] };
 
 export type AccessListener = (event: AccessEvent, outboxId?: string) => void;
 
 /**
- * Tells holders of open sockets when to close them. Listeners run synchronously in the order they were added; one
+ * Notifies holders of open sockets of changes that may end them. Listeners run synchronously in the order they were added; one
  * that throws is a bug and does not keep the others from running.
  */
 export class AccessEvents {
   readonly #listeners = new Set<AccessListener>();
 
-  /** Returns the function that stops listening. */
+  /** Returns a function that removes the listener. */
   subscribe(listener: AccessListener): () => void {
-    // A wrapper of its own, so that adding one function twice counts twice.
+    // A separate object for each call, so that a function that is added twice is called twice.
     const entry: AccessListener = (event, outboxId) => listener(event, outboxId);
     this.#listeners.add(entry);
     return () => this.#listeners.delete(entry);
   }
 
-  /** @param outboxId Of the row that keeps the event until the other servers can read it; see AccessChanges. */
+  /** @param outboxId Id of the row that keeps the event until the other servers can read it; see AccessChanges. */
   publish(event: AccessEvent, outboxId?: string): void {
     const failures: unknown[] = [];
     for (const listener of [...this.#listeners]) {
@@ -46,24 +46,24 @@ export class AccessEvents {
   }
 }
 
-/** Whose access an open socket rests on. */
+/** The rights that an open socket depends on. */
 export interface AccessHolder {
   readonly userId: string;
   readonly keyId: string;
-  /** Set when the socket concerns one workspace or agent. */
+  /** Set if the socket concerns one workspace or agent. */
   readonly workspaceId?: string | undefined;
   readonly agentId?: string | undefined;
 }
 
-/** Whether `event` leaves the user's connections to the agent to browsers. */
+/** Whether `event` restricts the user's connections to the agent to browsers. */
 export function becomesBrowserOnly(event: AccessEvent, holder: { userId: string; agentId: string }): boolean {
   if (event.kind !== "browser-only") return false;
   return event.userId === holder.userId || event.agentIds?.includes(holder.agentId) === true;
 }
 
 /**
- * Whether `event` takes away what a user's socket rests on. A stopped workspace keeps its watchers, and one that is left to
- * browsers its web terminals.
+ * Whether `event` ends the access that a user's socket depends on. Sockets that watch a workspace outlive its stop, and web
+ * terminals outlive a restriction to browsers.
  */
 export function endsAccess(event: AccessEvent, holder: AccessHolder): boolean {
   switch (event.kind) {
@@ -85,7 +85,7 @@ export function endsAccess(event: AccessEvent, holder: AccessHolder): boolean {
   }
 }
 
-/** Whether `event` takes away an agent's own session, which goes with its owner's account. */
+/** Whether `event` ends an agent's own session, which depends on its owner's account. */
 export function endsAgentSession(event: AccessEvent, holder: { agentId: string; ownerId: string }): boolean {
   switch (event.kind) {
     case "workspace-deleted":

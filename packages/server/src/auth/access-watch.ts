@@ -5,21 +5,21 @@ import type { Authenticator } from "./authenticator.ts";
 export interface AccessWatchOptions {
   readonly events: AccessEvents;
   readonly authenticator: Pick<Authenticator, "stillHolds">;
-  /** How often access is checked besides the events. */
+  /** How often access is checked in addition to the events. */
   readonly recheckMs: number;
   readonly log: Logger;
 }
 
 export interface AccessWatcher {
-  /** Access ended. */
+  /** Called once access has ended. */
   lost(): void;
-  /** A check found that access still holds. */
+  /** Called after a check that found access still valid. */
   held?(): void;
-  /** Events that do not end this access although they end others like it. */
+  /** Events that do not end this access although they end similar access. */
   ignores?(event: AccessEvent): boolean;
 }
 
-/** Watches the access that open sockets depend on: by events, and by a check from time to time. */
+/** Watches the access that open sockets depend on, by events and by periodic checks. */
 export class AccessWatch {
   readonly #options: AccessWatchOptions;
 
@@ -27,7 +27,7 @@ export class AccessWatch {
     this.#options = options;
   }
 
-  /** Returns the function that stops watching. A check that fails is logged and decides nothing. */
+  /** Returns a function that stops the watch. A check that fails is logged and has no other effect. */
   start(holder: AccessHolder, watcher: AccessWatcher): () => void {
     const { events, authenticator, recheckMs, log } = this.#options;
     let stopped = false;

@@ -22,7 +22,7 @@ export interface AccountsOptions {
   readonly clock: WallClock;
 }
 
-/** Users: who there is, what each may do, and the end of both. Every change is durable and published when its promise resolves. */
+/** User accounts and their roles. Every change is durable and published when its promise resolves. */
 export class Accounts {
   readonly #options: AccountsOptions;
 
@@ -30,14 +30,14 @@ export class Accounts {
     this.#options = options;
   }
 
-  /** The first user, an owner. Throws DomainError when there is one already. */
+  /** Creates the first user, who is an owner. Throws DomainError if a user exists. */
   async createFirst(account: NewAccount): Promise<UserRow> {
     const { store } = this.#options;
     if ((await store.users.count()) > 0) throw alreadyCreated();
     const row = await this.#newRow(account, "owner");
     await store.transaction(async ({ users, settings }) => {
       await settings.lockDeployment();
-      // Checked again: two requests may have come this far at once.
+      // Checked again inside the transaction: two requests may have passed the first check.
       if ((await users.count()) > 0) throw alreadyCreated();
       await users.insert(row);
     });
@@ -54,7 +54,7 @@ export class Accounts {
         await users.insert({ ...row, status: as.status });
       });
     } catch (error) {
-      // Another server stored that name in between.
+      // Another server stored that name in the meantime.
       if (!isUniqueViolation(error)) throw error;
       throw taken((await store.users.byUsername(account.username)) === undefined ? "email" : "username");
     }
@@ -108,7 +108,7 @@ export class Accounts {
     return await this.#stored(target.id);
   }
 
-  /** Another name. Links and host names with the old one end; what the user has and may do stays. */
+  /** Renames a user. Links and host names with the old name stop working; what the user owns and may do is unchanged. */
   async setProfile(target: UserRow, profile: { username: string; name: string }): Promise<UserRow> {
     try {
       await this.#options.store.transaction(async ({ users }) => {
@@ -158,7 +158,10 @@ export class Accounts {
   }
 }
 
-/** Call inside a transaction that holds the deployment's lock: two owners may suspend each other at the same time. */
+/**
+ * Refuses to take away the last active owner. Call inside a transaction that holds the deployment's lock, because two owners may
+ * suspend each other at the same time.
+ */
 async function refuseLastOwner(target: UserRow, users: Users): Promise<void> {
   if (target.role !== "owner" || target.status !== "active") return;
   if ((await users.activeOwnerCount()) <= 1) {

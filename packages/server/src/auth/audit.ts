@@ -3,7 +3,7 @@ import type { Logger } from "../base/log.ts";
 import { RateLimit } from "../base/rate-limit.ts";
 import type { UserRow } from "../db/schema.ts";
 
-/** What is recorded, and its text in the log. */
+/** The recorded actions, and the text of each in the log. */
 const SENTENCES = {
   login: "logged in",
   "login-refused": "login refused",
@@ -35,22 +35,22 @@ export interface AuditEvent {
   readonly action: AuditAction;
   /** Address of the client; `local` for a command on the server's machine. */
   readonly address: string;
-  /** The user behind it; undefined where none is known. */
+  /** The user who acted; undefined if unknown. */
   readonly by?: Pick<UserRow, "id" | "username"> | undefined;
-  /** The user that it was done to, where that is another one. */
+  /** The user who was affected, if it is another one. */
   readonly target?: Pick<UserRow, "id" | "username"> | undefined;
-  /** Further facts. Never a secret. */
+  /** Additional facts. Never a secret. */
   readonly facts?: Readonly<Record<string, string | number>>;
 }
 
-/** Refusals cost their sender nothing, and must not fill the disk. */
+/** Refused attempts cost their sender nothing, so a limit keeps them from filling the disk. */
 const REFUSALS_LOGGED = { capacity: 60, periodMs: 60_000 };
-/** Facts may hold what an unauthenticated client sent as its e-mail address. In characters. */
+/** In characters. Facts may contain what an unauthenticated client sent as its e-mail address. */
 const MAX_FACT_LENGTH = 254;
 
 /**
- * The record of logins and of changes to what users may do: lines of the server's log whose field `audit` is the
- * action. At most sixty refusals a minute are written; the next one has the number of those that were left out.
+ * The record of logins and of changes to what users may do: lines of the server's log whose field `audit` is the action. At most
+ * sixty refusals a minute are written; the next line gives the number omitted.
  */
 export class Audit {
   readonly #log: Logger;
@@ -59,7 +59,7 @@ export class Audit {
   readonly #refusals = new RateLimit({ ...REFUSALS_LOGGED, maxKeys: 1 });
   #leftOut = 0;
 
-  /** @param count Called for every event, also for those that are not written. */
+  /** @param count Called for every event, including those that are not written. */
   constructor(log: Logger, clock: WallClock, count: (action: AuditAction) => void) {
     this.#log = log;
     this.#count = count;

@@ -61,7 +61,7 @@ test("passwords are salted, carry their cost, and verify", async () => {
   expect(await passwords.verify("secret", undefined)).toBe(false);
   expect(await passwords.verify("secret", "")).toBe(false);
   expect(await passwords.verify("secret", "plain")).toBe(false);
-  // A stronger cost than today's still verifies what was stored before.
+  // A hash stored at a lower cost than today's default still verifies.
   expect(await new Passwords({ logN: 9, r: 8, p: 1 }).verify("secret", first)).toBe(true);
 });
 

@@ -13,9 +13,9 @@ import type { Hosts } from "./hosts.ts";
 import { loginCookie } from "./login-cookie.ts";
 import { equalDigests, hashSecret, isAgentToken, parseUserToken } from "./tokens.ts";
 
-/** After this time an agent that may not connect now asks again. */
+/** An agent that may not connect now is asked to retry after this time. */
 const AGENT_RETRY_S = 5;
-/** Shortest time between two writes of when a key was last used: a busy client does not cost a commit per request. */
+/** Minimum time between two writes of a key's last use, so that a busy client does not cost a commit per request. */
 const RECORD_USE_EVERY_MS = 60_000;
 
 /** Where a request carried its token. */
@@ -25,7 +25,7 @@ export interface AuthenticatedUser {
   readonly user: UserRow;
   readonly key: ApiKeyRow;
   readonly source: TokenSource;
-  /** What the request was authenticated with. */
+  /** The token that authenticated the request. */
   readonly token: string;
 }
 
@@ -37,21 +37,24 @@ export interface AuthenticatedAgent {
 
 export interface AuthenticateOptions {
   /**
-   * Allows a cookie without an Origin header on a WebSocket upgrade. Only for routes that stock Go clients follow
-   * with a cookie and that only read logs; browsers always send Origin on an upgrade.
+   * Accepts a cookie without an Origin header on a WebSocket upgrade. Only for routes that stock Go clients follow with a cookie
+   * and that only read logs; browsers always send Origin on an upgrade.
    */
   readonly originOptional?: boolean;
-  /** Accepts the cookie when a person follows a link of another site. For routes that check what they are asked for. */
+  /**
+   * Accepts the cookie when a person follows a link from another site. Only for routes that check for themselves what such a
+   * request may do.
+   */
   readonly navigation?: boolean;
-  /** The CSRF proof where a form carries it instead of the header. */
+  /** The CSRF proof, where a form carries it instead of the header. */
   readonly csrfProof?: string;
-  /** The request is for a program of a workspace, which protects itself: no CSRF proof is asked for. */
+  /** The request is for a program of a workspace, which has to protect itself: no CSRF proof is required. */
   readonly forProgram?: boolean;
 }
 
 /**
- * Decides who sent a request. Fails closed: anything unexpected is a 401. Never says why a token was refused beyond
- * its being invalid or expired.
+ * Decides who sent a request. Fails closed: anything unexpected is a 401. The answer does not say why a token was refused, except
+ * that it is invalid or expired.
  */
 export class Authenticator {
   readonly #store: Store;
@@ -76,8 +79,8 @@ export class Authenticator {
   }
 
   /**
-   * The user behind a request. With a cookie this also checks Origin on a WebSocket upgrade and the CSRF proof on a
-   * request that changes state. Each use restarts the lifetime of a login.
+   * The user who sent the request. With a cookie, this also checks Origin on a WebSocket upgrade and the CSRF proof on a request
+   * that changes state. Each use restarts the lifetime of a login.
    */
   async authenticateUser(
     request: IncomingMessage,
@@ -93,7 +96,7 @@ export class Authenticator {
       if (refused !== undefined) return refused;
     }
     const key = await this.#store.apiKeys.byId(token.id);
-    // Hash first, so that an unknown id costs the same as a wrong secret.
+    // Hash before the lookup, so that an unknown id costs the same as a wrong secret.
     const digest = hashSecret(token.secret);
     if (key === undefined || !equalDigests(digest, key.secret_hash))
       return unauthorized("The session token is invalid");
@@ -114,8 +117,8 @@ export class Authenticator {
   }
 
   /**
-   * The agent behind a request. Its workspace must exist and not be stopped. Origin is not looked at: an agent token
-   * is never in a browser's cookie.
+   * The agent that sent the request. Its workspace must exist and be started. Origin is not checked, because an agent token is
+   * never in a browser's cookie.
    */
   async authenticateAgent(request: IncomingMessage): Promise<AuthenticatedAgent | DomainError> {
     const found = requestToken(request, this.#secureCookies());
@@ -136,17 +139,17 @@ export class Authenticator {
     return { agent, workspace, owner };
   }
 
-  /** Whether an agent that authenticateAgent found may still be connected. */
+  /** Whether an agent returned by authenticateAgent may stay connected. */
   async agentStillHolds({ agent }: AuthenticatedAgent): Promise<boolean> {
     return await this.#store.agents.mayConnect(agent.id, agent.token_generation);
   }
 
-  /** Whether what an open socket rests on still holds. For checks now and then, besides the events. */
+  /** Whether the rights that an open socket depends on still hold. For periodic checks in addition to the events. */
   async stillHolds(holder: AccessHolder): Promise<boolean> {
     return (await this.held(holder)) !== undefined;
   }
 
-  /** As stillHolds, with the user, and the workspace where the socket is for one or for an agent of it. */
+  /** Like stillHolds, but returns the user and, if the socket is for a workspace or one of its agents, the workspace. */
   async held(holder: AccessHolder): Promise<{ user: UserRow; workspace: WorkspaceRow | undefined } | undefined> {
     const key = await this.#store.apiKeys.byId(holder.keyId);
     if (key === undefined || key.expires_at <= this.#clock.now()) return undefined;
@@ -161,20 +164,20 @@ export class Authenticator {
     return workspace === undefined ? undefined : { user, workspace };
   }
 
-  /** The workspace, if `user` may see and use it: its owner or an owner of the deployment. Not when it is deleted. */
+  /** The workspace, if it is not deleted and `user` may see and use it: its owner, or an owner of the deployment. */
   async reachableWorkspace(user: UserRow, workspaceId: string): Promise<WorkspaceRow | undefined> {
     const workspace = await this.#store.workspaces.byId(workspaceId);
     return workspace !== undefined && mayReach(user, workspace) ? workspace : undefined;
   }
 
-  /** The agent, if `user` may connect to it. Undefined says nothing about whether it exists. */
+  /** The agent, if `user` may connect to it. Undefined does not reveal whether the agent exists. */
   async canReachAgent(user: UserRow, agentId: string): Promise<AgentRow | undefined> {
     const agent = await this.#store.agents.byId(agentId);
     if (agent === undefined) return undefined;
     return (await this.reachableWorkspace(user, agent.workspace_id)) === undefined ? undefined : agent;
   }
 
-  /** The workspace of an agent that `user` may connect to, as canReachAgent. */
+  /** The workspace of an agent that `user` may connect to; the same rule as canReachAgent. */
   async reachableWorkspaceOf(user: UserRow, agentId: string): Promise<WorkspaceRow | undefined> {
     const workspace = await this.#store.workspaces.ofAgent(agentId);
     return workspace !== undefined && mayReach(user, workspace) ? workspace : undefined;
@@ -198,7 +201,7 @@ export class Authenticator {
   async #recordUse(key: ApiKeyRow, user: UserRow, now: number): Promise<void> {
     const due = now - key.last_used >= Math.min(RECORD_USE_EVERY_MS, (key.lifetime_seconds * 1000) / 10);
     if (!due) return;
-    // A login lives on with use; an API token ends when its owner said it would.
+    // Use extends a login; an API token expires when its creator said it would.
     const expiresAt =
       key.login_type === "password" ? Math.max(key.expires_at, now + key.lifetime_seconds * 1000) : key.expires_at;
     await this.#store.transaction(async ({ apiKeys, users }) => {
@@ -208,7 +211,7 @@ export class Authenticator {
   }
 }
 
-/** As mayUse, for what is reached through a connection: a deleted workspace has none. */
+/** Like mayUse, for access through a connection, which a deleted workspace does not offer. */
 function mayReach(user: UserRow, workspace: WorkspaceRow): boolean {
   return workspace.deleted_at === null && mayUse(user, workspace);
 }
@@ -225,8 +228,8 @@ export function holderOf(
 }
 
 /**
- * The token of a request: cookie, query, Coder-Session-Token, Authorization, in Coder's order. The first that is
- * present counts. The query forms count on what is served as an upgrade only, where a browser cannot set a header.
+ * The token of a request: from the cookie, the query, Coder-Session-Token or Authorization, in Coder's order. The first that is
+ * present is used. The query is read only for upgrades, where a browser cannot set a header.
  */
 function requestToken(
   request: IncomingMessage,
@@ -259,7 +262,7 @@ function unauthorized(message: string): DomainError {
   return new DomainError("unauthenticated", message);
 }
 
-/** The token is right, and will be accepted again: an agent that reads Retry-After waits instead of giving up. */
+/** The token is valid and will be accepted later: an agent that reads Retry-After waits instead of giving up. */
 function unauthorizedNow(message: string): DomainError {
   return new DomainError("unauthenticated", message, { retryAfterSeconds: AGENT_RETRY_S });
 }

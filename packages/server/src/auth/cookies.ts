@@ -1,7 +1,7 @@
 /**
- * The value of a cookie in a Cookie header (RFC 6265 §4.2). Around names and values only space and tab are left out: other white
- * space is a part of the name. Two cookies of one name count as none: a page of a sibling domain can set one beside ours, and
- * which of them comes first is up to that page.
+ * The value of a cookie in a Cookie header (RFC 6265 §4.2). Only spaces and tabs are trimmed around names and values; other white
+ * space belongs to the name. Two cookies with one name count as none: a page of a sibling domain can set a second one, and can
+ * choose which comes first.
  */
 export function cookieValue(header: string | undefined, name: string): string | undefined {
   let found: string | undefined;

@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 
-/** The proof of a login: only a page of ours can read it from its cookie, and it is worth nothing with another key. */
+/** The CSRF proof of a login: only a page of this deployment can read it from its cookie, and it is valid for no other key. */
 export function csrfProof(key: Uint8Array, keyId: string): string {
   return createHmac("sha256", key).update(`csrf\0${keyId}`).digest("base64url");
 }

@@ -7,8 +7,8 @@ const HEADER = "Coder-Health-Check";
 const MINUTE_MS = 60_000;
 
 /**
- * Proof that a request is of a server of this deployment which checks itself: behind a balancer it may arrive at another server,
- * which has the same key. It opens the echo of the health check, and nothing else.
+ * Proves that a request comes from a server of this deployment that is checking itself: behind a balancer it may reach another
+ * server, which has the same key. A ticket opens only the echo of the health check.
  */
 export class EchoTickets {
   readonly #key: Uint8Array;
@@ -19,12 +19,14 @@ export class EchoTickets {
     this.#clock = clock;
   }
 
-  /** Headers of a request that is made now. */
+  /** Headers for a request that is sent now. */
   headers(): Readonly<Record<string, string>> {
     return { [HEADER]: this.#ticket(0) };
   }
 
-  /** Whether a server of this deployment made the ticket in this minute or the one before, or by a clock ahead of this one in the next. */
+  /**
+   * Whether a server of this deployment made the ticket in this minute, the one before, or the next, in case its clock is ahead.
+   */
   isOurs(request: IncomingMessage): boolean {
     const given = request.headers[HEADER.toLowerCase()];
     if (typeof given !== "string") return false;

@@ -4,7 +4,10 @@
  */
 import type { IncomingMessage } from "node:http";
 
-/** Whether a login's cookie counts for a request to the API, as far as Fetch Metadata tell. Clients without them are no browsers. */
+/**
+ * Whether a login's cookie is accepted on a request to the API, judged by Fetch Metadata. Clients that send none are not
+ * browsers.
+ */
 export function mayReadWithCookie(
   { method, url, headers }: Pick<IncomingMessage, "method" | "url" | "headers">,
   navigation: boolean,
@@ -16,7 +19,7 @@ export function mayReadWithCookie(
   return navigation && opens && (method === "GET" || method === "HEAD");
 }
 
-/** Routes are found by the path without dot segments and escapes, in whichever way it was sent. */
+/** Routes are matched after dot segments and escapes are resolved, so the test resolves them too. */
 function isApiPath(target: string): boolean {
   if (!URL.canParse(`http://unused${target}`)) return true;
   const { pathname } = new URL(`http://unused${target}`);

@@ -4,15 +4,15 @@ import { matchesHost } from "../base/host-pattern.ts";
 import { isLoopback } from "../base/listen-address.ts";
 
 /**
- * Which Host and Origin values are ours. Against DNS rebinding: a page of another name that resolves to this server
- * sends that name as Host, and is refused with 421.
+ * Decides which Host and Origin values belong to this deployment. Protects against DNS rebinding: a page of another name that
+ * resolves to this server sends that name as Host and is refused with 421.
  */
 export class Hosts {
   readonly #accessUrl: () => URL;
   readonly #browserUrl: () => URL;
   readonly #allowed: readonly string[];
 
-  /** The access URL is asked for each time: without a setting it is known only once the server listens. */
+  /** @param accessUrl Called for each request: without a setting, the URL is known only once the server listens. */
   constructor(accessUrl: () => URL, allowed: readonly string[], browserUrl: () => URL = accessUrl) {
     this.#accessUrl = accessUrl;
     this.#browserUrl = browserUrl;
@@ -20,8 +20,8 @@ export class Hosts {
   }
 
   /**
-   * Ours are the host of the access URL and the one for browsers, the extra ones, the very address the connection came in on, and, for a
-   * connection over loopback, `localhost`. Any port: behind a proxy the outer port is unknown.
+   * Accepts the host of the access URL and the one for browsers, the additional hosts, the local address of the connection and,
+   * over loopback, `localhost`. The port is ignored: behind a proxy the outer port is unknown.
    */
   isOurs(request: IncomingMessage): boolean {
     return this.isOurHost(request.headers.host, request.socket.localAddress);
@@ -39,8 +39,9 @@ export class Hosts {
   }
 
   /**
-   * Whether a page of this origin is one of ours: the access URL's, or the one this very request addresses. Where browsers use https,
-   * a page that came over http may have been changed on its way, unless it came from this machine.
+   * Whether a page of this origin belongs to the deployment: the origin is the access URL's or the one that this request
+   * addresses. Where browsers use https, a page loaded over http may have been altered in transit, so it is accepted only from
+   * this machine.
    */
   isOurOrigin(origin: string, request: IncomingMessage): boolean {
     if (!URL.canParse(origin)) return false;
@@ -53,7 +54,7 @@ export class Hosts {
   }
 }
 
-/** Lower-case name without the port and the dot of a fully qualified name; undefined for what is not a host. */
+/** The name in lower case, without the port and the final dot of a fully qualified name; undefined if it is not a host. */
 export function hostname(host: string | undefined): string | undefined {
   if (host === undefined) return undefined;
   const match = /^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9._-]*[a-zA-Z0-9_-])\.?(?::\d{1,5})?$/.exec(host);
@@ -64,7 +65,7 @@ function unbracket(name: string): string {
   return name.startsWith("[") ? name.slice(1, -1) : name;
 }
 
-/** ::ffff:192.0.2.1, which a dual-stack socket reports for IPv4, as 192.0.2.1. */
+/** Writes ::ffff:192.0.2.1, which a dual-stack socket reports for IPv4, as 192.0.2.1. */
 export function plainAddress(address: string): string {
   return address.startsWith("::ffff:") && address.includes(".") ? address.slice("::ffff:".length) : address;
 }

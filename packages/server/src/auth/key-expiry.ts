@@ -3,14 +3,19 @@ import type { Logger } from "../base/log.ts";
 import type { Store } from "../db/store.ts";
 import type { AccessEvents } from "./access-events.ts";
 
-/** What rests on a key that ran out is over within this time and that of one look. */
+/** Sockets and tunnels of an expired key end within this time plus that of one scan. */
 const LOOK_EVERY_MS = 2_000;
-/** Keys per look; the rest is seen in the next one. More than one user may have, all of which may end at one moment. */
+/**
+ * Keys per scan; the next scan continues with the rest. More than one user may have, since all of a user's keys may end at once.
+ */
 const MAX_KEYS_PER_LOOK = 10_000;
-/** Another process may end keys, too, and its commit come after our look at that moment. */
+/** Another process may end a key and commit only after our scan has passed that moment. */
 const LATE_COMMIT_MS = 10_000;
 
-/** Makes an event of a key's end by time or by another process, so that sockets and tunnels end with it as they do when somebody revokes it. */
+/**
+ * Publishes an event when a key expires or another process ends it, so that sockets and tunnels end just as they do when it is
+ * revoked.
+ */
 export class KeyExpiry {
   readonly #options: { store: Store; events: AccessEvents; clock: WallClock; log: Logger };
   readonly #timer: NodeJS.Timeout;

@@ -1,6 +1,7 @@
 /**
- * The cookie of a login. On https a browser's login is in a `__Host-` cookie, and the plain name is not accepted from a browser:
- * a page of any sibling domain can set a cookie of that name for this host. Other clients send the plain name, as Coder's do.
+ * The cookie of a login. On https a browser's login is in a `__Host-` cookie, and the plain name is not accepted from browsers,
+ * because a page of any sibling domain can set a cookie of that name for this host. Other clients send the plain name, as Coder's
+ * do.
  */
 import type { IncomingMessage } from "node:http";
 import {
@@ -18,7 +19,7 @@ export function loginCookieNames(secure: boolean): { readonly session: string; r
     : { session: SESSION_TOKEN_COOKIE, csrf: CSRF_COOKIE };
 }
 
-/** The token in the cookie that counts for this request. */
+/** The token in the cookie that is accepted on this request. */
 export function loginCookie(request: Pick<IncomingMessage, "headers">, secure: boolean): string | undefined {
   const { cookie } = request.headers;
   if (!secure) return nonEmpty(cookieValue(cookie, SESSION_TOKEN_COOKIE));
@@ -27,7 +28,7 @@ export function loginCookie(request: Pick<IncomingMessage, "headers">, secure: b
   return nonEmpty(cookieValue(cookie, SESSION_TOKEN_COOKIE));
 }
 
-/** Browsers send Fetch Metadata to https origins, and Origin with each upgrade. */
+/** Browsers send Fetch Metadata to https origins and Origin with each upgrade. */
 function isBrowser({ headers }: Pick<IncomingMessage, "headers">): boolean {
   return headers["sec-fetch-mode"] !== undefined || (headers.upgrade !== undefined && headers.origin !== undefined);
 }

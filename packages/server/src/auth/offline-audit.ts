@@ -5,7 +5,7 @@ import type { Logger } from "../base/log.ts";
 import { type PendingAudit, pendingAuditKey } from "../db/pending-audit.ts";
 import type { Audit } from "./audit.ts";
 
-/** How often the running server reads what commands beside it recorded. */
+/** How often a running server reads the events that commands have recorded. */
 const READ_EVERY_MS = 2_000;
 const MAX_EVENTS_PER_READ = 100;
 
@@ -19,13 +19,13 @@ export type OfflineEvent = Omit<z.infer<typeof storedEvent>, "facts"> & {
   readonly facts?: Readonly<Record<string, string | number>>;
 };
 
-/** What a command on the server's machine did, as it is stored for the server's log: with the account that ran it. */
+/** The stored form of what a command on the server's machine did, with the account that ran it. */
 export function offlineEvent(event: OfflineEvent, atMs: number): { readonly key: string; readonly value: string } {
   const facts = { system_user: systemUser(), at: new Date(atMs).toISOString(), ...event.facts };
   return { key: pendingAuditKey(atMs, randomUUID()), value: JSON.stringify({ ...event, facts }) };
 }
 
-/** Writes what commands recorded while the server ran beside them, or was stopped, to its audit. */
+/** Writes to the server's audit what commands recorded while the server was running or stopped. */
 export class OfflineAudit {
   readonly #options: { readonly pending: PendingAudit; readonly audit: Audit; readonly log: Logger };
   #timer: NodeJS.Timeout | undefined;
@@ -35,7 +35,7 @@ export class OfflineAudit {
     this.#options = options;
   }
 
-  /** Reads now, and from time to time until it is closed. */
+  /** Reads now, and then periodically until it is closed. */
   start(): void {
     this.#readOnce();
     this.#timer = setInterval(() => this.#readOnce(), READ_EVERY_MS);
@@ -61,7 +61,7 @@ export class OfflineAudit {
       const event = parse(value);
       if (event === undefined) log.warn({ key }, "an audit event of a command is not readable, and is dropped");
       else audit.record({ address: "local", ...event });
-      // Written first: an event may be logged twice after a crash, and never lost.
+      // Written before it is removed: after a crash an event may be logged twice but is never lost.
       await pending.remove(key);
     }
   }
@@ -81,6 +81,6 @@ function systemUser(): string {
   try {
     return userInfo().username;
   } catch {
-    return String(process.getuid?.() ?? "unknown"); // an account without an entry has only its number
+    return String(process.getuid?.() ?? "unknown"); // an account without an entry is known only by its number
   }
 }

@@ -12,18 +12,18 @@ export const DEFAULT_PASSWORD_COST: PasswordCost = { logN: 15, r: 8, p: 1 };
 
 const KEY_BYTES = 32;
 const SALT_BYTES = 16;
-/** Hashes at once: each takes a thread of the pool and its memory. */
+/** Concurrent hashes: each takes a thread of the pool and its memory. */
 const MAX_RUNNING = 2;
-/** Hashes waiting; beyond that a login is refused with a time to retry, so a flood of logins cannot exhaust memory. */
+/** Hashes that may wait. Beyond that a login is refused with a time to retry, so a flood of logins cannot exhaust memory. */
 const MAX_WAITING = 64;
 
 /**
- * Hashes and checks passwords. The parameters are in the hash text, `scrypt$logN$r$p$salt$key`, so that they can
- * grow without a new password from any user.
+ * Hashes and checks passwords. The hash text contains the parameters, `scrypt$logN$r$p$salt$key`, so they can be raised while
+ * existing passwords remain valid.
  */
 export class Passwords {
   readonly #cost: PasswordCost;
-  /** Checked in place of a user who does not exist, so that the answer takes the same time. */
+  /** Verified when the user does not exist, so that the answer takes the same time. */
   readonly #decoy: string;
   #running = 0;
   readonly #waiting: (() => void)[] = [];
@@ -38,7 +38,7 @@ export class Passwords {
     return format(this.#cost, salt, await this.#derive(password, salt, this.#cost));
   }
 
-  /** Whether `password` belongs to `hash`. `undefined`, an unknown user, costs the same and is false. */
+  /** Whether `password` belongs to `hash`. An unknown user is passed as `undefined`: the check takes the same time and fails. */
   async verify(password: string, hash: string | undefined): Promise<boolean> {
     const stored = parse(hash === undefined || hash === "" ? this.#decoy : hash);
     if (stored === undefined) return false;

@@ -9,16 +9,16 @@ import type { Audit } from "./audit.ts";
 import type { Passwords } from "./passwords.ts";
 import { formatUserToken, hashSecret, mintUserToken } from "./tokens.ts";
 
-/** Login attempts per client address, in IPv6 per /64. */
+/** Login attempts per client address (per /64 for IPv6). */
 const ATTEMPTS_PER_ADDRESS = { capacity: 60, periodMs: 60_000 };
-/** Login attempts per account, from wherever they come: a botnet does not get more guesses. */
+/** Login attempts per account, counted across all addresses, so that a botnet gets no more guesses. */
 const ATTEMPTS_PER_ACCOUNT = { capacity: 10, periodMs: 60_000 };
-/** Keys one user may have; a login beyond that is refused rather than silently ending another. */
+/** Keys that one user may have. A login beyond that is refused, rather than silently ending another. */
 export const MAX_KEYS_PER_USER = 1000;
 
 export interface IssuedKey {
   readonly row: ApiKeyRow;
-  /** The whole token, to be shown this once. */
+  /** The complete token, which can be shown only now. */
   readonly token: string;
 }
 
@@ -47,7 +47,7 @@ export class Sessions {
     audit: Audit;
     lifetimes: Lifetimes;
     clock: WallClock;
-    /** How many servers take logins: each has its share of the attempts. */
+    /** The number of servers that accept logins; each gets its share of the attempts. */
     servers: () => number;
   }) {
     const { servers } = options;
@@ -61,7 +61,10 @@ export class Sessions {
     this.#clock = options.clock;
   }
 
-  /** Checks a password. Unknown e-mail, wrong password and suspended account: same text, same time. */
+  /**
+   * Checks a password. An unknown e-mail address, a wrong password and a suspended account give the same text after the same
+   * time.
+   */
   async login(
     credentials: { email: string; password: string },
     clientAddress: string,
@@ -97,7 +100,7 @@ export class Sessions {
     return valid;
   }
 
-  /** A login's key: lives for the session duration from its last use. */
+  /** Issues the key of a login, which is valid for the session duration after its last use. */
   async issueSession(user: UserRow): Promise<IssuedKey> {
     return await this.#issue(user, {
       loginType: "password",
@@ -107,7 +110,7 @@ export class Sessions {
     });
   }
 
-  /** An API token. Throws DomainError for a lifetime over the limit or a name in use. */
+  /** Issues an API token. Throws DomainError for a lifetime over the limit or a name in use. */
   async issueToken(
     user: UserRow,
     request: { name: string; lifetimeMs: number | undefined; scope?: ApiKeyRow["scope"] },
@@ -120,7 +123,7 @@ export class Sessions {
     }
     const name = request.name === "" ? `token-${mintUserToken().id.toLowerCase()}` : request.name;
     const namesake = await this.#store.apiKeys.byName(user.id, name);
-    // The name of an expired token is free; a lookup by name finds the new token.
+    // The name of an expired token may be reused; a lookup by name finds the new token.
     if (namesake !== undefined && namesake.expires_at <= this.#clock.now()) {
       await this.#store.apiKeys.remove(namesake.id);
     } else if (namesake !== undefined) {
@@ -131,7 +134,7 @@ export class Sessions {
     return await this.#issue(user, { loginType: "token", tokenName: name, lifetimeMs, scope: request.scope ?? "all" });
   }
 
-  /** Ends a key at once, sockets included. False when there is none. */
+  /** Ends a key at once, along with its sockets. Returns false if there is none. */
   async revoke(key: { id: string; user_id: string }): Promise<boolean> {
     return await this.#changes.transaction(async ({ apiKeys }, ends) => {
       const removed = await apiKeys.remove(key.id);
@@ -140,7 +143,7 @@ export class Sessions {
     });
   }
 
-  /** As revoke, but the row stays for the record. */
+  /** Like revoke, but keeps the row as a record. */
   async expire(key: { id: string; user_id: string }): Promise<void> {
     await this.#changes.transaction(async ({ apiKeys }, ends) => {
       await apiKeys.expire(key.id, this.#clock.now());

@@ -5,7 +5,7 @@ const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 const ID_LENGTH = 10;
 const SECRET_LENGTH = 22;
 
-/** A user's token, split. `id` is public, `secret` (131 bits) never leaves memory except to the user, once. */
+/** The two parts of a user's token. `id` is public; `secret` (131 bits) leaves memory only once, when the user is shown it. */
 export interface UserToken {
   readonly id: string;
   readonly secret: string;
@@ -19,13 +19,13 @@ export function formatUserToken(token: UserToken): string {
   return `${token.id}-${token.secret}`;
 }
 
-/** Undefined for any other shape. */
+/** Undefined if the text has any other form. */
 export function parseUserToken(text: string): UserToken | undefined {
   if (!SESSION_TOKEN_PATTERN.test(text)) return undefined;
   return { id: text.slice(0, ID_LENGTH), secret: text.slice(ID_LENGTH + 1) };
 }
 
-/** SHA-256, hex. Enough for secrets that are random; passwords go through passwords.ts. */
+/** SHA-256 in hex. Sufficient for random secrets; passwords go through passwords.ts. */
 export function hashSecret(secret: string): string {
   return createHash("sha256").update(secret).digest("hex");
 }
@@ -55,12 +55,12 @@ export function isAgentToken(text: string): boolean {
   return AGENT_TOKEN.test(text);
 }
 
-/** Letters and digits, each equally likely. */
+/** Random letters and digits, each equally likely. */
 function randomText(length: number): string {
   let text = "";
   while (text.length < length) {
     for (const byte of randomBytes(length * 2)) {
-      // 248 = 4 × 62: bytes above would make the first letters likelier.
+      // 248 = 4 × 62: larger bytes would make the first letters likelier.
       if (byte < 248 && text.length < length) text += ALPHABET.charAt(byte % ALPHABET.length);
     }
   }
