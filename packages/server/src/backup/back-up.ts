@@ -10,12 +10,12 @@ import { syncDirectory, writePrivateFile } from "../state/state-dir.ts";
 import { checkDatabase } from "./check-database.ts";
 import { type BackupManifest, describeFile, MANIFEST } from "./manifest.ts";
 
-/** How long a database that somebody writes to at the moment is waited for, in ms. */
+/** How long to wait while another process is writing to the database. */
 const BUSY_MS = 10_000;
 
 /**
- * Copies a deployment's database and keys into a new folder, as they are at one moment, whether its server runs or not. The
- * copy is read again before it counts: the folder appears whole, or not at all. Throws ServerError, or `signal.reason`.
+ * Copies a deployment's database and keys, as they are at one moment, into a new folder, whether its server is running or not.
+ * The copy is read back before it is accepted: the folder appears complete or not at all. Throws ServerError, or `signal.reason`.
  * @param to Must not exist, or be empty.
  */
 export async function backUp(
@@ -101,7 +101,7 @@ function refuseFilled(target: string): void {
   });
 }
 
-/** As one reader sees it: writers go on meanwhile, and no half of a transaction is in it. */
+/** Copies the database as one reader sees it: writers continue meanwhile, and every transaction is copied whole or not at all. */
 function copyDatabase(source: string, target: string): void {
   const database = new DatabaseSync(source, { timeout: BUSY_MS });
   try {
@@ -112,7 +112,10 @@ function copyDatabase(source: string, target: string): void {
   chmodSync(target, 0o600);
 }
 
-/** @returns the same path, once its content is on the disk. */
+/**
+ * Writes the file through to the disk.
+ * @returns the same path.
+ */
 function flushed(path: string): string {
   const file = openSync(path, "r+");
   try {

@@ -3,13 +3,13 @@ import { DatabaseSync } from "node:sqlite";
 export interface DatabaseFacts {
   readonly schemaVersion: number;
   readonly deploymentId: string;
-  /** Names the key file that belongs to it. */
+  /** Identifies the key file that belongs to the database. */
   readonly keyFingerprint: string;
 }
 
 /**
  * Reads a copy of a database from end to end.
- * @returns what it is, or one sentence about what is wrong with it.
+ * @returns facts about it, or one sentence that says what is wrong with it.
  */
 export function checkDatabase(path: string): DatabaseFacts | string {
   let database: DatabaseSync | undefined;

@@ -9,17 +9,17 @@ type Row = Readonly<Record<string, unknown>>;
 export interface TableCopy {
   readonly table: string;
   readonly rows: number;
-  /** SHA-256 of the rows' hashes in ascending order: it does not depend on the order in which a database gives rows. */
+  /** SHA-256 of the rows' hashes in ascending order, so it does not depend on the order in which a database returns rows. */
   readonly sha256: string;
 }
 
-/** Rows read at once. */
+/** Rows that are read at one time. */
 const PAGE = 2_000;
-/** Parameters of one insert: below the bounds of SQLite (32,766) and PostgreSQL (65,535). */
+/** Parameters of one insert, below the limits of SQLite (32,766) and PostgreSQL (65,535). */
 const MAX_PARAMETERS = 30_000;
 
 /**
- * Puts the rows of every table in the place of those of the target, then reads them again. Call inside a transaction of each.
+ * Replaces the rows of every table of the target by those of the source, then reads them back. Call inside a transaction of each.
  * @returns one entry for each table; undefined for one that differs between the two.
  */
 export async function copyTables(
@@ -95,7 +95,7 @@ function pagesOf(db: Kysely<Database>, table: string): AsyncGenerator<readonly R
   return db.getExecutor().adapter instanceof PostgresAdapter ? postgresPages(db, table) : sqlitePages(db, table);
 }
 
-/** By a cursor, which sees one moment. */
+/** Reads through a cursor, which sees the table at one moment. */
 async function* postgresPages(db: Kysely<Database>, table: string): AsyncGenerator<readonly Row[]> {
   await sql`declare page_reader no scroll cursor for select * from ${sql.table(table)}`.execute(db);
   for (;;) {
@@ -106,7 +106,7 @@ async function* postgresPages(db: Kysely<Database>, table: string): AsyncGenerat
   await sql`close page_reader`.execute(db);
 }
 
-/** By SQLite's own row numbers. */
+/** Reads in the order of SQLite's row ids. */
 async function* sqlitePages(db: Kysely<Database>, table: string): AsyncGenerator<readonly Row[]> {
   for (let last = -1; ; ) {
     const { rows } = await sql<Row & { row_number: number }>`

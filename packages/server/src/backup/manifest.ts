@@ -5,16 +5,16 @@ import { join } from "node:path";
 import { z } from "zod";
 import { nodeErrorCode, ServerError } from "../base/errors.ts";
 
-/** What a backup is made of: the two files that a deployment cannot do without. */
+/** The contents of a backup: the two files that a deployment needs. */
 export const BACKUP_FILES = ["coder.db", "keys.json"] as const;
-/** Names the backup's files and their hashes. Written last, so that a folder that has it is whole. */
+/** Lists the backup's files and their hashes. It is written last, so a folder that has it is complete. */
 export const MANIFEST = "backup.json";
 
 const fileEntry = z.object({ bytes: z.number().int().nonnegative(), sha256: z.string().regex(/^[0-9a-f]{64}$/) });
 const manifestSchema = z.object({
   format: z.literal(1),
   created_at: z.iso.datetime(),
-  /** The release that wrote it. */
+  /** The release that wrote the backup. */
   release: z.string(),
   schema_version: z.number().int().positive(),
   deployment_id: z.string(),
@@ -23,7 +23,7 @@ const manifestSchema = z.object({
 
 export type BackupManifest = z.infer<typeof manifestSchema>;
 
-/** Bytes; a manifest is far below. */
+/** In bytes; a real manifest is far smaller. */
 const MAX_MANIFEST_BYTES = 65_536;
 
 /** Reads a backup's manifest. Throws ServerError ERR_BACKUP. */

@@ -18,7 +18,7 @@ export type StoreEnd = { readonly stateDir: string } | { readonly url: string };
 export interface MoveOptions {
   readonly from: StoreEnd;
   readonly to: StoreEnd;
-  /** Copies and compares, then undoes everything. */
+  /** Copies and compares, then rolls everything back. */
   readonly dryRun: boolean;
   readonly now: number;
   readonly signal: AbortSignal;
@@ -38,7 +38,7 @@ export function parseStoreEnd(text: string, flag: string): StoreEnd {
   throw new ServerError("ERR_CONFIG", `${flag} ${problem}`);
 }
 
-/** For messages: without a password. */
+/** The text for messages, without a password. */
 export function storeEndText(end: StoreEnd): string {
   if ("stateDir" in end) return `${SQLITE_PREFIX}${end.stateDir}`;
   const parsed = parsePostgresUrl(end.url);
@@ -46,8 +46,8 @@ export function storeEndText(end: StoreEnd): string {
 }
 
 /**
- * Copies a deployment from one kind of store to the other. No server may run on either. The source stays as it is, but for the
- * file that names the new store; the target has everything, compared row by row, or nothing. Throws ServerError, or
+ * Copies a deployment from one kind of store to the other. No server may be running on either. The source is unchanged, except
+ * for the file that names the new store; the target gets everything, compared row by row, or nothing. Throws ServerError, or
  * `signal.reason`.
  */
 export async function migrateStore(options: MoveOptions): Promise<readonly TableCopy[]> {
@@ -80,7 +80,7 @@ export async function migrateStore(options: MoveOptions): Promise<readonly Table
   }
 }
 
-/** The source is copied first: even reading a database of SQLite may change its files. */
+/** The source is copied first, because merely reading a SQLite database may change its files. */
 async function intoPostgres(
   source: StateDir,
   work: string,
@@ -105,7 +105,7 @@ async function intoPostgres(
   }
 }
 
-/** The file appears under its name when it is whole. */
+/** The file appears under its name only when it is complete. */
 async function intoFile(
   target: StateDir,
   work: string,
@@ -126,7 +126,7 @@ async function intoFile(
     try {
       copies = await transfer(from, to, options);
     } finally {
-      // Closing writes everything into the one file.
+      // Closing merges everything into the one file.
       await to.close();
     }
   } finally {
@@ -160,7 +160,7 @@ async function transfer(from: Backend, to: Backend, options: MoveOptions): Promi
   return copies;
 }
 
-/** Undoes the transaction of a dry run. */
+/** Thrown to roll back the transaction of a dry run. */
 class DryRunEnds extends Error {}
 
 async function refuseOtherSchema(source: Kysely<Database>): Promise<void> {
@@ -185,7 +185,10 @@ async function refuseUsers(target: Kysely<Database>, end: StoreEnd): Promise<voi
   });
 }
 
-/** A server on a file is kept out by its lock. */
+/**
+ * Refuses a PostgreSQL database to which a server is connected. A server on a SQLite file is kept out by the lock of its state
+ * directory.
+ */
 async function refuseServers(backend: Backend, end: StoreEnd): Promise<void> {
   if ("stateDir" in end) return;
   const { rows } = await sql<{ name: string }>`

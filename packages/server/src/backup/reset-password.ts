@@ -9,9 +9,9 @@ import { openBackend, type StorePlace } from "../db/open-backend.ts";
 import { Store } from "../db/store.ts";
 
 /**
- * Sets a user's password in the store itself, for when no owner can log in any more. The user's sessions and tokens
- * end; a running server closes within seconds what depends on them. Throws ServerError.
- * The server records it in its audit, at once or when it starts.
+ * Sets a user's password directly in the store, for when no owner can log in any more. The user's sessions and tokens end; a
+ * running server closes what depends on them within seconds. The server records the change in its audit, at once or at its next
+ * start. Throws ServerError.
  * @param password Called once the user is known.
  */
 export async function resetPassword(

@@ -10,22 +10,22 @@ import { acquireStateDir, syncDirectory } from "../state/state-dir.ts";
 import { checkDatabase } from "./check-database.ts";
 import { BACKUP_FILES, type BackupManifest, describeFile, notABackup, readManifest } from "./manifest.ts";
 
-/** Everything that belongs to the state that is moved aside, with the files that SQLite keeps beside its own. */
+/** All files of the state that is moved aside, including those that SQLite keeps beside its database. */
 const OLD_FILES = ["coder.db", "coder.db-wal", "coder.db-shm", "keys.json"];
-/** The files that the lock leaves in the directory. */
+/** The files that the lock creates in the directory. */
 const HELD_FILES = ["server.lock", "server.pid"];
 
 export interface Restored {
   readonly manifest: BackupManifest;
-  /** Where the former state is now; undefined when there was none. */
+  /** The new place of the former state; undefined if there was none. */
   readonly movedTo: string | undefined;
 }
 
 /**
- * Puts a backup in place as a deployment's state. The server must not run: the directory is locked meanwhile. The backup is
- * copied and checked as a whole before the former state is touched; that is moved aside, never removed. Throws ServerError, or
- * `signal.reason`.
- * @param replace Whether there may be a deployment already.
+ * Installs a backup as a deployment's state. The server must not be running: the directory is locked meanwhile. The backup is
+ * copied and checked completely before the former state is touched; the former state is moved aside, never removed. Throws
+ * ServerError, or `signal.reason`.
+ * @param replace Whether a deployment that exists may be replaced.
  */
 export async function restore(
   from: string,
@@ -72,7 +72,7 @@ export async function restore(
   }
 }
 
-/** The server's audit has it from its next start on. */
+/** Stores an event that the server writes to its audit at its next start. */
 function recordRestored(path: string, source: string, manifest: BackupManifest, now: number): void {
   const facts = { from: source, backup_created_at: manifest.created_at, release: manifest.release };
   const { key, value } = offlineEvent({ action: "state-restored", facts }, now);
@@ -110,15 +110,18 @@ async function copyChecked(
     throw notABackup(source, "its key file does not belong to its database");
 }
 
-/** Root may do this for a service with an account of its own, which must be able to read what root wrote. */
+/** Root may run this for a service that has its own account, and that account must be able to read the files. */
 function giveToOwner(stateDir: string, names: readonly string[]): void {
   if (process.getuid?.() !== 0) return;
   const { uid, gid } = statSync(stateDir);
-  // Never through a link: the account of the service may write here.
+  // Links are never followed: the service's account may write in this directory.
   for (const name of names) lchownSync(join(stateDir, name), uid, gid);
 }
 
-/** @returns the folder that holds the former state. */
+/**
+ * Moves the former state into a new folder.
+ * @returns the folder.
+ */
 function moveAside(stateDir: string, names: readonly string[], now: number): string {
   const folder = join(stateDir, `before-restore-${new Date(now).toISOString().replaceAll(":", "-")}`);
   mkdirSync(folder, { mode: 0o700 });

@@ -1,14 +1,14 @@
 import type { Database } from "../db/schema.ts";
 
 /**
- * What waits in `access_outbox`, and what workspace proxies serve at present, concerns sockets of servers that run: a copy of the
- * store has none.
+ * `access_outbox` and the grants of workspace proxies concern the sockets of running servers, so a copy of the store leaves them
+ * out.
  */
 type TableName = Exclude<keyof Database, "schema_migrations" | "access_outbox" | "proxy_app_grants">;
 
 /**
- * Every table of a store, each behind those that it refers to: the order in which rows can be inserted. The type makes a new
- * table a compile error here until it has its place.
+ * Every table of a store, each after those that it refers to: the order in which rows can be inserted. The type turns a new table
+ * into a compile error here until it is given its place.
  */
 const IN_ORDER: Readonly<Record<TableName, true>> = {
   settings: true,
