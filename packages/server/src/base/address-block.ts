@@ -1,12 +1,12 @@
 /**
- * What counts as one source of requests: an IPv4 address, or the /64 of an IPv6 address, out of which one customer of a
- * provider picks as many addresses as they like.
+ * What counts as one source of requests: an IPv4 address, or the /64 of an IPv6 address, because a provider's customer can use
+ * any address of such a block.
  */
 export function addressBlock(address: string): string {
   return ipv4(address) ?? `${groupsOf(address).join(":")}::/64`;
 }
 
-/** As addressBlock, with the /56 of an IPv6 address: the most that one line of a provider usually has, 256 networks. */
+/** Like addressBlock, but with the /56 of an IPv6 address: the largest block that one customer line usually has, 256 networks. */
 export function siteBlock(address: string): string {
   const site = ipv4(address);
   if (site !== undefined) return site;
@@ -19,7 +19,7 @@ function ipv4(address: string): string | undefined {
   return address.includes(":") ? undefined : address;
 }
 
-/** The first four. */
+/** The first four groups. */
 function groupsOf(address: string): string[] {
   const [head = "", tail] = address.split("%")[0]!.split("::");
   const groups = head === "" ? [] : head.split(":");

@@ -41,7 +41,7 @@ const [head = "", body = "", signature = ""] = token.split(".");
 
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
 const decode = (part: string) => JSON.parse(Buffer.from(part, "base64url").toString());
-/** A token whose signature is right whatever its parts are. */
+/** A token with a valid signature over arbitrary parts. */
 function signed(header: unknown, claims: unknown): string {
   const text = `${encode(header)}.${encode(claims)}`;
   return `${text}.${createHmac("sha256", Buffer.from(key.secret, "hex")).update(text).digest("base64url")}`;

@@ -1,6 +1,6 @@
 /**
- * App tokens: JWTs (RFC 7519) in compact form, HS256, by which a deployment grants a workspace proxy one visitor's use of one
- * app or terminal. Each proxy has keys of its own and is the only audience of what they sign.
+ * App tokens: JWTs (RFC 7519) in compact form, HS256, by which a deployment grants a workspace proxy one visitor's use of one app
+ * or terminal. Each proxy has its own keys and is the only audience of the tokens that they sign.
  */
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import { uuid } from "coder-protocol/rest/common";
@@ -8,10 +8,10 @@ import { appAccessMethod, appGrant, type CryptoKey } from "coder-protocol/rest/p
 import { z } from "zod";
 import { parsedJson } from "./parsed-json.ts";
 
-/** An app with the longest address and the most origins takes 13 KiB. */
+/** The token of an app with the longest address and the most origins takes 13 KiB. */
 export const MAX_APP_TOKEN_LENGTH = 16 * 1024;
 export const APP_TOKEN_LIFE_MS = 60_000;
-/** How far the proxy's clock may be behind. */
+/** How far the proxy's clock may be behind, in ms. */
 const SKEW_MS = 60_000;
 
 const header = z.strictObject({ alg: z.literal("HS256"), typ: z.literal("JWT"), kid: z.string().regex(/^\d{1,12}$/) });
@@ -41,7 +41,7 @@ const claims = z.object({
 });
 export type AppTokenClaims = z.infer<typeof claims>;
 
-/** What the caller decides; the rest follows from the time and the proxy. */
+/** The claims that the caller decides; the others follow from the time and the proxy. */
 export type AppTokenFacts = Omit<AppTokenClaims, "iss" | "aud" | "iat" | "nbf" | "exp">;
 
 export interface AppTokenParties {
@@ -50,9 +50,9 @@ export interface AppTokenParties {
   readonly now: number;
 }
 
-/** A key as it signs and verifies. */
+/** A key in the form used to sign and verify. */
 export type AppTokenKey = Pick<CryptoKey, "secret" | "sequence"> & {
-  /** Milliseconds since the epoch: what it signed is refused from then on. */
+  /** Milliseconds since the epoch; from then on its signatures are refused. */
   readonly deletesAt: number;
 };
 
@@ -89,7 +89,7 @@ export function signAppToken(
   return `${signed}.${signatureOf(signed, key)}`;
 }
 
-/** The claims of a token that counts for `parties.audience` now. The signature is checked before the claims are read. */
+/** The claims of a token that is valid for `parties.audience` now. The signature is checked before the claims are read. */
 export function verifyAppToken(
   text: string,
   keys: readonly AppTokenKey[],
@@ -103,7 +103,7 @@ export function verifyAppToken(
   if (parsedHead === undefined) return { refused: "malformed" };
   const key = keys.find(({ sequence, deletesAt }) => String(sequence) === parsedHead.kid && now < deletesAt);
   if (key === undefined) return { refused: "unknown-key" };
-  // Texts are compared, since more than one of them decodes to the same bytes.
+  // The texts are compared, because several texts decode to the same bytes.
   if (!sameText(signatureOf(`${head}.${body}`, key), signature)) return { refused: "signature" };
   const found = decode(body, claims);
   if (found === undefined) return { refused: "claims" };

@@ -1,4 +1,4 @@
-/** Wakes one loop that waits. A ring while it does not wait ends its next wait at once. */
+/** Wakes a loop that is waiting. A ring while it is not waiting ends its next wait at once. */
 export class Bell {
   #rung = false;
   #wake: (() => void) | undefined;

@@ -1,4 +1,4 @@
-/** Wall clock in milliseconds since 1970: expiry times outlive the process, so a monotonic clock does not do. */
+/** Wall clock in milliseconds since 1970. Expiry times outlive the process, so a monotonic clock would not do. */
 export interface WallClock {
   now(): number;
 }
@@ -7,7 +7,7 @@ export const systemClock: WallClock = { now: () => Date.now() };
 
 const OFFSETS = 5;
 
-/** The database's time, as several servers share it: local time, moved by what was measured last. */
+/** The database's time, which several servers share: the local time plus the offset measured last. */
 export class DatabaseClock implements WallClock {
   readonly #local: WallClock;
   readonly #offsets: number[] = [];
@@ -21,12 +21,12 @@ export class DatabaseClock implements WallClock {
     return this.#local.now() + this.#offsetMs;
   }
 
-  /** By how much the local clock is behind the database's. */
+  /** How far the local clock is behind the database's. */
   get offsetMs(): number {
     return this.#offsetMs;
   }
 
-  /** The database's time was `databaseMs` in the middle of a round trip that ended now. */
+  /** Records that the database's time was `databaseMs` in the middle of a round trip that has just ended. */
   measured(databaseMs: number, roundTripMs: number): void {
     this.#offsets.push(Math.round(databaseMs - (this.#local.now() - roundTripMs / 2)));
     if (this.#offsets.length > OFFSETS) this.#offsets.shift();

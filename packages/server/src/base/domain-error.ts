@@ -1,8 +1,8 @@
 import type { ErrorBody } from "coder-protocol/rest/common";
 
-/** Why a part of the server refuses a request. The closed set; http/failure.ts gives each its status. */
+/** Why a part of the server refuses a request. The set is closed; http/failure.ts gives each code its status. */
 export type DomainErrorCode =
-  /** The request contradicts itself or names something that cannot be. */
+  /** The request contradicts itself or names something that cannot exist. */
   | "invalid"
   /** No credentials, or none that are valid. */
   | "unauthenticated"
@@ -10,21 +10,21 @@ export type DomainErrorCode =
   | "forbidden"
   /** It does not exist, or the caller may not see it. */
   | "not-found"
-  /** Another one has that name. */
+  /** The name is in use. */
   | "taken"
-  /** One more would exceed what a user may keep. */
+  /** One more would exceed the number that a user may have. */
   | "limit-reached"
-  /** Only browsers may connect there. */
+  /** Only browsers may connect to the workspace. */
   | "browser-only"
   /** Another agent is connected with the same token, or the proxy answers at another address. */
   | "contested"
-  /** A user who still has workspaces. */
+  /** The user still has workspaces. */
   | "has-workspaces"
   /** The workspace was deleted. */
   | "deleted"
-  /** This caller has too many open, or tries too often. */
+  /** The caller has too many open, or tries too often. */
   | "too-many"
-  /** The server as a whole has too many open. */
+  /** The server has too many open in total. */
   | "busy"
   /** The server is shutting down. */
   | "closing"
@@ -39,8 +39,8 @@ export interface DomainErrorOptions {
 }
 
 /**
- * A refusal by a part that knows nothing of HTTP. Thrown by services, returned by the authenticator. Its text reaches the
- * client: it never holds a secret, a path of this machine or SQL.
+ * A refusal by a part that knows nothing of HTTP. Services throw it; the authenticator returns it. Its text reaches the client,
+ * so it never contains a secret, a path of this machine or SQL.
  */
 export class DomainError extends Error {
   override readonly name = "DomainError";
@@ -58,17 +58,17 @@ export class DomainError extends Error {
   }
 }
 
-/** One text for everything a caller may not see and everything that does not exist. */
+/** The same text for everything that does not exist and everything that the caller may not see. */
 export function notFound(): DomainError {
   return new DomainError("not-found", "Resource not found or you do not have access to this resource");
 }
 
-/** Another server takes the connection, as soon as the client asks again. */
+/** Refuses a connection that another server will take as soon as the client retries. */
 export function elsewhere(why: string): DomainError {
   return new DomainError("closing", `This server takes no new connections: ${why}.`, { retryAfterSeconds: 1 });
 }
 
-/** Refuses what would only be cut off again. */
+/** Refuses a connection that would only be ended again. */
 export function shuttingDown(): DomainError {
   return new DomainError("closing", "The server is shutting down", { retryAfterSeconds: 10 });
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { drainTimes } from "./drain-times.ts";
 import { endGradually, turnsOf } from "./gradual-end.ts";
 
-/** A generator of numbers from 0 to 1 (mulberry32). */
+/** A seeded generator of numbers from 0 to 1 (mulberry32). */
 function numbers(seed: number): () => number {
   let state = seed;
   return () => {

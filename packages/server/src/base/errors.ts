@@ -1,4 +1,4 @@
-/** The closed set of reasons why the server does not start or stops by itself. */
+/** The closed set of reasons why the server does not start, or stops without being asked to. */
 export type ServerErrorCode =
   | "ERR_CONFIG"
   | "ERR_PORT_IN_USE"
@@ -17,13 +17,13 @@ export type ServerErrorCode =
   | "ERR_PRIMARY_IS_PROXY"
   | "ERR_PROXY_TOKEN";
 
-/** Something a person must act on. Rendered once, as a sentence, a reason and next steps; never as a stack. */
+/** A problem that a person has to solve. Rendered once, as a sentence, a reason and next steps, never as a stack. */
 export class ServerError extends Error {
   override readonly name = "ServerError";
   readonly code: ServerErrorCode;
-  /** What failed, values quoted, no final stop. */
+  /** What failed, with values quoted and no final stop. */
   readonly title: string;
-  /** State found and state wanted; may be empty. */
+  /** The state that was found and the one that is required; may be empty. */
   readonly why: string;
   readonly nextSteps: readonly string[];
 
@@ -50,7 +50,7 @@ export function presentServerError(error: ServerError): string {
 /** SQLite's result code for a full disk (SQLITE_FULL). */
 const SQLITE_FULL = 13;
 
-/** Whether an error of the system or of SQLite says that there is no room left. */
+/** Whether an error of the operating system or of SQLite means that the disk is full. */
 export function isDiskFull(error: unknown): boolean {
   const code = nodeErrorCode(error);
   if (code === "ENOSPC" || code === "EDQUOT") return true;

@@ -1,13 +1,13 @@
-/** Ends many connections over a while, in random order: their clients come back one by one, and none is always the last. */
+/** Ends many connections over a period in random order, so that their clients return one by one and none is always the last. */
 import { sleep } from "wg-userspace/async/abort";
 
-/** One connection and when its turn is, counted from the beginning. */
+/** One connection and the time of its end, counted from the beginning in ms. */
 export interface Turn<Item> {
   readonly item: Item;
   readonly atMs: number;
 }
 
-/** Evenly spread turns in random order, the earliest first: the k-th of n is in the k-th part of `withinMs`. */
+/** Evenly spread turns in random order, the earliest first: the k-th of n falls in the k-th part of `withinMs`. */
 export function turnsOf<Item>(items: Iterable<Item>, withinMs: number, random: () => number): Turn<Item>[] {
   const shuffled = [...items];
   for (let left = shuffled.length - 1; left > 0; left--) {
@@ -35,5 +35,5 @@ export async function endGradually<Item>(
 
 /** Resolves after a time, or at once when `signal` is aborted. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  return sleep(ms, signal).catch(() => undefined); // aborted: the wait is over, too
+  return sleep(ms, signal).catch(() => undefined); // aborted: the wait ends as well
 }

@@ -4,12 +4,12 @@ export type { Logger } from "pino";
 
 export type ServerLogLevel = "trace" | "debug" | "info" | "warn" | "error";
 
-/** Anything with write, such as process.stderr. */
+/** A sink such as process.stderr. */
 export interface TextSink {
   write(text: string): unknown;
 }
 
-/** Field names whose values never reach a log line, at the top and one level down. */
+/** Names of fields whose values never reach a log line, at the top level and one level down. */
 const SECRET_FIELDS = [
   "token",
   "session_token",
@@ -29,8 +29,8 @@ const SECRET_FIELDS = [
 ];
 
 /**
- * Structured log of the server. Secrets are kept out three times: routes log no bodies, headers or query strings;
- * named fields are redacted; and whatever still has the shape of a user's token is masked in the finished line.
+ * Structured log of the server. Three measures keep secrets out: routes log no bodies, headers or query strings; known fields are
+ * redacted; and whatever still has the form of a user's token is masked in the finished line.
  */
 export function createLogger(options: { sink: TextSink; level: ServerLogLevel; format: "human" | "json" }): Logger {
   const { sink, format } = options;
@@ -55,7 +55,7 @@ export function createLogger(options: { sink: TextSink; level: ServerLogLevel; f
   );
 }
 
-/** Replaces everything of the shape of a user's or a workspace proxy's token, and the value of token parameters in URLs. */
+/** Masks everything that has the form of a token of a user or a workspace proxy, and the value of token parameters in URLs. */
 export function maskTokens(text: string): string {
   return text
     .replace(/(?<![a-zA-Z0-9])[a-zA-Z0-9]{10}-[a-zA-Z0-9]{22}(?![a-zA-Z0-9])/g, "[redacted]")
@@ -75,10 +75,10 @@ const LEVEL_NAMES: Readonly<Record<number, string>> = {
   60: "CRIT",
 };
 
-/** A value that cannot be taken for the end of itself, for another field or for another line. */
+/** A value that contains nothing by which a reader could mistake its end, another field or another line. */
 const PLAIN = /^[^\s"=\p{C}]+$/u;
 
-/** JSON, with every character that a terminal might obey written as an escape. */
+/** JSON in which every character that a terminal might interpret is escaped. */
 function quoted(value: unknown): string {
   return JSON.stringify(value).replace(/\p{C}/gu, (character) =>
     Array.from(

@@ -1,4 +1,4 @@
-/** Major and minor of a version, which programs of one deployment share; of anything else, the text itself. */
+/** Major and minor part of a version, which the programs of one deployment share; any other text is returned as it is. */
 export function minorVersion(version: string): string {
   return /^v?(\d+\.\d+)/.exec(version)?.[1] ?? version;
 }

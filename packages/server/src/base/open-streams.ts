@@ -1,12 +1,12 @@
-/** An answer that does not end by itself: an event stream, a WebSocket, a terminal. */
+/** An answer that does not end on its own: an event stream, a WebSocket, a terminal. */
 export interface OpenStream {
-  /** Ends it in good order, and soon. */
+  /** Ends the stream properly, and soon. */
   end(): void;
-  /** Cuts it off. */
+  /** Destroys the connection. */
   destroy(): void;
 }
 
-/** Everything open that would keep the server from stopping. A stream is added where it begins. */
+/** All open streams, which would keep the server from stopping. Each stream is added where it begins. */
 export class OpenStreams {
   readonly #open = new Set<OpenStream>();
   #closing = false;
@@ -15,19 +15,19 @@ export class OpenStreams {
     return this.#open.size;
   }
 
-  /** No stream may begin any more. */
+  /** Whether no further stream may begin. */
   get closing(): boolean {
     return this.#closing;
   }
 
-  /** Returns the function to call when the stream is gone. One that comes too late is ended at once. */
+  /** Returns a function to call when the stream is gone. A stream that is added too late is ended at once. */
   add(stream: OpenStream): () => void {
     this.#open.add(stream);
     if (this.#closing) stream.end();
     return () => this.#open.delete(stream);
   }
 
-  /** Ends all of them, and each that comes later. */
+  /** Ends all streams, including any that is added later. */
   endAll(): void {
     this.#closing = true;
     for (const stream of [...this.#open]) stream.end();

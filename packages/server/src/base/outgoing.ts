@@ -1,4 +1,4 @@
-/** What this server dials itself: maps that others serve, and its own access URL as a client would. */
+/** Connections that this server dials: to others for their relay maps, and to its own access URL as a client would. */
 import { readFileSync } from "node:fs";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
@@ -7,14 +7,14 @@ import { textOf } from "./text-of.ts";
 
 const MAX_REDIRECTS = 5;
 
-/** Dials others: through the proxy of the environment, trusting what the machine trusts. */
+/** Dials other servers: through the proxy that the environment names, trusting what the machine trusts. */
 export function dialerToOthers(): Dialer {
   return new Dialer();
 }
 
 /**
- * Dials the access URL and relays, as clients do but without a proxy. Trusts the server's own certificates besides: clients
- * that are configured to trust them reach it as well. They are read each time, since they may have been renewed.
+ * Dials the access URL and relays as clients do, but without a proxy. Also trusts the server's own certificates, because clients
+ * may be configured to trust them. The files are read each time, since certificates may have been renewed.
  */
 export function dialerToOurselves(certFiles: readonly string[]): Dialer {
   const own = certFiles.map(readIfThere).join("\n");
@@ -25,7 +25,7 @@ function readIfThere(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch {
-    return ""; // the listener has it in memory; the check then says what is wrong
+    return ""; // The listener has the certificate in memory; the check will report what is wrong.
   }
 }
 
@@ -35,8 +35,8 @@ export interface FetchedText {
 }
 
 /**
- * One GET. Rejects with the network's error, `signal.reason`, or an Error when the body is longer than `maxBytes`.
- * @param redirects Followed at most; 0: the redirect itself is the answer.
+ * Sends one GET. Rejects with the network's error, `signal.reason`, or an Error if the body is longer than `maxBytes`.
+ * @param redirects The number of redirects to follow; with 0, the redirect itself is the answer.
  */
 export async function fetchText(
   dialer: Pick<Dialer, "agentFor">,

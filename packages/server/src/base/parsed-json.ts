@@ -1,4 +1,4 @@
-/** The value of JSON from elsewhere; undefined where the text is none, which every schema refuses. */
+/** Parses JSON from an untrusted source; undefined if the text is not JSON, which every schema refuses. */
 export function parsedJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;

@@ -33,6 +33,6 @@ test("an IPv6 line of 256 networks has twice the share of one of them", () => {
   for (let n = 0; n < 6; n++) places.take({ address: `2001:db8:1:20${n}::1` });
   expect(() => places.take({ address: "2001:db8:1:2ff::1" })).toThrow("from this address, at most 6");
   places.take({ address: "2001:db8:1:300::1" });
-  // The zeros that are left out may stand before the fourth group.
+  // The omitted zeros may precede the fourth group.
   places.take({ address: "2001:db8::201:1:1:1:1" });
 });

@@ -2,15 +2,15 @@ import { addressBlock, siteBlock } from "./address-block.ts";
 import { DomainError, type DomainErrorCode } from "./domain-error.ts";
 
 export interface PlaceLimits {
-  /** In total, at a time. */
+  /** In total at one time. */
   readonly total: number;
-  /** Of one user; absent: no share. */
+  /** For one user; absent: no limit. */
   readonly perUser?: number;
-  /** Of one client address, in IPv6 of one /64; a /56 has twice as much. Absent: no share. */
+  /** For one client address (one /64 for IPv6); a /56 may have twice as many. Absent: no limit. */
   readonly perAddress?: number;
 }
 
-/** The user and address that take a place. An absent one is not counted. */
+/** The user and address to which a place is counted. An absent one is not counted. */
 export interface PlaceHolder {
   readonly userId?: string;
   readonly address?: string;
@@ -22,14 +22,17 @@ interface Closable {
   once(event: "close", listener: () => void): unknown;
 }
 
-/** Places for what stays open, such as WebSockets. Each user and address has a share: none can take all of them. */
+/**
+ * Limits on how many connections such as WebSockets stay open. Each user and each address has a share, so none can take all
+ * places.
+ */
 export class Places {
   readonly #what: string;
   readonly #limits: PlaceLimits;
   readonly #shares = new Map<string, number>();
   #taken = 0;
 
-  /** @param what In the plural, for refusals. */
+  /** @param what The kind of connection, in the plural, for the text of refusals. */
   constructor(what: string, limits: PlaceLimits) {
     this.#what = what;
     this.#limits = limits;
@@ -39,14 +42,14 @@ export class Places {
     return this.#taken;
   }
 
-  /** Takes a place until a response or socket is closed; gives it back at once when that has already happened. Throws as `take`. */
+  /** Takes a place until a response or socket is closed; returns it at once if that has already happened. Throws like `take`. */
   takeUntilClosed(holder: PlaceHolder, closed: Closable): void {
     const leave = this.take(holder);
     if (closed.destroyed) leave();
     else closed.once("close", leave);
   }
 
-  /** Takes a place, which the returned function gives back; call it once. Throws DomainError "too-many" or "busy". */
+  /** Takes a place and returns a function that gives it back; call it once. Throws DomainError "too-many" or "busy". */
   take(holder: PlaceHolder): () => void {
     const { total, perUser, perAddress } = this.#limits;
     const keys: string[] = [];

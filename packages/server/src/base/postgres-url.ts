@@ -1,4 +1,4 @@
-/** Reads the URL of a PostgreSQL database, as libpq writes them. Pure: opens nothing. */
+/** Parses the URL of a PostgreSQL database in libpq's form. Pure: opens nothing. */
 
 /** `host` is a name, an address or, with a leading slash, the directory of a Unix socket. */
 export interface PostgresHost {
@@ -14,9 +14,9 @@ export interface PostgresTarget {
   readonly user: string;
   readonly password: string | undefined;
   readonly database: string;
-  /** Undefined: the URL does not say, and the connection is not encrypted. */
+  /** Undefined: the URL does not set it, and the connection is not encrypted. */
   readonly tls: PostgresTls | undefined;
-  /** Files: a certificate authority, and a certificate with its key for this client. */
+  /** File names: a certificate authority, and a certificate with its key for this client. */
   readonly rootCertFile: string | undefined;
   readonly certFile: string | undefined;
   readonly keyFile: string | undefined;
@@ -28,7 +28,7 @@ const MAX_HOSTS = 16;
 const URL_PARTS = /^postgres(?:ql)?:\/\/(?:([^/?#]*)@)?([^/?#@]*)(?:\/([^/?#]*))?(?:\?([^#]*))?$/;
 const HOST_AND_PORT = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:[\]]*))(?::(\d{1,5}))?$/;
 const TLS_MODES: readonly string[] = ["disable", "require", "verify-ca", "verify-full"] satisfies PostgresTls[];
-/** Parameters that have a meaning here. */
+/** Parameters that are supported. */
 const PARAMETERS: readonly string[] = [
   "host",
   "port",
@@ -40,14 +40,17 @@ const PARAMETERS: readonly string[] = [
   "sslcert",
   "sslkey",
 ];
-/** What libpq's URLs may hold besides, with the only value that is the behaviour anyway; undefined: any. */
+/**
+ * Further parameters that libpq's URLs may contain. Each is accepted only with the value that describes what happens anyway;
+ * undefined accepts any.
+ */
 const IGNORED: ReadonlyMap<string, string | undefined> = new Map([
   ["application_name", undefined],
   ["connect_timeout", undefined],
   ["target_session_attrs", "read-write"],
 ]);
 
-/** @returns what is wrong as half a sentence, without any part of the URL that may be secret. */
+/** @returns the target, or the rest of a sentence that says what is wrong, without any part of the URL that may be secret. */
 export function parsePostgresUrl(text: string): PostgresTarget | { readonly error: string } {
   const parts = text.length > MAX_URL_LENGTH ? null : URL_PARTS.exec(text);
   if (parts === null) return { error: "must be a URL such as postgres://user:password@host:5432/database" };
@@ -120,7 +123,7 @@ function hostText(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
 }
 
-/** @param otherwise "as it is": a password with a bare percent sign is taken literally. */
+/** @param otherwise "as it is" takes a password with a bare percent sign literally. */
 function decode(text: string, otherwise?: "as it is"): string | undefined {
   try {
     return decodeURIComponent(text);

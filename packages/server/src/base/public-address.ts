@@ -12,7 +12,7 @@ const NOT_PUBLIC = [
   return { address: ip(address), bits: Number(bits) };
 });
 
-/** Whether the internet may route it: neither private, nor of one link, nor of one machine. */
+/** Whether the address is globally routable: neither private, nor link-local, nor loopback. */
 export function isPublicAddress(address: IpAddress): boolean {
   if (isIpv4(address)) return !NOT_PUBLIC.some((prefix) => prefixContains(prefix, address));
   return (address[0]! & 0xe0) === 0x20; // 2000::/3, global unicast

@@ -3,7 +3,7 @@ import { RateLimit } from "./rate-limit.ts";
 
 const LIMIT = { capacity: 10, periodMs: 60_000 };
 
-/** Attempts that are allowed at one moment. */
+/** The number of attempts allowed at one moment. */
 function allowed(limit: RateLimit, nowMs: number): number {
   let count = 0;
   while (limit.take("ada", nowMs) === 0) count++;

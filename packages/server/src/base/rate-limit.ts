@@ -1,6 +1,6 @@
 /**
- * Token buckets by key. Bounded: when full, the bucket used longest ago is forgotten. Where several servers take attempts, each
- * has its share of them.
+ * Token buckets by key. Bounded: when full, the least recently used bucket is forgotten. If several servers accept attempts, each
+ * gets its share.
  */
 export class RateLimit {
   readonly #wholeCapacity: number;
@@ -9,7 +9,10 @@ export class RateLimit {
   readonly #maxKeys: number;
   readonly #buckets = new Map<string, { tokens: number; at: number }>();
 
-  /** `capacity` attempts at once, and as many again in each `periodMs`, at all `servers` together; default: this one. */
+  /**
+   * Allows `capacity` attempts at once, and as many again in each `periodMs`, across all `servers` together (by default only this
+   * one).
+   */
   constructor(options: { capacity: number; periodMs: number; maxKeys?: number; servers?: () => number }) {
     this.#wholeCapacity = options.capacity;
     this.#periodMs = options.periodMs;
@@ -21,12 +24,12 @@ export class RateLimit {
     return this.#buckets.size;
   }
 
-  /** Takes one attempt. Returns 0, or the milliseconds until the next is allowed. */
+  /** Takes one attempt. Returns 0, or the number of milliseconds until the next is allowed. */
   take(key: string, now: number): number {
     const capacity = Math.max(1, Math.round(this.#wholeCapacity / Math.max(1, this.#servers())));
     const refillPerMs = capacity / this.#periodMs;
     const bucket = this.#buckets.get(key);
-    // Going backwards, the wall clock must not take attempts away.
+    // If the wall clock goes back, it must not take attempts away.
     const elapsed = bucket === undefined ? 0 : Math.max(0, now - bucket.at);
     const tokens = bucket === undefined ? capacity : Math.min(capacity, bucket.tokens + elapsed * refillPerMs);
     this.#buckets.delete(key);

@@ -1,12 +1,12 @@
 /**
- * Which requests are served as upgrades. An `Upgrade` header alone does not decide it: one that no route understands is ignored
- * and the request served as it is (RFC 9110 §7.8).
+ * Decides which requests are served as upgrades. An `Upgrade` header alone is not enough: one that no route understands is
+ * ignored, and the request is served as a plain one (RFC 9110 §7.8).
  */
 import type { IncomingMessage } from "node:http";
 
 const served = new WeakSet<IncomingMessage>();
 
-/** For the front door: this request goes to a route of upgrades, and to no other. */
+/** Marks a request that the front door passes to an upgrade route and to no other. */
 export function serveAsUpgrade(request: IncomingMessage): void {
   served.add(request);
 }

@@ -2,7 +2,7 @@ import type { Readable } from "node:stream";
 
 export class BodyTooLong extends Error {}
 
-/** The body of an answer as UTF-8 text, read to its end. Rejects with {@link BodyTooLong} once it is longer than `maxBytes`. */
+/** Reads the body of an answer to its end as UTF-8 text. Rejects with {@link BodyTooLong} once it is longer than `maxBytes`. */
 export async function textOf(response: Readable, maxBytes: number): Promise<string> {
   const chunks: Buffer[] = [];
   let length = 0;

@@ -13,12 +13,18 @@ export const CLOSE_PROTOCOL_ERROR = 1002;
 /** Access was taken away while the socket was open. */
 export const CLOSE_POLICY = 1008;
 
-/** Bytes a slow reader may leave unsent before it is cut off. */
+/** Unsent bytes at which a slow reader is disconnected. */
 const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
-/** Longest message of a client where it has nothing to say but an echo. Every unfinished message is held in memory. */
+/**
+ * Default maximum length of a client's message, in bytes; most clients send nothing but an echo. Every unfinished message is held
+ * in memory.
+ */
 const MAX_MESSAGE_BYTES = 1024;
 
-/** WebSockets of text messages: pings, and bounds on how many there are, how far behind each may be, and what a client may send. */
+/**
+ * WebSockets for text messages: sends pings, and limits how many sockets there are, how far behind each may be, and what a client
+ * may send.
+ */
 export class TextSockets {
   readonly #server: WebSocketServer;
   readonly #places: Places;
@@ -30,7 +36,7 @@ export class TextSockets {
     readonly places: Places;
     readonly heartbeatMs: number;
     readonly streams: OpenStreams;
-    /** Longest message of a client. */
+    /** Maximum length of a client's message, in bytes. */
     readonly maxMessageBytes?: number;
   }) {
     const maxPayload = options.maxMessageBytes ?? MAX_MESSAGE_BYTES;
@@ -45,7 +51,10 @@ export class TextSockets {
     return this.#openCount;
   }
 
-  /** Completes the upgrade. Throws DomainError when there are too many. Undefined: the socket is closed, as after a failed handshake. */
+  /**
+   * Completes the upgrade. Throws DomainError if there are too many. Resolves to undefined if the socket is closed, for example
+   * after a failed handshake.
+   */
   async accept(
     request: IncomingMessage,
     socket: Duplex,
@@ -60,7 +69,7 @@ export class TextSockets {
         resolve(undefined);
       };
       socket.once("close", gone);
-      // ws answers a malformed handshake itself and then never calls back; the socket closes.
+      // ws itself answers a malformed handshake and then never calls back; the socket closes.
       this.#server.handleUpgrade(request, socket, head, (webSocket) => {
         socket.removeListener("close", gone);
         const text = new TextSocket(webSocket, this.#heartbeatMs);
@@ -80,7 +89,7 @@ export class TextSockets {
   }
 }
 
-/** One WebSocket that texts are sent on. Ends itself when the client stops answering pings or stops reading. */
+/** One WebSocket on which texts are sent. It closes when the client stops answering pings or stops reading. */
 export class TextSocket {
   readonly #socket: WebSocket;
   readonly #timer: NodeJS.Timeout;
@@ -95,7 +104,7 @@ export class TextSocket {
     socket.on("pong", () => {
       this.#answered = true;
     });
-    // A protocol violation by the client: ws closes the socket itself, "close" follows.
+    // After a protocol violation by the client, ws closes the socket itself and "close" follows.
     socket.on("error", () => undefined);
     socket.on("close", () => {
       this.#closed = true;
@@ -104,7 +113,7 @@ export class TextSocket {
     });
   }
 
-  /** Runs once when the socket is gone, at once if it already is. */
+  /** Runs the listener once the socket is gone; at once if it already is. */
   onClose(listener: () => void): void {
     if (this.#closed) listener();
     else this.#closeListeners.push(listener);
@@ -114,14 +123,17 @@ export class TextSocket {
     this.#socket.on("message", (data) => listener(String(data)));
   }
 
-  /** Does nothing on a closed socket; cuts off a reader that is too far behind. `written`: the system has taken it, or it failed. */
+  /**
+   * Does nothing on a closed socket; disconnects a reader that is too far behind. `written` is called when the system has taken
+   * the message or sending has failed.
+   */
   send(message: string | Uint8Array, written?: () => void): void {
     if (this.#closed) return;
     if (this.#socket.bufferedAmount > MAX_BUFFERED_BYTES) this.terminate();
     else this.#socket.send(message, written);
   }
 
-  /** Bytes that the client has not taken yet. */
+  /** Bytes that are not yet sent to the client. */
   get unsentBytes(): number {
     return this.#socket.bufferedAmount;
   }

@@ -1,7 +1,7 @@
 /**
- * Requests whose sender is not known, until they are answered or the sender has logged in. A slow body, or an answer that is read
- * slowly, holds a place for as long as its client likes; so the place is shared out between sources when there is none left: the
- * source with the most gives up its oldest for one that has fewer.
+ * Requests whose sender is unknown, until they are answered or the sender is authenticated. A slow body, or an answer that is
+ * read slowly, holds a place for as long as its client likes. So when no place is left, the source with the most places gives up
+ * its oldest for a source with fewer.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { siteBlock } from "./address-block.ts";
@@ -13,19 +13,19 @@ interface Sender {
   readonly response: ServerResponse;
 }
 
-/** What identifies a request. */
+/** Identifies a request. */
 type Request = Pick<IncomingMessage, "headers">;
 
 const held = new WeakMap<Request, () => void>();
 
-/** Authenticators call it: from now on a share of the user, agent or proxy that sent the request bounds it. */
+/** Authenticators call this: from now on a limit on the user, agent or proxy that sent the request applies instead. */
 export function senderIsKnown(request: Request): void {
   held.get(request)?.();
 }
 
 export class UnknownSenders {
   readonly #limits: PlaceLimits;
-  /** Oldest first. */
+  /** In order of arrival. */
   readonly #bySource = new Map<string, Set<Sender>>();
   #count = 0;
 
@@ -38,8 +38,9 @@ export class UnknownSenders {
   }
 
   /**
-   * Holds a place until the response is closed or the sender is known. Throws DomainError "too-many" or "busy". A request that has
-   * to give up its place is cut off without an answer: what reads its body, or writes its answer, may be at work.
+   * Holds a place until the response is closed or the sender is known. Throws DomainError "too-many" or "busy". A request that
+   * has to give up its place is disconnected without an answer, because its body may be in the middle of being read, or its
+   * answer of being written.
    */
   admit(request: IncomingMessage, response: ServerResponse, address: string): void {
     if (response.destroyed) return;
@@ -58,12 +59,12 @@ export class UnknownSenders {
     response.once("close", leave);
   }
 
-  /** @param own Places of the source that needs one. */
+  /** @param own The number of places held by the source that needs one. */
   #makeRoom(own: number): boolean {
     let most: Set<Sender> | undefined;
     for (const senders of this.#bySource.values()) if (senders.size > Math.max(own, most?.size ?? 0)) most = senders;
     const [oldest] = most ?? [];
-    // With as many as the one that has the most, nothing is gained by taking turns.
+    // Taking a place from a source with just as many would gain nothing.
     if (oldest === undefined) return false;
     this.#leave(oldest);
     oldest.response.destroy();

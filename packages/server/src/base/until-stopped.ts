@@ -1,16 +1,14 @@
 import type { Logger } from "./log.ts";
 
 export interface StopOptions {
-  /** Ends the work when aborted, besides SIGINT and SIGTERM. */
+  /** Ends the work when aborted, in addition to SIGINT and SIGTERM. */
   readonly signal: AbortSignal | undefined;
-  /** Called on SIGHUP, which otherwise does nothing. */
+  /** Called on SIGHUP, which otherwise has no effect. */
   readonly onHangUp: () => void;
   readonly log: Logger;
 }
 
-/**
- * Runs `work` with a signal that aborts on SIGINT and SIGTERM. A second one of them ends the process at once.
- */
+/** Runs `work` with a signal that aborts on SIGINT and SIGTERM. A second such signal ends the process at once. */
 export async function untilStopped(options: StopOptions, work: (ended: AbortSignal) => Promise<void>): Promise<void> {
   const { signal, onHangUp, log } = options;
   const stop = new AbortController();

@@ -1,16 +1,19 @@
-/** Upgrades that are remembered. */
+/** Upgrades that are kept. */
 const WINDOW = 256;
-/** With fewer nothing is concluded: a small deployment may have one client. */
+/** Minimum number of upgrades before a conclusion is drawn: a small deployment may have one client. */
 const ENOUGH = 50;
 const SHARE = 0.9;
 
 export interface CommonSource {
   readonly address: string;
-  /** They carry X-Forwarded-For: a proxy is there, which is not a trusted one. */
+  /** The upgrades carry X-Forwarded-For: there is a proxy, and it is not a trusted one. */
   readonly namesClients: boolean;
 }
 
-/** Where the last upgrades came from: behind a proxy that is not trusted all clients have one address, and share its limits. */
+/**
+ * The sources of recent upgrades. Behind a proxy that is not trusted, all clients appear to have one address and share its
+ * limits.
+ */
 export class UpgradeSources {
   readonly #last: CommonSource[] = [];
   readonly #onCommon: (source: CommonSource) => void;
@@ -20,14 +23,14 @@ export class UpgradeSources {
 
   /**
    * @param onCommon Called once, when nearly all upgrades come from one address for the first time.
-   * @param isSibling Whether another server of the deployment is at an address: its relay dials this one.
+   * @param isSibling Whether another server of the deployment has this address; its relay dials this one.
    */
   constructor(onCommon: (source: CommonSource) => void, isSibling: (address: string) => boolean) {
     this.#onCommon = onCommon;
     this.#isSibling = isSibling;
   }
 
-  /** An upgrade whose sender counts as the client. */
+  /** Records an upgrade whose sender counts as the client. */
   record(source: CommonSource): void {
     if (this.#mayBeRelay(source)) return;
     this.#last[this.#next] = source;
@@ -39,9 +42,9 @@ export class UpgradeSources {
     this.#onCommon(common);
   }
 
-  /** The address of nearly all of the last upgrades; undefined when there is none, or too few to tell. */
+  /** The address from which nearly all recent upgrades came; undefined if there is none, or too few upgrades to tell. */
   common(): CommonSource | undefined {
-    // Of those that were recorded some may be of a sibling whose address is known only since.
+    // Some recorded upgrades may be from a sibling whose address has become known only since.
     const last = this.#last.filter((source) => !this.#mayBeRelay(source));
     if (last.length < ENOUGH) return undefined;
     const counts = new Map<string, number>();
@@ -53,7 +56,7 @@ export class UpgradeSources {
     return undefined;
   }
 
-  /** A proxy on the machine of a sibling sends X-Forwarded-For, and relays do not. */
+  /** Relays send no X-Forwarded-For; a proxy on a sibling's machine does. */
   #mayBeRelay({ address, namesClients }: CommonSource): boolean {
     return !namesClients && this.#isSibling(address);
   }
