@@ -1,4 +1,4 @@
-/** Go duration texts ("1h30m", "250ms") and the nanoseconds the REST surface uses. Milliseconds inside. */
+/** Go duration texts ("1h30m", "250ms") and the nanoseconds of the REST API. Internally, durations are milliseconds. */
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   ns: 1e-6,
@@ -11,7 +11,7 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   d: 86_400_000,
 };
 
-/** Milliseconds, or undefined for anything that is not a non-negative duration. */
+/** Milliseconds; undefined for anything that is not a non-negative duration. */
 export function parseDuration(text: string): number | undefined {
   if (text === "0") return 0;
   const part = /(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)/y;

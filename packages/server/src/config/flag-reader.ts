@@ -4,12 +4,12 @@ import { parseDuration } from "./durations.ts";
 import type { ServerFlag, ServerFlagType, ServerFlagValues } from "./flags.ts";
 import { parseSize } from "./sizes.ts";
 
-/** Reads one typed value each, falling back to the table's default. */
+/** Reads typed values of settings; a setting that is not given has the table's default. */
 export class FlagReader {
   readonly #table: readonly ServerFlag[];
   readonly #values: ServerFlagValues;
 
-  /** Throws ServerError ERR_CONFIG when there is a value that the table does not name. */
+  /** Throws ServerError ERR_CONFIG for a value that the table does not name. */
   constructor(table: readonly ServerFlag[], values: ServerFlagValues) {
     this.#table = table;
     this.#values = values;
@@ -22,7 +22,7 @@ export class FlagReader {
     return this.#error("change", name, problem);
   }
 
-  /** The error for a value that has to be given. */
+  /** The error for a required value that is missing. */
   missing(name: string, why: string): ServerError {
     return this.#error("set", name, `is missing: ${why}`);
   }
@@ -42,7 +42,7 @@ export class FlagReader {
     throw this.invalid(name, `must be true or false, got "${String(value)}"`);
   }
 
-  /** Whether a value was chosen; where the default depends on other settings. */
+  /** Whether the user gave a value, for defaults that depend on other settings. */
   isGiven(name: string): boolean {
     return this.#values[name] !== undefined;
   }

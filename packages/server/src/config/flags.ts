@@ -1,6 +1,6 @@
 /**
- * Every setting of the server as one table. It has no effects: the command line turns it into flags, `configFromEnv`
- * reads the environment through it, and `parseServerConfig` (config-parse.ts) makes a checked ServerConfig of the result.
+ * Every setting of the server in one table, which has no effects: the command line turns it into flags, `configFromEnv` reads the
+ * environment through it, and `parseServerConfig` (parse.ts) turns the values into a checked ServerConfig.
  */
 export type ServerFlagType = "string" | "strings" | "boolean" | "integer" | "duration";
 
@@ -9,17 +9,17 @@ export interface ServerFlag {
   readonly name: string;
   readonly env: string;
   readonly type: ServerFlagType;
-  /** As a person would type it; "" is unset. */
+  /** In the form that a user types; "" means unset. */
   readonly default: string;
   readonly description: string;
-  /** A variable that is set to nothing counts: it switches this off. */
+  /** A variable that is set but empty counts: it switches the setting off. */
   readonly emptyCounts?: boolean;
-  /** Its value when the flag is given without one. */
+  /** The value when the flag is given without one. */
   readonly bare?: string;
   readonly group: "Networking" | "TLS" | "Relay" | "Sessions" | "Client" | "Observability" | "Storage";
 }
 
-/** What parseServerConfig takes: by flag name; texts as typed, or already of the flag's type. */
+/** The input of parseServerConfig by flag name: texts as typed, or values already of the flag's type. */
 export type ServerFlagValues = Readonly<Record<string, string | boolean | number | readonly string[] | undefined>>;
 
 const DAY_LIFETIME = "24h";
@@ -514,12 +514,12 @@ const SERVER_FLAGS = [
   },
 ] as const satisfies readonly ServerFlag[];
 
-/** A row of the table with its very name and type, for command lines that want to know them when they are compiled. */
+/** A row of the table with its literal name and type, so that command lines can check them at compile time. */
 export type ServerFlagRow = (typeof SERVER_FLAGS)[number];
 
 export const serverFlags: readonly ServerFlag[] = SERVER_FLAGS;
 
-/** Values of the table's variables that are set and not empty; a name ending in _FILE is not looked at. */
+/** Values of the table's variables that are set. An empty variable counts only where the table says so. */
 export function configFromEnv(env: Readonly<Record<string, string | undefined>>): ServerFlagValues {
   const values: Record<string, string> = {};
   for (const flag of serverFlags) {

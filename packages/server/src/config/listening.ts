@@ -1,4 +1,4 @@
-/** The settings of how a process listens and what it reports: those that a server and a workspace proxy have in common. */
+/** Settings that a server and a workspace proxy have in common: how the process listens and what it reports. */
 import { BlockList, isIP } from "node:net";
 import type { ListenAddress } from "../base/listen-address.ts";
 import type { ServerLogLevel } from "../base/log.ts";

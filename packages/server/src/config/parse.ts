@@ -14,7 +14,7 @@ import { pathAppsAreOff } from "./path-apps.ts";
 import { wildcardAccessUrl } from "./wildcard-access-url.ts";
 
 const MAX_DRAIN_MS = 60_000;
-/** Clients ask all of them. */
+/** Every client probes all of them. */
 const MAX_STUN_ANNOUNCED = 16;
 
 export interface DerpConfig {
@@ -23,11 +23,14 @@ export interface DerpConfig {
   readonly regionCode: string;
   readonly regionName: string;
   readonly relayUrl: URL | undefined;
-  /** host:port each, of others; empty when disabled. */
+  /** host:port of each STUN server that others run; empty if disabled. */
   readonly stunAddresses: readonly string[];
-  /** Where our own STUN server listens; undefined when it is switched off, or would be announced by no region. */
+  /** Where our own STUN server listens; undefined if it is switched off, or if no region would announce it. */
   readonly stunServer: ListenAddress | undefined;
-  /** host or host:port each, at which clients reach STUN servers of the deployment; empty: that of the access URL, if at all. */
+  /**
+   * host or host:port of each STUN server of the deployment as clients reach it. If empty, the host of the access URL is
+   * announced, if any.
+   */
   readonly stunAnnounced: readonly string[];
   readonly forceWebsockets: boolean;
   readonly configUrl: URL | undefined;
@@ -35,47 +38,47 @@ export interface DerpConfig {
   readonly blockDirect: boolean;
 }
 
-/** A database of PostgreSQL, in the place of the SQLite file. */
+/** A PostgreSQL database, which replaces the SQLite file. */
 export interface PostgresConfig {
   /** A URL, or a file whose first line is one. */
   readonly source: { readonly url: string } | { readonly file: string };
-  /** Connections at most, and those kept while idle. */
+  /** Maximum number of connections, and the number kept while idle. */
   readonly maxOpen: number;
   readonly maxIdle: number;
 }
 
 /** Checked settings. Durations in milliseconds. */
 export interface ServerConfig extends ListeningConfig {
-  /** The settings as they were given. */
+  /** The settings as given. */
   readonly given: ServerFlagValues;
   /** Undefined: derived from the address the server listens on. */
   readonly accessUrl: URL | undefined;
   /** Host names of workspace apps. */
   readonly wildcardAccessUrl: Wildcard | undefined;
   readonly redirectToAccessUrl: boolean;
-  /** Whether the pages are served. */
+  /** Whether the dashboard's pages are served. */
   readonly dashboard: boolean;
   readonly secureAuthCookie: boolean;
   readonly derp: DerpConfig;
-  /** Whether connections to workspaces are left to browsers; `default` may be lifted for a workspace. */
+  /** Whether only browsers may connect to workspaces; `default` can be lifted for a single workspace. */
   readonly browserOnly: "off" | "default" | "enforced";
   readonly browserOnlyFiles: boolean;
   readonly sessionDurationMs: number;
   readonly defaultTokenLifetimeMs: number;
   readonly maxTokenLifetimeMs: number;
-  /** Apps below a path of the deployment's own host. */
+  /** Settings for apps below a path of the deployment's own host. */
   readonly pathApps: { readonly disabled: boolean; readonly sharing: boolean; readonly siteOwnerAccess: boolean };
-  /** The widest level that apps are shared at. */
+  /** The widest level at which apps may be shared. */
   readonly maxShareLevel: ShareLevel;
   /** Undefined: shares may last until they are removed. */
   readonly maxShareDurationMs: number | undefined;
-  /** 0: none. */
+  /** 0: no uploads. */
   readonly maxUploadBytes: number;
   readonly sshHostnamePrefix: string;
   readonly workspaceHostnameSuffix: string;
   readonly sshConfigOptions: Readonly<Record<string, string>>;
   readonly healthCheckRefreshMs: number;
-  /** Of a small query. */
+  /** Threshold for the duration of a small query. */
   readonly databaseThresholdMs: number;
   /** How often a workspace proxy is checked. */
   readonly proxyHealthIntervalMs: number;
@@ -84,20 +87,20 @@ export interface ServerConfig extends ListeningConfig {
   readonly postgres: PostgresConfig | undefined;
   /** Undefined: keys.json in the state directory. */
   readonly keysFile: string | undefined;
-  /** How long new connections are still taken while the server stops. */
+  /** How long new connections are accepted while the server is stopping. */
   readonly shutdownDrainMs: number;
-  /** Executables for other machines, besides those that came with this one. */
+  /** Folder of executables for other machines, in addition to those that came with this one. */
   readonly binariesDir: string | undefined;
 }
 
-/** What the defaults depend on; passed in so that parsing stays repeatable. */
+/** The environment that defaults depend on; passed in so that parsing is deterministic. */
 export interface ConfigSurroundings {
   readonly homeDir: string;
-  /** XDG_STATE_HOME where it is set. */
+  /** The value of XDG_STATE_HOME, if set. */
   readonly stateHome?: string | undefined;
 }
 
-/** Applies defaults and checks everything. Throws ServerError ERR_CONFIG with one sentence that names the flag. */
+/** Applies defaults and validates everything. Throws ServerError ERR_CONFIG with one sentence that names the flag. */
 export function parseServerConfig(values: ServerFlagValues, surroundings: ConfigSurroundings): ServerConfig {
   const read = new FlagReader(serverFlags, values);
   const defaultTokenLifetimeMs = read.duration("default-token-lifetime");
@@ -247,7 +250,7 @@ function stateDirectory(read: FlagReader, surroundings: ConfigSurroundings): str
   return join(surroundings.stateHome ?? join(surroundings.homeDir, ".local", "state"), "coder-server");
 }
 
-/** Part of an ssh host pattern: what could add a line, an option or a pattern to an ssh configuration is refused. */
+/** Part of an ssh host pattern. Anything that could add a line, an option or a pattern to an ssh configuration is refused. */
 function hostPart(read: FlagReader, name: string): string {
   const value = read.text(name);
   if (!/^[a-zA-Z0-9_.-]*$/.test(value)) {

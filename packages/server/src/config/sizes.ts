@@ -11,7 +11,7 @@ const UNITS: Readonly<Record<string, number>> = {
   tib: 2 ** 40,
 };
 
-/** Bytes of a size such as `1GiB`, `500 MB` or `4096`; undefined for anything else. */
+/** The number of bytes in a size such as `1GiB`, `500 MB` or `4096`; undefined for anything else. */
 export function parseSize(text: string): number | undefined {
   const [, digits, unit = ""] = /^(\d{1,12}(?:\.\d{1,3})?)\s*([a-zA-Z]{0,3})$/.exec(text.trim()) ?? [];
   const factor = UNITS[unit.toLowerCase()];

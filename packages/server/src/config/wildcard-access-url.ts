@@ -2,7 +2,7 @@ import { matchesHost } from "../base/host-pattern.ts";
 import { parseWildcard, type Wildcard } from "../base/wildcard.ts";
 import type { FlagReader } from "./flag-reader.ts";
 
-/** Names that lead to the server itself must not cover those of apps: an app would share the server's origin. */
+/** Host names of the server itself must not cover those of apps, because an app would then share the server's origin. */
 export function wildcardAccessUrl(
   read: FlagReader,
   text: string,
