@@ -3,7 +3,7 @@ import { findCauses } from "coder-client/diagnosis/causes";
 import type { Cause } from "coder-client/diagnosis/facts";
 import type { DerpMap } from "wg-userspace/derp/map";
 
-/** The diagnosis of commands, with what the agent alone knows: what stands in the way of every client of it. */
+/** The diagnosis that commands make, with the facts that only the agent knows: what is wrong for every client of this agent. */
 export function agentCauses(
   netcheck: unknown,
   deployment: { readonly map: DerpMap; readonly blockDirect: boolean },

@@ -4,30 +4,30 @@ import type { DerpMap } from "wg-userspace/derp/map";
 import type { Coordinator } from "./coordinator.ts";
 import type { EndpointClass, PathKind, PeerReports } from "./peer-reports.ts";
 
-/** Body of GET /workspaceagents/{id}/network. It holds no address. */
+/** Body of GET /workspaceagents/{id}/network. It contains no address. */
 export interface AgentNetwork {
   readonly home: HomeRelay | null;
-  /** Clients by the way they take. */
+  /** The number of clients on each kind of path. */
   readonly connections: { readonly direct: number; readonly relayed: number; readonly unknown: number };
-  /** Who counted them: the agent itself, or we from what clients say. */
+  /** Whether the agent counted them itself, or we did from the clients' reports. */
   readonly counted_by: "agent" | "clients";
-  /** Of the agent to its clients; absent when it could not tell. */
+  /** From the agent to its clients; absent if it is not known. */
   readonly median_latency_ms?: number | undefined;
-  /** Other servers may have clients, and reports, that are not known here. */
+  /** Other servers may have clients and reports that are unknown here. */
   readonly partial?: true | undefined;
-  /** Clients that the coordinator knows of; the first {@link MAX_CLIENTS}. */
+  /** The clients that the coordinator knows, at most {@link MAX_CLIENTS}. */
   readonly clients: readonly ClientPath[];
 }
 
 export interface HomeRelay {
   readonly region_id: number;
   readonly region_name: string;
-  /** Absent when the agent did not measure it. */
+  /** Absent if the agent did not measure it. */
   readonly latency_ms?: number | undefined;
 }
 
 export interface ClientPath {
-  /** Set for a web page that is a peer itself. */
+  /** Set for a web page that is a peer of its own. */
   readonly browser?: boolean | undefined;
   readonly path: PathKind;
   readonly endpoint?: EndpointClass | undefined;
@@ -36,7 +36,7 @@ export interface ClientPath {
 }
 
 const MAX_CLIENTS = 100;
-/** An agent reports every 30 s; a report this old says nothing about now. */
+/** An agent reports every 30 s; an older report than this says nothing about the present. */
 const STALE_REPORT_MS = 90_000;
 
 export interface NetworkSources {
@@ -48,7 +48,7 @@ export interface NetworkSources {
   readonly isPartial: boolean;
 }
 
-/** Undefined when the agent is not connected. */
+/** Undefined if the agent is not connected. */
 export function agentNetwork(agentId: string, sources: NetworkSources): AgentNetwork | undefined {
   const { coordinator, reports, map } = sources;
   if (!coordinator.isConnected(agentId) && !coordinator.isElsewhere(agentId)) return undefined;
@@ -58,7 +58,7 @@ export function agentNetwork(agentId: string, sources: NetworkSources): AgentNet
     const report = reports.client(id, node?.id);
     const isBrowser = coordinator.isBrowser(id);
     const browser = isBrowser || undefined;
-    // A page has relays only.
+    // A page is always relayed.
     if (report === undefined) return { path: isBrowser ? "relayed" : "unknown", browser };
     if (report.path !== "unknown") newestMs = Math.max(newestMs, report.atMs);
     return {
@@ -71,8 +71,8 @@ export function agentNetwork(agentId: string, sources: NetworkSources): AgentNet
   });
   const report = reports.agent(agentId);
   const fresh = report !== undefined && sources.nowMs - report.atMs <= STALE_REPORT_MS ? report : undefined;
-  // Clients report at once, the agent every 30 s. Its count serves where a client did not report, unless it is older than
-  // the reports of the others: it does not include them then.
+  // Clients report at once, the agent every 30 s. Its count is used if a client did not report, unless the count is older than
+  // the other clients' reports, since it then does not include them.
   const allReported = clients.length > 0 && clients.every(({ path }) => path !== "unknown");
   const counted = allReported || fresh === undefined || fresh.atMs < newestMs ? undefined : fresh.peers;
   return {
@@ -85,7 +85,7 @@ export function agentNetwork(agentId: string, sources: NetworkSources): AgentNet
   };
 }
 
-/** The agent's `latency` of the REST surface, by region name. Undefined when no node of it is known. */
+/** The field `latency` of an agent in the REST API, by region name. Undefined if the agent's node is unknown. */
 export function agentLatency(agentId: string, coordinator: Coordinator, map: DerpMap): WorkspaceAgent["latency"] {
   const node = coordinator.node(agentId);
   if (node === undefined) return undefined;
@@ -96,7 +96,7 @@ export function agentLatency(agentId: string, coordinator: Coordinator, map: Der
   return latency;
 }
 
-/** Clients of all agents by path, for the metrics. */
+/** The clients of all agents by path, for the metrics. */
 export function clientPaths(coordinator: Coordinator, reports: PeerReports): Record<PathKind, number> {
   const counts: Record<PathKind, number> = { direct: 0, relayed: 0, unknown: 0 };
   for (const peer of coordinator.describe()) {
@@ -108,7 +108,7 @@ export function clientPaths(coordinator: Coordinator, reports: PeerReports): Rec
   return counts;
 }
 
-/** An agent may still use a map of before: its region then has no name here. */
+/** The name of a region. An agent may still use an earlier map, whose regions may have no name here. */
 export function regionName(map: DerpMap, regionId: number): string {
   return map.regions.get(regionId)?.regionName ?? `Unnamed ${regionId}`;
 }
@@ -126,7 +126,7 @@ function homeRelay(
   };
 }
 
-/** Seconds by region, of both families the smaller. */
+/** Latencies in seconds by region: the lower of the two address families. */
 function measured(latency: Readonly<Record<string, number>>): Map<number, number> {
   const regions = new Map<number, number>();
   for (const [key, seconds] of Object.entries(latency)) {

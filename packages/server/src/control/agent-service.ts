@@ -27,7 +27,7 @@ const STATS_INTERVAL_MS = 30_000;
 
 export interface AgentServiceDeps {
   readonly agentState: AgentState;
-  /** Ends with the connection. */
+  /** Aborted when the connection ends. */
   readonly over: AbortSignal;
   readonly declaredApps: Pick<DeclaredApps, "ofAgent" | "health">;
   readonly portProxyAddress: (place: AppPlaceNames) => string;
@@ -87,7 +87,7 @@ const SCRIPT_STATUSES = {
   [Timing_Status.PIPES_LEFT_OPEN]: "pipes_left_open",
 } as const;
 
-/** The Agent service for one agent's session. What is not listed is answered as unimplemented. */
+/** The Agent service for one agent's session. Methods that are not listed are answered as unimplemented. */
 export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDeps): RpcServiceImpl {
   const { agent, workspace, owner } = identity;
   const { agentState } = deps;
@@ -196,7 +196,7 @@ export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDep
   });
 }
 
-/** Whether there is any session or connection to a program: then the workspace counts as used. */
+/** Whether there is any session or connection to a program, so that the workspace counts as used. */
 function inUse(stats: Stats): boolean {
   return (
     stats.connectionCount > 0n ||

@@ -12,7 +12,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** One agent whose arrival is stored when `stored` resolves, once `holds` says that its token still does. */
+/** One agent. Its arrival is stored when `stored` resolves, after `holds` has confirmed its token. */
 class Arrival {
   readonly stored = Promise.withResolvers<void>();
   readonly over = new AbortController();

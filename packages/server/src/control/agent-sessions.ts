@@ -1,4 +1,7 @@
-/** The control connections of agents: whose they are, who stays when several agents have one token, and their sign of life. */
+/**
+ * The control connections of agents: which agent each belongs to, which one stays when several agents have one token, and their
+ * heartbeats.
+ */
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
@@ -56,7 +59,7 @@ export class AgentSessions {
     this.#options = options;
   }
 
-  /** Where the agents are that contest one token; undefined when none do. */
+  /** The addresses of the agents that compete for one token; undefined if there is no contest. */
   contest(agentId: string): readonly string[] | undefined {
     return this.#contests.addresses(agentId, this.#options.clock.now());
   }
@@ -90,7 +93,7 @@ export class AgentSessions {
     const version = url.searchParams.get("version") ?? MISSING_AGENT_VERSION;
     const stays = await checkAgain(open, log, async () => {
       if (!(await authenticator.agentStillHolds(identity))) return ACCESS_REVOKED;
-      // Its end is stored by now: nothing would end it again.
+      // Its end has been stored already, so nothing would mark it as disconnected again.
       if (!open.over.aborted) await agentState.connected(agent.id, version, connectionId);
       return undefined;
     });
@@ -137,7 +140,7 @@ export class AgentSessions {
     });
   }
 
-  /** Throws DomainError "contested" for an agent when others with its token were connected before, again and again. */
+  /** Throws DomainError "contested" for an agent if another with its token has repeatedly been connected before it. */
   #refuseContest({ agent, workspace }: AuthenticatedAgent, address: string): void {
     const { sockets, log, changes } = this.#options;
     if (sockets.open.countOf(agent.id) === 0) return;

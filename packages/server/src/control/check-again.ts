@@ -3,10 +3,11 @@ import { onceDatabaseAnswers } from "./once-database-answers.ts";
 import type { OpenSocket } from "./open-socket.ts";
 
 /**
- * Looks up again what a connection rests on, once it is open: what took that away just before had nothing to end. The handshake
- * is answered by then, so a failure has no answer any more: the database is waited for, and any other failure ends the connection.
- * @param look Resolves with why the connection has to end; undefined: it may stay.
- * @returns whether it is still there.
+ * Checks the rights of a connection again once it is open, because an event that took them away just before found no connection
+ * to end. The handshake has been answered, so a failure can no longer be reported: the check waits for the database, and any
+ * other failure ends the connection.
+ * @param look Resolves with the reason why the connection has to end; undefined if it may stay.
+ * @returns whether the connection is still open.
  */
 export async function checkAgain(
   open: Pick<OpenSocket, "over" | "end">,

@@ -16,7 +16,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A client of Ada's, for one agent, whose handshake is answered. `look` looks up again whether it may be connected. */
+/** A client of user Ada for one agent, after its handshake is answered. `look` checks again whether it may be connected. */
 function arrival(look: (what: "login" | "policy") => Promise<boolean>) {
   const ends: string[] = [];
   const failures: unknown[] = [];

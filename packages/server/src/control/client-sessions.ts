@@ -1,4 +1,4 @@
-/** Which clients may open a control connection, as which peer, and what ends it. */
+/** Decides which clients may open a control connection and as which peer, and ends those that lose their right. */
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
@@ -26,7 +26,7 @@ import type { ResumeHolder, ResumeTokens } from "./resume-token.ts";
 import type { SealedRights } from "./sealed-rights.ts";
 import { tailnetService } from "./tailnet-service.ts";
 
-/** Tabs that are peers themselves. */
+/** Browser tabs that are peers of their own. */
 const BROWSER_PEERS = { total: 4_096, perUser: 8 };
 
 export interface ClientSessionsOptions {
@@ -44,7 +44,7 @@ export interface ClientSessionsOptions {
 }
 
 export class ClientSessions {
-  /** `/workspaceagents/{id}/coordinate` for one agent, `/tailnet` for all that the user may reach. */
+  /** `/workspaceagents/{id}/coordinate` for one agent, `/tailnet` for all agents that the user may reach. */
   readonly routes: readonly UpgradeRoute[];
   readonly #options: ClientSessionsOptions;
   readonly #browserPlaces = new Places("tunnels of web pages", BROWSER_PEERS);
@@ -67,7 +67,7 @@ export class ClientSessions {
     ];
   }
 
-  /** The Tailnet service for a client that the caller knows. @returns undefined when the handshake failed. */
+  /** Serves the Tailnet service to a client that the caller has authenticated. @returns undefined if the handshake failed. */
   serveKnown(request: IncomingMessage, socket: Duplex, head: Buffer, client: KnownClient): OpenSocket | undefined {
     const { sockets, reports, clientAddress } = this.#options;
     const { id, auth, resume, places } = client;
@@ -83,7 +83,7 @@ export class ClientSessions {
     });
   }
 
-  /** The peer that a request comes back as; undefined: another one. Throws DomainError "unauthenticated". */
+  /** The peer id that a resume token names; undefined for a new peer. Throws DomainError "unauthenticated". */
   resumedPeer(url: URL, holder: ResumeHolder): string | undefined {
     const token = url.searchParams.get("resume_token");
     if (token === null || token === "") return undefined;
@@ -108,7 +108,7 @@ export class ClientSessions {
       only !== undefined && isUuid(only) ? await authenticator.reachableWorkspaceOf(user, only) : undefined;
     if (only !== undefined && workspace === undefined) throw notFound();
     requireVersion(url, MISSING_TAILNET_VERSION);
-    // The server's tunnels for the pages of this user: what they carry came from a browser.
+    // The server's tunnels on behalf of this user's pages: their traffic comes from a browser.
     const forPages = ownClient.isMarked(request);
     const refusal =
       workspace === undefined || forPages ? undefined : await connectionPolicies.refusalAt(user, workspace);
@@ -116,7 +116,7 @@ export class ClientSessions {
     const isBrowser = url.searchParams.get("client") === "browser";
     if (isBrowser) this.#browserPlaces.takeUntilClosed({ userId: user.id }, socket);
     const open = this.#serveUser(request, socket, head, { identity, url, only, forPages, isBrowser });
-    // A revocation between the check and now had no listener.
+    // A revocation between the check and this line had no listener.
     if (open === undefined) return;
     await checkAgain(open, log, async () => {
       const held = await authenticator.held(holderOf(identity, { agentId: only }));
@@ -147,7 +147,7 @@ export class ClientSessions {
     });
   }
 
-  /** Rights are looked up at every request: what a user may reach changes while the connection lasts. */
+  /** Rights are looked up at every request, because what a user may reach changes while the connection lasts. */
   #authOf({ identity, only, forPages, isBrowser }: UserClient, id: string, sessionId: string | undefined): PeerAuth {
     const { authenticator, connectionPolicies, rights, users } = this.#options;
     const { user } = identity;
@@ -173,7 +173,7 @@ export class ClientSessions {
     );
   }
 
-  /** The server's own client, for web apps: what it may dial is decided per request, by the visitor's right. */
+  /** The server's own client for web apps: what it may dial is decided per request, by the visitor's right. */
   #ownClient(request: IncomingMessage, socket: Duplex, head: Buffer, agentId: string): void {
     const id = randomUUID();
     const auth = ownClientAuth(agentId, this.#options.rights.seal(id, { kind: "server", agentId }));
@@ -187,9 +187,9 @@ export class ClientSessions {
 interface UserClient {
   readonly identity: AuthenticatedUser;
   readonly url: URL;
-  /** The one agent that it may reach; undefined: all that the user may. */
+  /** The only agent that the client may reach; undefined: all that the user may. */
   readonly only: string | undefined;
-  /** The server's own client, for pages of this user. */
+  /** The server's own client, acting for pages of this user. */
   readonly forPages: boolean;
   readonly isBrowser: boolean;
 }

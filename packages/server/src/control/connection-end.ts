@@ -1,18 +1,18 @@
 /**
- * Whether a control connection ended as that of a killed process does. Its operating system closes all its connections at
- * once; a process that is well says so by a close frame first, and a machine that sleeps or has lost its network says nothing
- * at all, so that its pings stay unanswered.
+ * Tells whether a control connection ended like that of a killed process. The operating system of a killed process closes all its
+ * connections at once. A healthy process sends a close frame first, and a machine that sleeps or has lost its network sends
+ * nothing, so that its pings stay unanswered.
  */
 import type { Duplex } from "node:stream";
 import { addMs, type Instant } from "wg-userspace/base/instant";
 import { monotonicNow } from "wg-userspace/io/host/clock";
 import type { WebSocket } from "ws";
 
-/** Every side of a control connection pings, or is pinged, this often. */
+/** On every control connection, one side pings the other this often. */
 export const PING_INTERVAL_MS = 15_000;
-/** For the answer to come back, over a bad network too. */
+/** How long an answer may take to come back over a bad network. */
 const ANSWER_MS = 5_000;
-/** What a socket reports when the other side reset the connection. */
+/** Error codes of a socket after the other side reset the connection. */
 const RESETS: ReadonlySet<unknown> = new Set(["ECONNRESET", "EPIPE"]);
 
 export class ConnectionEnd {
@@ -28,14 +28,14 @@ export class ConnectionEnd {
     return this.#byClose;
   }
 
-  /** Anything came from the other side. */
+  /** Call when anything arrives from the other side. */
   heard(now: Instant): void {
     this.#heardAt = now;
   }
 
   /**
-   * The transport was closed by the other side, without a close frame from either. One that had fallen silent before does not
-   * count: something between the two, a proxy for instance, has given up a connection to a machine that sleeps.
+   * The other side closed the transport, and neither side sent a close frame. A connection that had fallen silent before does not
+   * count: something in between, such as a proxy, has given up a connection to a machine that sleeps.
    */
   closed(now: Instant): void {
     if (now <= addMs(this.#heardAt, PING_INTERVAL_MS + ANSWER_MS)) this.#byClose = true;
@@ -52,7 +52,7 @@ export function watchEnd(webSocket: WebSocket, transport: Duplex): ConnectionEnd
   const closed = (): void => {
     if (webSocket.readyState === webSocket.OPEN) end.closed(monotonicNow());
   };
-  // Before ws hears of it and begins to close by itself.
+  // Runs before ws notices the end and begins to close.
   transport.prependOnceListener("end", closed);
   transport.prependOnceListener("error", (error: NodeJS.ErrnoException) => {
     if (RESETS.has(error.code)) closed();

@@ -1,4 +1,4 @@
-/** The lines of the log about connections to agents and about the ends of clients. */
+/** Log lines about connections to agents and about the ends of clients. */
 import { uuidFromBytes } from "coder-protocol/addresses";
 import { type Connection, Connection_Action } from "coder-protocol/gen/agent_pb.js";
 import { SESSION_ID_KEY } from "coder-protocol/session-id";
@@ -20,7 +20,7 @@ export class ConnectionLog {
     this.#log = log;
   }
 
-  /** What an agent reports of a connection to it, with whose it is: the address is that of a tunnel, and the tunnel has a holder. */
+  /** Logs a connection that an agent reports, with its holder: the address is that of a tunnel, and the tunnel has a holder. */
   reported(agentId: string, connection: Connection, type: string): void {
     const id = uuidFromBytes(connection.id) ?? "";
     const ended = connection.action === Connection_Action.DISCONNECT;
@@ -50,7 +50,7 @@ export class ConnectionLog {
     );
   }
 
-  /** Why a client's control connection ended, under the session that it announced. */
+  /** Logs why a client's control connection ended, with the session id that it announced. */
   clientEnded(
     client: { readonly auth: PeerAuth; readonly userId: string },
     endedFor: string | undefined,

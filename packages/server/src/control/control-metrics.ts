@@ -3,7 +3,7 @@ import { clientPaths } from "./agent-network.ts";
 import type { Coordinator } from "./coordinator.ts";
 import type { PeerReports } from "./peer-reports.ts";
 
-/** The coordinator's figures on /metrics, read when they are asked for. */
+/** The coordinator's figures on /metrics, read when the metrics are requested. */
 export function controlMetrics(
   registry: Registry,
   sources: { coordinator: Coordinator; reports: PeerReports; openSockets: () => number },

@@ -1,4 +1,6 @@
-/** The control plane of one server: joins coordinator, control connections, services and relays, and answers about them. */
+/**
+ * The control plane of one server: joins coordinator, control connections, services and relays, and answers questions about them.
+ */
 import type { IncomingMessage } from "node:http";
 import { NON_BROWSER_REFUSED } from "coder-protocol/browser-only";
 import type { TelemetryEvent } from "coder-protocol/gen/tailnet_pb.js";
@@ -48,7 +50,7 @@ import { WorkspaceUpdates } from "./workspace-updates.ts";
 
 const SWEEP_MS = 60_000;
 
-/** How relays learn which keys they may serve. */
+/** Tells relays which keys they may serve. */
 export interface RelayGate {
   admitHeld(publicKey: Uint8Array): void;
   revoke(publicKey: Uint8Array): void;
@@ -64,7 +66,7 @@ export interface ControlPlaneOptions {
   readonly declaredApps: DeclaredApps;
   readonly changes: Changes;
   readonly relayMaps: RelayMaps;
-  /** Of resume tokens. */
+  /** Signs resume tokens. */
   readonly signingKey: Uint8Array;
   readonly settings: ControlSettings;
   readonly limits: {
@@ -163,12 +165,12 @@ export class ControlPlane {
     });
   }
 
-  /** From here on the gate is informed of the keys that peers announce and give up. */
+  /** From now on the gate is informed of keys that peers announce and give up. */
   guard(gate: RelayGate): void {
     this.#gates.push(gate);
   }
 
-  /** From here on other servers are informed of this one's peers. */
+  /** From now on other servers are informed of this server's peers. */
   joinCluster(recorder: CoordinatorRecorder): void {
     this.#recorder = recorder;
   }
@@ -183,7 +185,7 @@ export class ControlPlane {
     return this.knowsKey(publicKey) || (await this.#keyWaits.wait(publicKey, waitMs));
   }
 
-  /** Body of GET /workspaceagents/{id}/connection, the same for every agent. */
+  /** Body of GET /workspaceagents/{id}/connection; the same for every agent. */
   connectionInfo(): ConnectionInfo {
     const { forceWebSockets, blockDirect, hostnameSuffix } = this.#options.settings;
     return {
@@ -194,27 +196,27 @@ export class ControlPlane {
     };
   }
 
-  /** The map that clients and agents are given. */
+  /** The map that clients and agents receive. */
   relayMap(): DerpMap {
     return this.#options.relayMaps.current();
   }
 
-  /** Latencies of a connected agent to each relay region. */
+  /** Latencies from a connected agent to each relay region. */
   agentLatency(agentId: string): WorkspaceAgent["latency"] {
     return agentLatency(agentId, this.coordinator, this.relayMap());
   }
 
-  /** How clients reach a connected agent: directly or through a relay. Undefined when it is not connected. */
+  /** How clients reach a connected agent: directly or through a relay. Undefined if the agent is not connected. */
   agentNetwork(agentId: string): AgentNetwork | undefined {
     return agentNetwork(agentId, this.#debugSources());
   }
 
-  /** Where the agents are that contest one token; undefined when none do. */
+  /** The addresses of the agents that compete for one token; undefined if there is no contest. */
   agentContest(agentId: string): readonly string[] | undefined {
     return this.#agents.contest(agentId);
   }
 
-  /** For the debug pages, as debugTailnet. Holds addresses of peers: for administrators only. */
+  /** For the debug pages; see debugTailnet. Contains addresses of peers, so it is for administrators only. */
   debugCoordinator(): Promise<CoordinatorDebug> {
     return coordinatorDebug(this.#debugSources());
   }
@@ -223,17 +225,17 @@ export class ControlPlane {
     return tailnetDebug(this.#debugSources());
   }
 
-  /** From here on new connections are refused, until `refusal` is undefined for each cause. */
+  /** Refuses new connections for this cause, until it is called with an undefined `refusal`. */
   refuse(cause: "stopping" | "isolated", refusal: (() => DomainError) | undefined): void {
     this.#sockets.refuse(cause, refusal);
   }
 
-  /** Throws the DomainError with which new connections are refused, if they are. */
+  /** Throws the DomainError that refuses new connections, if there is a refusal. */
   throwRefusal(): void {
     this.#sockets.throwRefusal();
   }
 
-  /** Ends connections whose peers are expected back, here or at another server. */
+  /** Ends connections whose peers are expected to return, here or at another server. */
   release(release: Release): Promise<number> {
     return this.#sockets.release(release);
   }
@@ -268,14 +270,14 @@ export class ControlPlane {
     if (event.kind === "browser-only") this.#leaveToBrowsers(event);
   }
 
-  /** Ends tunnels that only browsers may have from now on, and the connections that were for one of them alone. */
+  /** Ends tunnels that only browsers may have from now on, and connections that served only such a tunnel. */
   #leaveToBrowsers(event: AccessEvent): void {
     const losesTunnel = (auth: PeerAuth, to: string): boolean => auth.losesTunnel?.(event, to) === true;
     this.coordinator.endTunnels(losesTunnel, NON_BROWSER_REFUSED, this.#options.clock.now());
     const ended = [...this.#sockets.open].filter(
       ({ auth, onlyAgent }) => onlyAgent !== undefined && losesTunnel(auth, onlyAgent),
     );
-    // What the coordinator has just sent leaves first.
+    // What the coordinator has just sent must leave first.
     setImmediate(() => {
       for (const open of ended) open.end(NON_BROWSER_REFUSED);
     });

@@ -1,11 +1,11 @@
 import type { AppPlaceNames } from "../base/app-name.ts";
 
-/** What the deployment's settings say to clients and agents. */
+/** The deployment's settings that clients and agents receive. */
 export interface ControlSettings {
   readonly forceWebSockets: boolean;
   readonly blockDirect: boolean;
-  /** "" for none. */
+  /** "" if there is none. */
   readonly hostnameSuffix: string;
-  /** Where programs of an agent are reached, with a place for the port; "" without a wildcard access URL. */
+  /** The address of an agent's programs, with a placeholder for the port; "" without a wildcard access URL. */
   readonly portProxyAddress: (place: AppPlaceNames) => string;
 }

@@ -1,4 +1,4 @@
-/** The control connections as sockets: upgrade, WebSocket, yamux and RPC; how many there may be, and how each ends. */
+/** Control connections as sockets: upgrade, WebSocket, yamux and RPC, with limits on their number and the ways to end them. */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { runYamux } from "coder-client/control/yamux-websocket";
@@ -16,25 +16,25 @@ import { type OpenSocket, OpenSockets, RESTARTING, type Release, type SessionPla
 import { SharedBudgets } from "./shared-budgets.ts";
 import type { TailnetServiceDeps } from "./tailnet-service.ts";
 
-/** Stock peers send at most a stream's window, 256 KiB, as one message. An unfinished one waits in memory. */
+/** Stock peers send at most a stream's window, 256 KiB, as one message. An unfinished message waits in memory. */
 const MAX_PAYLOAD_BYTES = 256 * 1024 + 1024;
-/** Calls at once; stock peers have about ten. Each may hold a window of bytes. */
+/** Concurrent calls; stock peers have about ten. Each may hold one window of bytes. */
 const MAX_STREAMS = 64;
-/** Unfinished messages of all connections of one user, their agents' included; the longest has 4 MiB. */
+/** Unfinished messages on all connections of one user, including those of the user's agents; the longest message has 4 MiB. */
 const UNFINISHED_BYTES_PER_USER = 16 * 1024 * 1024;
-/** The first while one replaces the other; more are attempts of one token used twice. */
+/** Two are needed while one replaces the other; more are attempts to use one token twice. */
 const MAX_SOCKETS_PER_AGENT = 4;
-/** An agent that answered no ping for this long is gone. */
+/** An agent that has answered no ping for this long is gone. */
 const AGENT_PING_TIMEOUT_MS = 30_000;
 const CLOSE_INTERNAL_ERROR = 1011;
-/** RFC 6455 §7.4.1: no close frame came. */
+/** No close frame arrived (RFC 6455 §7.4.1). */
 const CLOSE_ABNORMAL = 1006;
 /** Normal, going away, and a close frame without a code. */
 const CLEAN_CLOSES: ReadonlySet<number> = new Set([1000, 1001, 1005]);
 const MAX_CLOSE_REASON_BYTES = 123;
 
 export interface ControlSocketsOptions {
-  /** What every session's Tailnet service is given. */
+  /** Passed to every session's Tailnet service. */
   readonly tailnet: Omit<TailnetServiceDeps, "endedByClose">;
   readonly connectionLog: ConnectionLog;
   readonly limits: { readonly clientSockets: PlaceLimits; readonly agentSockets: PlaceLimits };
@@ -43,13 +43,13 @@ export interface ControlSocketsOptions {
 
 export class ControlSockets {
   readonly open = new OpenSockets();
-  /** The share of clients; others may take it instead of their own. */
+  /** The share of clients; other kinds of connections may use it instead of their own. */
   readonly clientPlaces: Places;
   readonly #options: ControlSocketsOptions;
   readonly #agentPlaces: Places;
   readonly #upgrades = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_PAYLOAD_BYTES });
   readonly #unfinished = new SharedBudgets(UNFINISHED_BYTES_PER_USER);
-  /** Why new connections are refused. */
+  /** The reasons why new connections are refused, by cause. */
   readonly #refusals = new Map<string, () => DomainError>();
   #closing = false;
 
@@ -59,21 +59,21 @@ export class ControlSockets {
     this.#agentPlaces = new Places("control connections of agents", options.limits.agentSockets);
   }
 
-  /** From here on new connections are refused, until `refusal` is undefined for each cause. */
+  /** Refuses new connections for this cause, until it is called with an undefined `refusal`. */
   refuse(cause: string, refusal: (() => DomainError) | undefined): void {
     if (refusal === undefined) this.#refusals.delete(cause);
     else this.#refusals.set(cause, refusal);
   }
 
-  /** Throws the DomainError with which new connections are refused, if they are. */
+  /** Throws the DomainError that refuses new connections, if there is a refusal. */
   throwRefusal(): void {
     if (this.#closing) throw shuttingDown();
     for (const refusal of this.#refusals.values()) throw refusal();
   }
 
   /**
-   * Answers the upgrade and serves the session. Throws DomainError when there is no room.
-   * @returns undefined when the handshake failed.
+   * Answers the upgrade and serves the session. Throws DomainError if there is no room.
+   * @returns undefined if the handshake failed.
    */
   serve(request: IncomingMessage, socket: Duplex, head: Buffer, session: SessionPlan): OpenSocket | undefined {
     const agentSockets = session.auth.kind === "agent" ? this.open.countOf(session.id) : 0;
@@ -89,13 +89,13 @@ export class ControlSockets {
     return open;
   }
 
-  /** Refuses new connections for good and ends those that are open. */
+  /** Permanently refuses new connections and ends those that are open. */
   async close(): Promise<void> {
     this.#closing = true;
     await this.release({ reason: RESTARTING, withinMs: 0 });
   }
 
-  /** Ends connections whose peers are expected back, here or at another server. */
+  /** Ends connections whose peers are expected to return, here or at another server. */
   release(release: Release): Promise<number> {
     return this.open.release(release);
   }
@@ -136,7 +136,7 @@ export class ControlSockets {
       release: (reason, error) => {
         endedFor ??= reason;
         tailnet.coordinator.release(session.id, error);
-        // What the coordinator has just sent leaves first.
+        // What the coordinator has just sent must leave first.
         setImmediate(() => {
           webSocket.close(CLOSE_GOING_AWAY, reason);
           running.close();

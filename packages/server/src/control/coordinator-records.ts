@@ -1,11 +1,11 @@
-/** What the coordinators of several servers exchange of their peers. */
+/** What the coordinators of several servers exchange about their peers. */
 import type { Node } from "coder-protocol/gen/tailnet_pb.js";
 import type { PeerAuth } from "./peer-auth.ts";
 
-/** How a peer that is not connected any more ended. `expelled`: its right is over, and so is its use of the relay. */
+/** How a peer that is no longer connected ended. `expelled`: its right has ended, and with it its use of the relay. */
 export type PeerEnd = "lost" | "disconnected" | "expelled";
 
-/** A change of what this server's own peers are, for servers beside it. */
+/** A change of this server's own peers, for the other servers. */
 export type CoordinatorRecord =
   | { readonly kind: "connected"; readonly id: string; readonly auth: PeerAuth }
   | { readonly kind: "node"; readonly id: string; readonly node: Node }
@@ -16,14 +16,14 @@ export type CoordinatorRecord =
 /** A peer that is connected to another server. */
 export interface RemotePeer {
   readonly key: Uint8Array | undefined;
-  /** Undefined while it is not known here. */
+  /** Undefined while the node is unknown here. */
   readonly node: Node | undefined;
   readonly sessionId: string | undefined;
-  /** What its tunnels rest on, sealed. */
+  /** The right that its tunnels depend on, sealed. */
   readonly right: Uint8Array | undefined;
 }
 
-/** Who passes on what becomes of the coordinator's own peers. */
+/** Passes on changes of the coordinator's own peers. */
 export interface CoordinatorRecorder {
   /** Whether there is another server, with peers of its own. */
   readonly hasSiblings: boolean;

@@ -38,7 +38,7 @@ function keyOf(n: number): Uint8Array {
   return new Uint8Array(32).fill(n);
 }
 
-/** As keyOf, for more than 255 of them. */
+/** Like keyOf, for more than 255 keys. */
 function keyOfNumber(n: number): Uint8Array {
   const key = new Uint8Array(32).fill(255);
   new DataView(key.buffer).setUint32(0, n);

@@ -1,6 +1,6 @@
 /**
- * Who may know whom: peers, their latest nodes, and directed tunnels between them. Nodes are exchanged both ways over a
- * tunnel. A state machine without I/O; answers leave through each peer's sink, synchronously. Semantics:
+ * Decides which peers know each other: keeps peers, their latest nodes, and directed tunnels between them. Nodes are exchanged
+ * both ways over a tunnel. A state machine without I/O; answers leave synchronously through each peer's sink. Semantics:
  * docs/protocols/coordination.md and docs/decisions/004-coordinator.md.
  */
 import { create } from "@bufbuild/protobuf";
@@ -35,34 +35,34 @@ import { PeerUpdates } from "./peer-updates.ts";
 import { TunnelGraph } from "./tunnel-graph.ts";
 
 export interface CoordinatorEvents {
-  /** A node key came into use: its owner may use the relay. */
+  /** A node key came into use: its peer may use the relay. */
   onKey?(publicKey: Uint8Array): void;
-  /** No peer uses the key any more, and the grace time of its tunnels is over. */
+  /** No peer uses the key any more, and the grace period of its tunnels has ended. */
   onKeyGone?(publicKey: Uint8Array): void;
   /** Called in the order of the changes. */
   onRecord?(record: CoordinatorRecord): void;
 }
 
 const MAX_TUNNELS_PER_PEER = 1024;
-/** Keys that a connected peer had before its present one; packets of theirs may be under way. */
+/** Earlier keys of a connected peer that are kept, since packets under them may still be in flight. */
 const MAX_OLD_KEYS_PER_PEER = 2;
-/** Why a peer that ended while its partner was away is gone. */
+/** The reason given when a peer ended while its partner was away. */
 const ACCESS_ENDED = "access ended";
-/** Error for a peer whose id belongs to another peer. */
+/** Sent to a peer whose id belongs to another peer. */
 const NOT_YOUR_ID = "peer ID belongs to somebody else";
 
 /** One connected peer, as its service holds it. */
 export interface PeerHandle {
   /** Handles one request, its parts in the documented order. */
   handle(request: CoordinateRequest, nowMs: number): void;
-  /** The stream ended without a goodbye; `byClose`: as if the peer's process had been killed. */
+  /** The stream ended without a goodbye; `byClose`: in the way that a killed process's stream ends. */
   lost(nowMs: number, byClose?: boolean): void;
 }
 
 export class Coordinator {
   readonly #events: CoordinatorEvents;
   readonly #peers = new Map<string, PeerState>();
-  /** Peers whose streams this server ended, and that are expected back at one of the servers; none of them is in `#peers`. */
+  /** Peers whose streams this server ended and that are expected to return to one of the servers; none of them is in `#peers`. */
   readonly #released = new Map<string, PeerState>();
   /** Peers of other servers; none of them is in `#peers`. */
   readonly #remote = new Map<string, RemotePeer>();
@@ -85,7 +85,7 @@ export class Coordinator {
     return this.#tunnels.count;
   }
 
-  /** Keys that may use the relay, and lost peers whose tunnels are watched over. */
+  /** The number of keys that may use the relay, and of lost peers whose tunnels are watched. */
   get remembered(): { readonly keys: number; readonly lostPeers: number } {
     return { keys: this.#keys.size, lostPeers: this.#former.size };
   }
@@ -101,7 +101,7 @@ export class Coordinator {
     }));
   }
 
-  /** Where a peer has tunnels to. */
+  /** The destinations of a peer's tunnels. */
   tunnelsOf(id: string): string[] {
     return this.#tunnels.from(id);
   }
@@ -116,7 +116,7 @@ export class Coordinator {
     return this.#tunnels.to(id).filter((source) => this.#peers.has(source));
   }
 
-  /** Of the connected peers with a tunnel to `id` the one that has this address there. */
+  /** The peer that has this address, among the connected peers with a tunnel to `id`. */
   sourceAt(id: string, address: string): PeerAuth | undefined {
     const prefix = parsePrefix(`${address}/128`);
     if (prefix === undefined) return undefined;
@@ -139,24 +139,24 @@ export class Coordinator {
     return this.#remote.has(id);
   }
 
-  /** Latest node of a peer that is connected here or, as far as it is known here, to another server. */
+  /** The latest node of a peer that is connected here or to another server; undefined if unknown. */
   node(id: string): Node | undefined {
     return (this.#peers.get(id) ?? this.#remote.get(id))?.node;
   }
 
-  /** Whether a relay client with this key is one of ours. */
+  /** Whether this key belongs to a peer of the deployment that may use the relay. */
   knowsKey(publicKey: Uint8Array, nowMs: number): boolean {
     return this.#keys.knows(publicKey, nowMs);
   }
 
-  /** In hex: the keys of relay clients that are ours. */
+  /** In hex: all keys that may use the relay. */
   relayKeys(nowMs: number): string[] {
     return this.#keys.list(nowMs);
   }
 
   /**
-   * A peer is connected. One that is connected under this id already has to be of the same holder and is replaced; of its
-   * tunnels those in `authorised` stay.
+   * Adds a connected peer. If one is connected under this id, it must have the same holder and is replaced; of its tunnels, those
+   * in `authorised` are kept.
    */
   connect(
     id: string,
@@ -209,44 +209,44 @@ export class Coordinator {
     };
   }
 
-  /** Takes the right to its tunnels away from a connected peer: it and its partners are informed, and its stream ends. */
+  /** Ends the rights of a connected peer: the peer and its partners are informed, and its stream ends. */
   expel(id: string, reason: string, nowMs: number): void {
     const peer = this.#peers.get(id) ?? this.#released.get(id);
     if (peer === undefined) return;
     peer.sink.send({ error: reason });
     peer.sink.end();
     const keys = keysOf(peer);
-    // A partner that is away is informed when it returns: the right is gone permanently.
+    // A partner that is away is informed when it returns, because the right has ended permanently.
     for (const other of this.#tunnels.partners(id)) if (this.#mayKnow(other, id)) this.#former.remind(other, id, nowMs);
     this.#remove(peer, Kind.DISCONNECTED, reason, nowMs, "expelled");
     for (const key of keys) this.#keys.forget(key, peer.auth.holder);
   }
 
-  /** As expel, for every peer whose right is over, the lost ones among them. */
+  /** Like expel, for every peer whose right has ended, including lost ones. */
   revoke(isOver: (auth: PeerAuth) => boolean, reason: string, nowMs: number): void {
     for (const { id, auth } of [...this.#peers.values(), ...this.#released.values()])
       if (isOver(auth)) this.expel(id, reason, nowMs);
     this.#end(this.#former.endAll(isOver), reason, nowMs);
   }
 
-  /** Whether `partner` learns of the end of the right of `id`. */
+  /** Whether `partner` is informed when the right of `id` ends. */
   watchesOver(id: string, partner: string): boolean {
     const isConnected = this.#peers.has(id) || this.#remote.has(id);
     return (isConnected && this.#tunnels.areJoined(id, partner)) || this.#former.watches(id, partner);
   }
 
-  /** Notes what ends the right of `auth` to a tunnel with `partner` while that is being looked up. */
+  /** Records whether the right of `auth` to a tunnel with `partner` ends while it is being looked up. */
   watchRight(auth: PeerAuth, partner: string): RightWatch {
     return this.#former.watchRight(auth, partner);
   }
 
-  /** `partner` still has a lost peer in its tunnel that was not known here: from now on it is watched over like any lost one. */
+  /** `partner` still has a tunnel with a lost peer that was unknown here: from now on that peer is watched like any lost one. */
   remember(id: string, auth: PeerAuth, partner: string, nowMs: number): void {
     this.#peers.get(partner)?.sentNodes.set(id, "lost");
     this.#end(this.#former.lost(id, auth, [partner], [], nowMs), "too many lost peers", nowMs);
   }
 
-  /** The right of a lost peer to its tunnel with `partner` does not hold. */
+  /** The right of a lost peer to its tunnel with `partner` is not valid. */
   endLost(id: string, partner: string, reason: string, nowMs: number): void {
     this.#former.rejoined(id, partner);
     const peer = this.#peers.get(partner);
@@ -256,8 +256,8 @@ export class Coordinator {
   }
 
   /**
-   * Ends the stream of a peer that is expected back, here or at another server, because this one stops or cannot serve it.
-   * Nothing is recorded and no partner is informed: what the peer had stays as it is.
+   * Ends the stream of a peer that is expected to return, here or at another server, because this server stops or cannot serve
+   * it. Nothing is recorded and no partner is informed: the peer's tunnels stay as they are.
    */
   release(id: string, error?: string): void {
     const peer = this.#peers.get(id);
@@ -268,17 +268,20 @@ export class Coordinator {
     this.#released.set(id, peer);
   }
 
-  /** Released peers that did not come back, here or at another server, are lost. */
+  /** Declares lost the released peers that did not return, here or at another server. */
   endReleased(nowMs: number): void {
     for (const peer of [...this.#released.values()]) this.#remove(peer, Kind.LOST, LOST, nowMs);
   }
 
-  /** Only keys of connected peers may use the relay from here on. */
+  /** From now on, only keys of connected peers may use the relay. */
   endGraces(): void {
     this.#keys.endGraces();
   }
 
-  /** A peer is connected to another server, or what is known of it changed. A local one of this id has moved first. */
+  /**
+   * A peer is connected to another server, or what is known about it changed. If a local peer had this id, `moved` has been
+   * called before.
+   */
   remotePeer(id: string, peer: RemotePeer, nowMs: number): void {
     const before = this.#remote.get(id);
     this.#remote.set(id, peer);
@@ -291,7 +294,7 @@ export class Coordinator {
     if (peer.node !== undefined) this.#informPartners(id, nowMs);
   }
 
-  /** A peer of another server is not connected there any more, or that server itself is lost. */
+  /** A peer of another server is no longer connected there, or that server itself is lost. */
   remoteGone(id: string, end: PeerEnd, reason: string, nowMs: number): void {
     const remote = this.#remote.get(id);
     if (remote !== undefined) this.#forgetRemote(id, remote, nowMs);
@@ -303,11 +306,11 @@ export class Coordinator {
     }
   }
 
-  /** Another server granted a tunnel to a peer of its own, or took it back. */
+  /** Another server granted one of its own peers a tunnel, or removed one. */
   remoteTunnel(from: string, to: string, gone: boolean, nowMs: number): void {
     if (gone) {
       if (!this.#tunnels.drop(from, to) || this.#tunnels.areJoined(from, to)) return;
-      // A peer that is not connected took nothing back: its partners have been informed of its loss or its end.
+      // A peer that is not connected did not remove the tunnel; its partners have already been informed of its loss or its end.
       if (!this.#peers.has(from) && !this.#remote.has(from)) return;
       for (const [end, other] of [
         [from, to],
@@ -326,14 +329,14 @@ export class Coordinator {
     if (this.#tunnels.areJoined(from, to)) this.#sendReady(from, to);
   }
 
-  /** The peer is connected to another server by now: its stream here ends, and partners are not informed. */
+  /** The peer is connected to another server now: its stream here ends, and partners are not informed. */
   moved(id: string, nowMs: number): void {
     const peer = this.#peers.get(id) ?? this.#released.get(id);
     if (peer === undefined) return;
     if (this.#released.delete(id)) this.#releaseKeys(peer, nowMs);
     else this.#replace(peer, nowMs);
     this.#peers.delete(id);
-    // What the other server grants counts from here on, also when the peer comes back.
+    // From now on the tunnels that the other server grants are the valid ones, even if the peer returns here.
     for (const to of this.tunnelsOf(id)) this.#record({ kind: "tunnel", from: id, to, gone: true });
     this.#record({ kind: "gone", id, end: "disconnected", reason: "moved" });
   }
@@ -343,7 +346,7 @@ export class Coordinator {
     return this.#tunnels.hasPartner(id, (other) => this.#peers.has(other));
   }
 
-  /** Records everything that holds of the peers connected here, as if it had just come to be. */
+  /** Records the state of all peers connected here, as if it had just changed. */
   recordAll(): void {
     for (const peer of this.#peers.values()) {
       for (const to of this.tunnelsOf(peer.id)) this.#record({ kind: "tunnel", from: peer.id, to, gone: false });
@@ -353,8 +356,8 @@ export class Coordinator {
   }
 
   /**
-   * Takes single tunnels away; the connection of their client stays. Both sides are informed that the other is gone, also
-   * when one of them is away.
+   * Ends single tunnels; the connection of their client stays. Each side is informed that the other is gone, if necessary when it
+   * returns.
    */
   endTunnels(isOver: (auth: PeerAuth, to: string) => boolean, reason: string, nowMs: number): void {
     for (const peer of [...this.#peers.values()]) {
@@ -368,7 +371,7 @@ export class Coordinator {
     this.#end(this.#former.endTunnels(isOver), reason, nowMs);
   }
 
-  /** Forgets what its time is over for. Call now and then. */
+  /** Forgets what has expired. Call periodically. */
   sweep(nowMs: number): void {
     this.#keys.sweep(nowMs);
     this.#end(this.#former.sweep(nowMs), "lost for too long", nowMs);
@@ -399,7 +402,7 @@ export class Coordinator {
     const refusal = peer.auth.checkNode(checked);
     if (refusal !== undefined) throw new RequestError(`authorization: ${refusal}`);
     const before = peer.node;
-    // Rebuilt: unknown fields would be kept and passed on without a bound.
+    // Built again, because unknown fields would otherwise be kept and passed on without a limit.
     peer.node = create(NodeSchema, nodeToProto(checked));
     peer.nodeAtMs = nowMs;
     if (before === undefined || !bytesEqual(before.key, node.key)) {
@@ -422,7 +425,7 @@ export class Coordinator {
 
   #addTunnel(peer: PeerState, to: string, nowMs: number): void {
     if (peer.auth.isForBrowsers?.(to) === true) {
-      // The stream stays: the client may have tunnels to other agents, or follow its workspaces.
+      // The stream stays open: the client may have tunnels to other agents, or follow its workspaces.
       peer.sink.send({ error: NON_BROWSER_REFUSED });
       return;
     }
@@ -472,14 +475,14 @@ export class Coordinator {
     this.#peers.get(to)?.sink.send({ peerUpdates: [{ id: uuidToBytes(from), kind: Kind.READY_FOR_HANDSHAKE }] });
   }
 
-  /** Another connection takes this one's id. */
+  /** Another connection takes over the id of this one. */
   #replace(old: PeerState, nowMs: number): void {
     old.sink.send({ error: "peer ID overwritten by new connection" });
     old.sink.end();
     this.#releaseKeys(old, nowMs);
   }
 
-  /** Of the tunnels that an earlier connection left, those in `authorised` stay. */
+  /** Keeps those of an earlier connection's tunnels that are in `authorised`. */
   #keepTunnels(id: string, authorised: ReadonlySet<string>, nowMs: number): void {
     for (const to of this.tunnelsOf(id)) {
       if (authorised.has(to) || !this.#tunnels.drop(id, to)) continue;
@@ -490,7 +493,10 @@ export class Coordinator {
     }
   }
 
-  /** The peer is no longer connected: partners are informed, its own tunnels go, tunnels to it stay for its return. */
+  /**
+   * The peer is no longer connected: partners are informed and its own tunnels are removed; tunnels to it are kept for its
+   * return.
+   */
   #remove(
     peer: PeerState,
     kind: typeof Kind.LOST | typeof Kind.DISCONNECTED,
@@ -504,7 +510,8 @@ export class Coordinator {
     this.#releaseKeys(peer, nowMs);
     const partners = [...this.#tunnels.partners(peer.id)];
     const knowing = partners.filter((other) => this.#mayKnow(other, peer.id));
-    // First, or another server that has read no further would take the tunnels for removed by a peer that is well.
+    // Recorded before the tunnels are removed. A server that has read only part of the records would otherwise think that a
+    // connected peer removed its tunnels.
     this.#record({ kind: "gone", id: peer.id, end, reason });
     for (const to of this.tunnelsOf(peer.id)) {
       this.#tunnels.drop(peer.id, to);
@@ -519,12 +526,15 @@ export class Coordinator {
       this.#end(this.#former.lost(peer.id, peer.auth, knowing, keys, nowMs), "too many lost peers", nowMs);
   }
 
-  /** Informs all peers that may still have a tunnel with these that they are gone; of one that is back, those it has none with. */
+  /**
+   * Informs all peers that may still have a tunnel with these peers that they are gone. If such a peer has returned, only those
+   * without a tunnel to it are informed.
+   */
   #end(peers: readonly Over[], reason: string, nowMs: number): void {
     for (const { id, auth, partners, keys } of peers) {
       const back = this.#peers.get(id);
       const isBack = back !== undefined || this.#remote.has(id);
-      // One that is back at another server is judged there.
+      // If the peer has returned at another server, that server decides about it.
       if (!isBack) this.#record({ kind: "gone", id, end: "expelled", reason });
       const used = back === undefined ? [] : keysOf(back);
       for (const key of keys) if (!used.some((other) => isKey(other, key))) this.#keys.forget(key, auth.holder);
@@ -553,7 +563,7 @@ export class Coordinator {
     return peer === undefined ? this.#former.has(other) : peer.sentNodes.has(id);
   }
 
-  /** A peer whose node is known, wherever it is connected. */
+  /** A peer whose node is known, on whichever server. */
   #known(id: string): Known | undefined {
     const local = this.#peers.get(id);
     const remote = this.#remote.get(id);

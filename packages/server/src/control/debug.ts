@@ -1,4 +1,4 @@
-/** What the coordinator and its peers look like, for administrators: these bodies hold addresses. */
+/** The coordinator and its peers as shown to administrators: these bodies contain addresses. */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Node } from "coder-protocol/gen/tailnet_pb.js";
 import { derpMapToJson } from "wg-userspace/derp/map";
@@ -19,7 +19,7 @@ export interface PeerDebug {
   /** owner/workspace.agent; absent for clients. */
   readonly name?: string | undefined;
   readonly connected_for_ms: number;
-  /** Since the peer last announced its node; absent before it did. */
+  /** Time since the peer last announced its node; absent if it has not. */
   readonly node_age_ms?: number | undefined;
   readonly node?: NodeDebug | undefined;
 }
@@ -148,7 +148,7 @@ function nodeDebug(node: Node, sources: DebugSources): NodeDebug {
   };
 }
 
-/** A peer may claim any time. */
+/** Null for a time that cannot be written, since a peer may claim any. */
 function timeText(ms: number): string | null {
   const date = new Date(ms);
   return Number.isNaN(date.getTime()) ? null : date.toISOString();

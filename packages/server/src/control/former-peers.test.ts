@@ -1,4 +1,4 @@
-/** Lost peers, as the coordinator ends them or leaves them alone. */
+/** Lost peers, and whether the coordinator ends them. */
 import { create } from "@bufbuild/protobuf";
 import { uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
 import {
@@ -74,7 +74,7 @@ function tunnel(client: PeerHandle, to: string): void {
   client.handle(create(CoordinateRequestSchema, { addTunnel: { id: uuidToBytes(to) } }), 0);
 }
 
-/** The client is connected to another server, and has a tunnel to each of these. */
+/** Connects the client to another server, where it has a tunnel to each of these agents. */
 function comesElsewhere(coordinator: Coordinator, ...to: string[]): void {
   const node = create(NodeSchema, nodeOf(1));
   coordinator.remotePeer(CLIENT, { key: keyOf(1), node, sessionId: undefined, right: undefined }, MINUTE);

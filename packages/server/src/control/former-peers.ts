@@ -1,33 +1,36 @@
 /**
- * Peers whose control connection was lost while others had a tunnel with them. Such a tunnel goes on by itself, so somebody
- * has to remember whom to tell when the right to it ends: this does. It also remembers who has to hear that a peer is over when
- * it connects the next time, since what is said into a connection that is dying may never arrive.
+ * Peers whose control connection was lost while others had a tunnel with them. Such a tunnel continues without the server, so
+ * these peers are kept in order to inform their partners when the right to a tunnel ends. The class also keeps which partners
+ * have to be informed again on their next connection that a peer has ended, because a message sent on a dying connection may
+ * never arrive.
  */
 import { GRACE_MS } from "./known-keys.ts";
 import type { PeerAuth } from "./peer-auth.ts";
 
-/** As long as a connection inside a tunnel lasts without a word. */
+/** As long as a silent connection inside a tunnel lasts. */
 const KEEP_MS = 72 * 3_600_000;
-/** Lost peers remembered for one user or agent; beyond it, the oldest of the partner that has the most of them ends. */
+/**
+ * Lost peers kept for one user or agent. Beyond that, a peer of the partner that has the most of them is ended, the oldest first.
+ */
 export const MAX_FORMER_PER_HOLDER = 1024;
-/** Endings that wait for one receiver, and receivers. */
+/** Maximum number of ended peers kept for one receiver, and of receivers. */
 const MAX_ENDINGS = 256;
 const MAX_RECEIVERS = 20_000;
-/** Of one lost peer; more than a connected one may have. */
+/** Keys of one lost peer; more than a connected one may have. */
 const MAX_KEYS = 4;
 
-/** A peer that is over, and who has to know. */
+/** A peer that has ended, and the peers to inform. */
 export interface Over {
   readonly id: string;
   readonly auth: PeerAuth;
   readonly partners: readonly string[];
-  /** Keys it had lately. */
+  /** Keys that it had recently. */
   readonly keys: readonly Uint8Array[];
 }
 
 /** The right to one tunnel while it is being looked up. */
 export interface RightWatch {
-  /** Whether something ended it since the watch began. */
+  /** Whether an event has ended the right since the watch began. */
   readonly isOver: boolean;
   stop(): void;
 }
@@ -58,7 +61,7 @@ export class FormerPeers {
     return this.#former.get(id)?.partners.has(partner) === true;
   }
 
-  /** A peer was lost. Returns whose turn it is to be over because there are too many. */
+  /** A peer was lost. Returns the peers that have to end because there are too many. */
   lost(id: string, auth: PeerAuth, partners: readonly string[], keys: readonly Uint8Array[], nowMs: number): Over[] {
     const before = this.#former.get(id);
     const olderKeys = before?.keys.filter((key) => !keys.some((other) => Buffer.compare(key, other) === 0)) ?? [];
@@ -81,16 +84,16 @@ export class FormerPeers {
     return watch;
   }
 
-  /** A tunnel between the two is known to the coordinator again, or its end is. */
+  /** The coordinator again knows a tunnel between the two, or its end. */
   rejoined(id: string, partner: string): void {
     const former = this.#former.get(id);
     if (former?.partners.delete(partner) !== true || former.partners.size > 0) return;
-    // No partner is left to inform, but its keys may still be used.
+    // No partner is left to inform, but its keys may still be in use.
     if (former.keys.length === 0) this.#forget(id);
     else former.until += GRACE_MS - KEEP_MS;
   }
 
-  /** Takes a peer out; empty when it is not here. */
+  /** Removes and returns a peer; empty if it is not here. */
   end(id: string): Over[] {
     const former = this.#former.get(id);
     if (former === undefined) return [];
@@ -98,13 +101,13 @@ export class FormerPeers {
     return [{ id, auth: former.auth, partners: [...former.partners], keys: former.keys }];
   }
 
-  /** Takes out the peers whose right is over. */
+  /** Removes and returns the peers whose right has ended. */
   endAll(isOver: (auth: PeerAuth) => boolean): Over[] {
     for (const watch of this.#watches) if (isOver(watch.auth)) watch.isOver = true;
     return [...this.#former].filter(([, { auth }]) => isOver(auth)).flatMap(([id]) => this.end(id));
   }
 
-  /** Takes single tunnels of lost peers out, each as the end of its peer for that partner alone. */
+  /** Removes and returns single tunnels of lost peers, each as the end of its peer for that partner only. */
   endTunnels(isOver: (auth: PeerAuth, partner: string) => boolean): Over[] {
     for (const watch of this.#watches) if (isOver(watch.auth, watch.partner)) watch.isOver = true;
     return [...this.#former].flatMap(([id, { auth, partners, keys }]) => {
@@ -117,7 +120,7 @@ export class FormerPeers {
     });
   }
 
-  /** Takes out those that were away too long. */
+  /** Removes and returns the peers that were away too long. */
   sweep(nowMs: number): Over[] {
     for (const [receiver, endings] of this.#endings) {
       for (const [id, until] of endings) if (until <= nowMs) endings.delete(id);
@@ -126,7 +129,7 @@ export class FormerPeers {
     return [...this.#former].filter(([, { until }]) => until <= nowMs).flatMap(([id]) => this.#endWatched(id));
   }
 
-  /** `receiver` has to hear that `id` is over, now and when it connects the next time. */
+  /** `receiver` has to be informed that `id` has ended, now and on its next connection. */
   remind(receiver: string, id: string, nowMs: number): void {
     const endings = this.#endings.get(receiver) ?? new Map<string, number>();
     this.#endings.delete(receiver);
@@ -137,18 +140,21 @@ export class FormerPeers {
     dropOldest(this.#endings, MAX_RECEIVERS);
   }
 
-  /** Peers that `receiver` has to hear the end of. */
+  /** The peers whose end `receiver` has to be informed of. */
   reminders(receiver: string): string[] {
     return [...(this.#endings.get(receiver)?.keys() ?? [])];
   }
 
-  /** `id` is there again, for `receiver` too. */
+  /** `id` has returned, for `receiver` too. */
   isBack(receiver: string, id: string): void {
     const endings = this.#endings.get(receiver);
     if (endings?.delete(id) === true && endings.size === 0) this.#endings.delete(receiver);
   }
 
-  /** Of one holder's peers the one that makes room: a partner that states ever more of them takes none from other partners. */
+  /**
+   * Chooses which of one holder's peers is ended for lack of room. It belongs to the partner that has the most, so that a partner
+   * that states ever more peers takes no room from others.
+   */
   #surplus(ids: ReadonlySet<string>): string {
     const counts = new Map<string, number>();
     for (const id of ids)
@@ -158,7 +164,7 @@ export class FormerPeers {
     return [...ids].find((id) => [...this.#former.get(id)!.partners].every((other) => other === most)) ?? oldest!;
   }
 
-  /** As end; one that no partner has to hear of is only forgotten: wherever it is, it is not over. */
+  /** Like end, but a peer without partners to inform is only forgotten: it may be connected elsewhere. */
   #endWatched(id: string): Over[] {
     return this.end(id).filter(({ partners }) => partners.length > 0);
   }

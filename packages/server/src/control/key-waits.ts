@@ -1,4 +1,7 @@
-/** Questions about keys that a peer may announce in a moment: clients dial a relay and the coordinator at the same time. */
+/**
+ * Pending questions about keys that a peer may be about to announce, since clients dial a relay and the coordinator at the same
+ * time.
+ */
 import { hexEncode } from "wg-userspace/base/bytes";
 
 const MAX_WAITING = 1_000;
@@ -7,7 +10,7 @@ export class KeyWaits {
   readonly #waiting = new Map<string, Set<(came: boolean) => void>>();
   #count = 0;
 
-  /** Whether the key comes within `ms`. False at once when too many wait. */
+  /** Whether the key is announced within `ms`. False at once if too many questions are waiting. */
   wait(publicKey: Uint8Array, ms: number): Promise<boolean> {
     if (this.#count >= MAX_WAITING) return Promise.resolve(false);
     const name = hexEncode(publicKey);

@@ -1,28 +1,28 @@
 /**
- * Node keys that may use the relay: those of connected peers, and for a while those of lost ones, whose tunnels outlive the
- * control connection. What peers that are gone leave behind is bounded for each holder.
+ * Node keys that may use the relay: those of connected peers and, for a grace period, those of lost peers, whose tunnels outlive
+ * the control connection. The number of keys that peers leave behind is limited for each holder.
  */
 import { hexDecode, hexEncode } from "wg-userspace/base/bytes";
 
-/** A key may go on using the relay this long after its control connection was lost. */
+/** A key may use the relay for this long after its control connection was lost. */
 export const GRACE_MS = 15 * 60_000;
-/** Keys of lost peers that one user or agent has at most; beyond it the oldest ends early. */
+/** Maximum number of keys of lost peers for one user or agent. Beyond it, the grace period of the oldest ends early. */
 export const MAX_GRACE_KEYS_PER_HOLDER = 256;
 
 interface Entry {
   users: number;
   graces: number;
-  /** When the last grace ends. */
+  /** When the last grace period ends. */
   until: number;
 }
 
 export class KnownKeys {
   readonly #onGone: (publicKey: Uint8Array) => void;
   readonly #keys = new Map<string, Entry>();
-  /** By holder, oldest first: keys in their grace time and when it ends. */
+  /** By holder, oldest first: the keys in their grace period and when it ends. */
   readonly #graces = new Map<string, Map<string, number>>();
 
-  /** @param onGone Called with every key that may not be used any more. */
+  /** @param onGone Called for every key that may no longer be used. */
   constructor(onGone: (publicKey: Uint8Array) => void) {
     this.#onGone = onGone;
   }
@@ -36,7 +36,7 @@ export class KnownKeys {
     return entry !== undefined && (entry.users > 0 || entry.until > nowMs);
   }
 
-  /** In hex: all that may use the relay. */
+  /** In hex: all keys that may use the relay. */
   list(nowMs: number): string[] {
     const known = [...this.#keys].filter(([, { users, until }]) => users > 0 || until > nowMs);
     return known.map(([key]) => key);
@@ -50,7 +50,7 @@ export class KnownKeys {
     else entry.users++;
   }
 
-  /** A peer of `holder` does not have it any more. */
+  /** A peer of `holder` no longer has the key. */
   release(key: Uint8Array, holder: string, nowMs: number): void {
     const text = hexEncode(key);
     const entry = this.#keys.get(text);
@@ -65,17 +65,17 @@ export class KnownKeys {
     if (graces.size > MAX_GRACE_KEYS_PER_HOLDER && oldest !== undefined) this.#endGrace(oldest, holder);
   }
 
-  /** The grace of a key ends now. */
+  /** Ends the grace period of a key now. */
   forget(key: Uint8Array, holder: string): void {
     this.#endGrace(hexEncode(key), holder);
   }
 
-  /** Ends all graces. */
+  /** Ends all grace periods. */
   endGraces(): void {
     for (const [holder, graces] of this.#graces) for (const text of [...graces.keys()]) this.#endGrace(text, holder);
   }
 
-  /** Ends the graces whose time is over. */
+  /** Ends the grace periods that have expired. */
   sweep(nowMs: number): void {
     for (const [holder, graces] of this.#graces)
       for (const [text, until] of graces) if (until <= nowMs) this.#endGrace(text, holder);

@@ -1,4 +1,4 @@
-/** The relay map as old clients follow it: a WebSocket with a message of JSON for each state of the map. */
+/** The relay map in the form that old clients follow: a WebSocket with one JSON message for each state of the map. */
 import type { IncomingMessage } from "node:http";
 import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
 import type { OpenStreams } from "../base/open-streams.ts";

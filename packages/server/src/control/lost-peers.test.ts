@@ -64,7 +64,7 @@ function setup(facts: Partial<Facts> = {}) {
   return { coordinator, told, lostPeers, failures, over, states };
 }
 
-/** What is looked up without a wait is decided by then. */
+/** Decisions that need no waiting have been made once this resolves. */
 const decided = () => new Promise((resolve) => setImmediate(resolve));
 
 afterEach(() => {
@@ -210,7 +210,7 @@ test("one that is stated just after a right was decided is looked up again", asy
   lostPeers.onProxy(() => lookup.promise);
   states([stated(proxy, peerId(1))]);
   lookup.resolve(false);
-  // Whichever turn of the queue it comes in, it is decided.
+  // The last one is decided, whatever its place in the queue.
   for (let n = 2; n < 40; n++) {
     await Promise.resolve();
     states([stated(proxy, peerId(n))]);

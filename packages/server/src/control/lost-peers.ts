@@ -1,6 +1,7 @@
 /**
- * Lost peers that others still have in their tunnels, and that this server does not remember: it has restarted, or another one
- * had them and is gone. Their partners state them; from then on the end of their rights is reported as that of any lost peer.
+ * Lost peers with which others still have a tunnel, and which this server does not remember, because it was restarted or because
+ * they belonged to another server that is gone. Their partners state them; from then on the end of their rights is reported like
+ * that of any lost peer.
  */
 import { uuidFromBytes } from "coder-protocol/addresses";
 import type { CoordinateRequest_LostPeer } from "coder-protocol/gen/tailnet_pb.js";
@@ -17,9 +18,9 @@ import { lookedUpClientAuth, ownClientAuth, type PeerAuth, proxyAuth } from "./p
 import type { SealedRights, TunnelRight } from "./sealed-rights.ts";
 
 const ACCESS_ENDED = "access ended";
-/** Of all partners together. */
+/** For all partners together. */
 const MAX_LOOKUPS = 8;
-/** Lost peers of one stream that are being looked up, or wait for it. */
+/** Lost peers of one stream that are being looked up or waiting for it. */
 export const MAX_WAITING_PEERS = 1024;
 
 export interface LostPeersOptions {
@@ -35,25 +36,25 @@ export interface LostPeersOptions {
 type UserRight = TunnelRight & { readonly kind: "user" };
 export type ProxyRight = TunnelRight & { readonly kind: "proxy" };
 
-/** One right, and the peers it was stated for. */
+/** One right, and the peers for which it was stated. */
 interface Stated {
   readonly right: TunnelRight;
   readonly ids: Set<string>;
 }
 
-/** What a partner states over one stream; both maps by right. */
+/** What a partner states over one stream; both maps are by right. */
 interface Stream {
   readonly partner: string;
   readonly over: AbortSignal;
   readonly waiting: Map<string, Stated>;
   readonly running: Map<string, Stated>;
-  /** In both. */
+  /** Number of peers in both maps. */
   peers: number;
 }
 
 export class LostPeers {
   readonly #options: LostPeersOptions;
-  /** Streams of which something waits; the next one first. */
+  /** Streams with waiting peers; the first is next. */
   readonly #ready = new Set<Stream>();
   #lookups = 0;
   #watchProxy: (right: ProxyRight, agentId: string) => Promise<boolean> = async () => false;
@@ -62,15 +63,18 @@ export class LostPeers {
     this.#options = options;
   }
 
-  /** @param watch From its call on, what ends the proxy's right to the agent ends its tunnels. Whether the right holds. */
+  /**
+   * @param watch Resolves with whether the right is valid. From the call on, the proxy's tunnels to the agent end with the right.
+   */
   onProxy(watch: (right: ProxyRight, agentId: string) => Promise<boolean>): void {
     this.#watchProxy = watch;
   }
 
   /**
-   * Takes the lost peers that `partner` states over one stream to have in its tunnel. It is informed of the end of each whose
-   * right does not hold, now or later; while the database does not answer, nothing is decided.
-   * @param over Ends with the stream. What is undecided by then is dropped: the partner states it again over its next one.
+   * Takes the lost peers that `partner` states, over one stream, to have a tunnel with. It is informed of the end of each whose
+   * right is invalid, now or later; while the database does not answer, nothing is decided.
+   * @param over Aborted when the stream ends. What is undecided by then is dropped; the partner states it again over its next
+   * stream.
    */
   statements(partner: string, over: AbortSignal): (lost: readonly CoordinateRequest_LostPeer[]) => void {
     const stream: Stream = { partner, over, waiting: new Map(), running: new Map(), peers: 0 };
@@ -94,7 +98,7 @@ export class LostPeers {
     this.#lookUp();
   }
 
-  /** Streams take turns. */
+  /** Serves the streams in turn. */
   #lookUp(): void {
     while (this.#lookups < MAX_LOOKUPS) {
       const [stream] = this.#ready;
@@ -118,13 +122,13 @@ export class LostPeers {
     const { coordinator, clock, log } = this.#options;
     const { partner, over } = stream;
     const auth = authOf(right);
-    // From before the lookup: what ends the right meanwhile may have come too late for it.
+    // Taken before the lookup, which may miss an event that ends the right meanwhile.
     const watch = coordinator.watchRight(auth, partner);
     try {
       const holds = await onceDatabaseAnswers(() => this.#holds(right, partner), over);
       if (over.aborted) return;
       for (const id of ids) {
-        if (coordinator.watchesOver(id, partner)) continue; // it came back meanwhile
+        if (coordinator.watchesOver(id, partner)) continue; // the peer has returned meanwhile
         if (holds && !watch.isOver) coordinator.remember(id, auth, partner, clock.now());
         else coordinator.endLost(id, partner, ACCESS_ENDED, clock.now());
       }
@@ -132,7 +136,7 @@ export class LostPeers {
       if (!over.aborted) log.error({ err: error, partner }, "the right of a lost peer could not be looked up");
     } finally {
       watch.stop();
-      // At once: what is stated from here on is looked up again.
+      // Removed at once, so that a peer stated from here on is looked up again.
       stream.running.delete(key);
       stream.peers -= ids.size;
     }
@@ -160,7 +164,10 @@ export class LostPeers {
   }
 }
 
-/** Also while its right is being looked up: the outcome is that of every peer it is stated for. False when there are too many. */
+/**
+ * Adds a peer, also while its right is being looked up: the outcome applies to every peer for which the right was stated. Returns
+ * false if there are too many.
+ */
 function addTo(stream: Stream, id: string, right: TunnelRight): boolean {
   const key = JSON.stringify(right);
   const stated = stream.running.get(key) ?? stream.waiting.get(key) ?? { right, ids: new Set() };
@@ -172,7 +179,7 @@ function addTo(stream: Stream, id: string, right: TunnelRight): boolean {
   return true;
 }
 
-/** As while the peer was connected: who answers for it, and what ends its right. */
+/** The same as while the peer was connected: its holder, and what ends its right. */
 function authOf(right: TunnelRight): PeerAuth {
   switch (right.kind) {
     case "user": {

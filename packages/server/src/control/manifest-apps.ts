@@ -1,4 +1,4 @@
-/** Declared apps as the agent is given them, and the health that it reports. */
+/** Declared apps as agents receive them, and the health that agents report. */
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
 import {
@@ -25,14 +25,14 @@ const HEALTHS = {
   unhealthy: WorkspaceApp_Health.UNHEALTHY,
 } as const;
 
-/** What an agent may report: that it does not check an app is not its to say. */
+/** What an agent may report. "Disabled" is missing: whether an app is checked is not for the agent to decide. */
 const REPORTED: ReadonlyMap<number, AppHealth> = new Map([
   [WorkspaceApp_Health.INITIALIZING, "initializing"],
   [WorkspaceApp_Health.HEALTHY, "healthy"],
   [WorkspaceApp_Health.UNHEALTHY, "unhealthy"],
 ]);
 
-/** The part of the manifest that is about apps. */
+/** The part of the manifest that describes apps. */
 export function appsForManifest(
   { place, rows }: { readonly place: AppPlaceNames | undefined; readonly rows: readonly AppRow[] },
   portProxyAddress: (place: AppPlaceNames) => string,
@@ -62,7 +62,7 @@ export function appsForManifest(
   } satisfies Partial<Record<keyof Manifest, unknown>>;
 }
 
-/** Updates that name an app and a health. */
+/** The updates that name a known app and a valid health. */
 export function reportedHealths(
   updates: BatchUpdateAppHealthRequest["updates"],
 ): { readonly id: string; readonly health: AppHealth }[] {

@@ -23,7 +23,7 @@ test("an hour in steps of ten seconds, a day in steps of five minutes; what was 
   const day = history.read("a", "24h", START + 3_590_000);
   expect([day.step_s, day.latency_ms.length]).toEqual([300, 288]);
   expect(day.latency_ms.slice(-12)).toEqual([20, 20, 20, 20, null, null, 40, 40, 40, 40, 40, 40]);
-  // Twenty minutes later a third of the hour has gone.
+  // Twenty minutes later, a third of the hour has left the range.
   const later = history.read("a", "1h", START + 4_790_000);
   expect(later.latency_ms.filter((value) => value !== null)).toHaveLength(160);
   expect(history.read("a", "1h", START + 8_000_000).latency_ms.every((value) => value === null)).toBe(true);

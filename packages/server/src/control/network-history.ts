@@ -1,13 +1,13 @@
 /** How agents were reached over the last hour and day: in memory, bounded, and lost when the server ends. */
 
 export interface NetworkSample {
-  /** Median to the agent's clients; undefined when it was not measured. */
+  /** Median latency to the agent's clients; undefined if it was not measured. */
   readonly latencyMs: number | undefined;
   readonly direct: number;
   readonly relayed: number;
 }
 
-/** Body of GET …/network/history. Lists are as long as the range has steps, the oldest first; null is a gap. */
+/** Body of GET …/network/history. Each list has one entry for each step of the range, the oldest first; null is a gap. */
 export interface NetworkHistoryBody {
   readonly step_s: number;
   /** Time of the first step. */
@@ -20,7 +20,7 @@ export interface NetworkHistoryBody {
 export const HISTORY_RANGES = { "1h": { stepMs: 10_000, size: 360 }, "24h": { stepMs: 300_000, size: 288 } } as const;
 export type HistoryRange = keyof typeof HISTORY_RANGES;
 
-/** Agents that are remembered; about 11 kB each. */
+/** Maximum number of agents, at about 11 kB each. */
 const MAX_AGENTS = 5_000;
 const MAX_COUNT = 0xffff;
 
@@ -38,7 +38,7 @@ export class NetworkHistory {
 
   record(agentId: string, sample: NetworkSample, nowMs: number): void {
     const rings = this.#agents.get(agentId) ?? { "1h": new Ring("1h"), "24h": new Ring("24h") };
-    // The one that was recorded longest ago is first, and goes first.
+    // The map is in the order of the last record, so the first is removed.
     this.#agents.delete(agentId);
     if (this.#agents.size >= this.#maxAgents) {
       const [oldest] = this.#agents.keys();
@@ -60,11 +60,11 @@ export class NetworkHistory {
 
 type AgentRings = Readonly<Record<HistoryRange, Ring>>;
 
-/** Samples by step of time. A step that falls on the place of one before the range replaces it. */
+/** Samples by step of time, in a ring: a new step overwrites the one that has left the range. */
 class Ring {
   readonly #stepMs: number;
   readonly #size: number;
-  /** The step that a place holds, plus one: 0 is an empty place. */
+  /** The step stored at each position, plus one; 0 means empty. */
   readonly #steps: Uint32Array;
   readonly #latency: Float32Array;
   readonly #measured: Uint16Array;
@@ -82,7 +82,7 @@ class Ring {
     this.#relayed = new Uint16Array(size);
   }
 
-  /** Of several samples in a step: the mean latency, and the most clients. */
+  /** Several samples in one step are combined: the mean latency and the largest number of clients. */
   record({ latencyMs, direct, relayed }: NetworkSample, nowMs: number): void {
     const step = this.#stepOf(nowMs);
     const place = step % this.#size;

@@ -3,18 +3,18 @@ import type { WallClock } from "../base/clock.ts";
 import type { AgentNetwork } from "./agent-network.ts";
 import { HISTORY_RANGES, NetworkHistory } from "./network-history.ts";
 
-/** History of all agents together, beside those of agents. */
+/** The key of the history of all agents together. */
 export const WHOLE_DEPLOYMENT = "";
 
 export interface NetworkRecorderOptions {
-  /** Agents that are connected. */
+  /** The agents that are connected. */
   readonly agents: () => Iterable<string>;
   readonly network: (agentId: string) => AgentNetwork | undefined;
   readonly events: AccessEvents;
   readonly clock: WallClock;
 }
 
-/** Looks at every connected agent from time to time, and remembers how it was reached. */
+/** Periodically records how every connected agent is reached. */
 export class NetworkRecorder {
   readonly history = new NetworkHistory();
   readonly #options: NetworkRecorderOptions;
@@ -30,7 +30,7 @@ export class NetworkRecorder {
     });
   }
 
-  /** Agents by their home region, and the clients of all of them by path. */
+  /** The agents by home region, and the clients of all of them by path. */
   current(): { readonly homes: ReadonlyMap<number, number>; readonly connections: AgentNetwork["connections"] } {
     const homes = new Map<number, number>();
     const connections = { direct: 0, relayed: 0, unknown: 0 };

@@ -5,9 +5,9 @@ const FIRST_PAUSE_MS = 200;
 const LAST_PAUSE_MS = 2_000;
 
 /**
- * Does work for an open connection, again and again while the database is away or busy: a failed call would make an agent end
- * its connection, and there may be no server that takes the next one. Rejects once `over`, which ends with the connection, and
- * with every other failure.
+ * Runs `work` for an open connection and repeats it while the database is away or busy: a failed call would make an agent end its
+ * connection, and there may be no other server to take it. Rejects once `over`, which aborts with the connection, and with any
+ * other failure.
  */
 export async function onceDatabaseAnswers<Result>(work: () => Promise<Result>, over: AbortSignal): Promise<Result> {
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LAST_PAUSE_MS, 2 * pauseMs)) {

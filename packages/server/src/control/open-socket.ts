@@ -1,4 +1,4 @@
-/** What the control plane keeps of its control connections: what each was opened for, and the ways to end it. */
+/** What the control plane keeps about its control connections: the purpose of each, and the ways to end it. */
 import type { RpcServiceImpl } from "coder-protocol/drpc/async";
 import { endGradually, turnsOf } from "../base/gradual-end.ts";
 import type { Places } from "../base/places.ts";
@@ -6,32 +6,32 @@ import type { PeerAuth } from "./peer-auth.ts";
 import type { ResumeHolder } from "./resume-token.ts";
 import type { TailnetServiceDeps } from "./tailnet-service.ts";
 
-/** Why connections are released when the server stops. */
+/** The reason given when connections are released because the server stops. */
 export const RESTARTING = "restarting";
 export const ACCESS_REVOKED = "access revoked";
 
 export interface SessionPlan {
   readonly id: string;
   readonly auth: PeerAuth;
-  /** Of a client that may reach one agent. */
+  /** Set for a client that may reach only one agent. */
   readonly onlyAgent?: string | undefined;
-  /** Whose share of the connections it takes. */
+  /** The user to whose share the connection is counted. */
   readonly userId: string;
   readonly address: string;
-  /** Default: those of agents or clients. */
+  /** Default: the places of agents or of clients. */
   readonly places?: Places;
-  /** @param over Ends with the connection. */
+  /** @param over Aborted when the connection ends. */
   readonly services: (deps: TailnetServiceDeps, over: AbortSignal) => RpcServiceImpl[];
   /** Clients are pinged by WebSocket, agents inside yamux. */
   readonly pingsSocket: boolean;
   /**
-   * Runs when the connection is over; the server waits for it before it closes its store.
+   * Runs when the connection has ended; the server waits for it before it closes its store.
    * @param isLast Whether no other connection has this id.
    */
   readonly onClosed?: (isLast: boolean) => Promise<void>;
 }
 
-/** A client that is no user's. */
+/** A client that does not belong to a user. */
 export interface KnownClient {
   readonly id: string;
   readonly auth: PeerAuth;
@@ -44,16 +44,19 @@ export interface OpenSocket {
   readonly address: string;
   readonly auth: PeerAuth;
   readonly onlyAgent: string | undefined;
-  /** Its right is over. */
+  /** Ends the connection because its right has ended. */
   end(reason: string): void;
-  /** This server stops or cannot serve it: its peer is expected back. @param error What its Coordinate stream ends with, if anything. */
+  /**
+   * Ends the connection because this server stops or cannot serve it: its peer is expected to return. @param error The error with
+   * which its Coordinate stream ends, if any.
+   */
   release(reason: string, error?: string): void;
-  /** Ends with the connection. */
+  /** Aborted when the connection ends. */
   readonly over: AbortSignal;
   readonly closed: Promise<void>;
 }
 
-/** How connections are released: over this time, and no further ones once `signal` is aborted. */
+/** How connections are released: over `withinMs`, and none after `signal` is aborted. */
 export interface Release {
   readonly reason: string;
   readonly error?: string;
@@ -63,7 +66,7 @@ export interface Release {
 
 export class OpenSockets implements Iterable<OpenSocket> {
   readonly #all = new Set<OpenSocket>();
-  /** How many there are under an id: two while one replaces the other. */
+  /** Number of connections with each id: two while one replaces the other. */
   readonly #byId = new Map<string, number>();
 
   get size(): number {
@@ -90,7 +93,7 @@ export class OpenSockets implements Iterable<OpenSocket> {
     return this.#byId.get(id) ?? 0;
   }
 
-  /** In random order. Resolves with their number when all of them are gone, or `signal` is aborted. */
+  /** Ends the connections in random order. Resolves with their number when all are gone, or `signal` is aborted. */
   async release({ reason, error, withinMs, signal }: Release): Promise<number> {
     const sockets = [...this.#all];
     await endGradually(turnsOf(sockets, withinMs, Math.random), (socket) => socket.release(reason, error), signal);

@@ -1,4 +1,4 @@
-/** What a peer of the coordinator may do, by what it is. Refusals are texts; undefined means yes. */
+/** What a peer of the coordinator may do, by its kind. A refusal is a text; undefined means allowed. */
 import { isAgentAddress } from "coder-protocol/addresses";
 import type { NodeInfo } from "coder-protocol/tailnet/node";
 import { parsePrefix } from "wg-userspace/base/ip";
@@ -6,33 +6,35 @@ import { type AccessEvent, becomesBrowserOnly } from "../auth/access-events.ts";
 
 export interface PeerAuth {
   readonly kind: "client" | "agent";
-  /** The user or the agent behind it, who answers for what its peers leave behind. */
+  /** The user or agent to which the peer belongs, and to which what it leaves behind is counted. */
   readonly holder: string;
-  /** A web page that is a peer itself. */
+  /** A web page that is a peer of its own. */
   readonly isBrowser?: boolean | undefined;
-  /** Of the client, where it announced one; valid. */
+  /** The session id that a client announced, after validation. */
   readonly sessionId?: string | undefined;
-  /** What its tunnels rest on, sealed; its partners are given it with its node. */
+  /** The right that its tunnels depend on, sealed; partners receive it with the peer's node. */
   readonly right?: Uint8Array | undefined;
-  /** Whether this takes away what the peer's tunnels rest on. */
+  /** Whether this event ends the right that the peer's tunnels depend on. */
   endedBy(event: AccessEvent): boolean;
   checkNode(node: NodeInfo): string | undefined;
-  /** Finds out what checkTunnel has to say about `to`; awaited before every request for a tunnel. */
+  /** Looks up what checkTunnel needs for `to`; awaited before every request for a tunnel. */
   beforeTunnel?(to: string): Promise<void>;
   checkTunnel(to: string): string | undefined;
-  /** What only browsers may connect to, as the last beforeTunnel found out: refused without an end of the stream. */
+  /**
+   * Whether only browsers may connect to `to`, as beforeTunnel last found; such a tunnel is refused and the stream stays open.
+   */
   isForBrowsers?(to: string): boolean;
-  /** Whether the event takes away the right to a tunnel to `to`, and to no other. */
+  /** Whether the event ends the right to a tunnel to `to`, and to no other. */
   losesTunnel?(event: AccessEvent, to: string): boolean;
   checkReady(): string | undefined;
 }
 
 const HOST_BITS = 128;
 
-/** Whose a client is, and what ends its rights. */
+/** The holder of a client, and what ends its rights. */
 export type ClientRights = Pick<PeerAuth, "holder" | "endedBy" | "sessionId" | "isBrowser" | "right">;
 
-/** A user's client: tunnels only to agents it may reach; any addresses, as long as they are single ones. */
+/** A user's client: tunnels only to agents that the user may reach; any addresses, provided they are single ones. */
 export function clientAuth(mayReach: (agentId: string) => boolean, rights: ClientRights): PeerAuth {
   return {
     kind: "client",
@@ -43,7 +45,7 @@ export function clientAuth(mayReach: (agentId: string) => boolean, rights: Clien
   };
 }
 
-/** The server's own client: one agent, whose user decides nothing here. */
+/** The server's own client for one agent; it does not depend on a user's rights. */
 export function ownClientAuth(agentId: string, right?: Uint8Array): PeerAuth {
   return clientAuth((to) => to === agentId, {
     holder: "server",
@@ -52,7 +54,7 @@ export function ownClientAuth(agentId: string, right?: Uint8Array): PeerAuth {
   });
 }
 
-/** A workspace proxy's client: tunnels to the agents of which the proxy serves something. */
+/** A workspace proxy's client: tunnels only to agents of which the proxy serves something. */
 export function proxyAuth(proxyId: string, mayReach: (agentId: string) => boolean, right?: Uint8Array): PeerAuth {
   return clientAuth(mayReach, {
     holder: proxyHolder(proxyId),
@@ -61,7 +63,7 @@ export function proxyAuth(proxyId: string, mayReach: (agentId: string) => boolea
   });
 }
 
-/** Who answers for the peers of a workspace proxy. */
+/** The holder of a workspace proxy's peers. */
 export function proxyHolder(proxyId: string): string {
   return `proxy ${proxyId}`;
 }
@@ -69,8 +71,8 @@ export function proxyHolder(proxyId: string): string {
 export type Reach = "allowed" | "denied" | "browsers-only";
 
 /**
- * As clientAuth, for a right that is looked up whenever the client asks for a tunnel.
- * @param userId Absent for a client that stays when connections are left to browsers.
+ * Like clientAuth, for a right that is looked up whenever the client requests a tunnel.
+ * @param userId Absent for a client that stays when only browsers may connect.
  */
 export function lookedUpClientAuth(
   reach: (agentId: string) => Promise<Reach>,
@@ -92,7 +94,7 @@ export function lookedUpClientAuth(
   };
 }
 
-/** An agent: no tunnels of its own, and only the addresses that follow from its id, also as allowed IPs. */
+/** An agent: no tunnels of its own, and only addresses derived from its id, also as allowed IPs. */
 export function agentAuth(agentId: string, endedBy: PeerAuth["endedBy"]): PeerAuth {
   return {
     kind: "agent",
@@ -104,7 +106,7 @@ export function agentAuth(agentId: string, endedBy: PeerAuth["endedBy"]): PeerAu
   };
 }
 
-/** Why a client, or the agent of this id, may not have the node; undefined: it may. */
+/** The reason why a client, or the agent with this id, may not have the node; undefined if it may. */
 export function nodeRefusal(node: NodeInfo, agentId?: string): string | undefined {
   const refusal = notSingle(node.addresses) ?? notSingle(node.allowedIps);
   if (refusal !== undefined || agentId === undefined) return refusal;

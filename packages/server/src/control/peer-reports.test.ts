@@ -28,7 +28,7 @@ const MAP = derpMapOf([
   { regionId: 999, regionCode: "coder", regionName: "Here", embeddedRelay: true, avoid: false, nodes: [] },
 ]);
 
-/** An agent and clients, each with a tunnel to it. */
+/** An agent, and clients with a tunnel to it. */
 function setup(clients: readonly string[] = [CLIENT]) {
   const coordinator = new Coordinator();
   const reports = new PeerReports();
@@ -136,7 +136,7 @@ describe("reports of peers", () => {
       median_latency_ms: 7.5,
     });
     expect(network(1_000_000)).toMatchObject({ connections: { direct: 0, relayed: 0, unknown: 1 } });
-    // No peer could be pinged: the wire's -0.001 is not a latency.
+    // No peer could be pinged: the -0.001 on the wire is not a latency.
     reports.stats(AGENT, create(StatsSchema, { connectionMedianLatencyMs: -0.001 }), 3_000);
     expect(network(3_000)?.median_latency_ms).toBeUndefined();
   });
@@ -152,7 +152,7 @@ describe("reports of peers", () => {
       connections: { direct: 1, relayed: 0, unknown: 1 },
       counted_by: "clients",
     });
-    // The event of a client without a path makes the count no older.
+    // The event of a client without a path does not make the count older than the reports.
     reports.stats(AGENT, stats, 3_000);
     reports.telemetry(OTHER, [event({ homeDerp: 999 })], 3_500);
     expect(network(4_000)).toMatchObject({ connections: { direct: 0, unknown: 0 }, counted_by: "agent" });

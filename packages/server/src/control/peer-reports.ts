@@ -1,6 +1,6 @@
 /**
- * What peers say about their own connections: clients by telemetry events, agents by their statistics. Kept in memory, per
- * connected peer, bounded; of addresses only the class is kept.
+ * What peers report about their own connections: clients by telemetry events, agents by their statistics. Kept in memory, per
+ * connected peer, bounded; of an address only its class is kept.
  */
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { durationMs } from "@bufbuild/protobuf/wkt";
@@ -19,15 +19,15 @@ export type EndpointClass = "private" | "link-local" | "loopback" | "public IPv4
 
 /** A client's view of its connection to one node. */
 export interface ClientReport {
-  /** When we heard it, ms since 1970. */
+  /** When it was received, in ms since 1970. */
   readonly atMs: number;
-  /** Node id of the other side; 0 when the client did not say. */
+  /** Node id of the other side; 0 if the client did not name it. */
   readonly remoteNodeId: bigint;
   readonly path: PathKind;
   readonly endpoint: EndpointClass | undefined;
-  /** Round trip on that path. */
+  /** Round-trip time on that path. */
   readonly latencyMs: number | undefined;
-  /** The client's home relay; 0 when it did not say. */
+  /** The client's home region; 0 if the client did not report it. */
   readonly homeRegion: number;
   readonly application: string;
   readonly clientVersion: string;
@@ -37,9 +37,9 @@ export interface ClientReport {
 export interface AgentReport {
   readonly atMs: number;
   readonly connectionCount: number;
-  /** Undefined when no peer could be pinged. */
+  /** Undefined if no peer could be pinged. */
   readonly medianLatencyMs: number | undefined;
-  /** Peers by path; undefined when the agent does not count them. */
+  /** Peers by path; undefined if the agent does not count them. */
   readonly peers: { readonly direct: number; readonly relayed: number } | undefined;
   readonly rxBytes: number;
   readonly txBytes: number;
@@ -47,17 +47,17 @@ export interface AgentReport {
 
 const MAX_PEERS = 20_000;
 const MAX_REMOTES_PER_CLIENT = 64;
-/** More in one request are not looked at: a client sends one per change. */
+/** Further events in one request are ignored: a client sends one per change. */
 const MAX_EVENTS = 256;
 const MAX_TEXT = 64;
-/** The metric by which agents count their peers, with label connection_type. */
+/** The metric in which agents count their peers, with the label connection_type. */
 const PEERS_METRIC = "coderd_agentstats_currently_reachable_peers";
 
 export class PeerReports {
   readonly #clients = new Map<string, Map<bigint, ClientReport>>();
   readonly #agents = new Map<string, AgentReport>();
 
-  /** Peers something is remembered of. */
+  /** Number of peers about which anything is kept. */
   get size(): number {
     return this.#clients.size + this.#agents.size;
   }
@@ -91,7 +91,7 @@ export class PeerReports {
     });
   }
 
-  /** What a client last said about the node with this id, or else about its only connection. */
+  /** What a client last reported about the node with this id or, if it reported no id, about its only connection. */
   client(peerId: string, remoteNodeId: bigint | undefined): ClientReport | undefined {
     const remotes = this.#clients.get(peerId);
     if (remotes === undefined) return undefined;
@@ -109,14 +109,14 @@ export class PeerReports {
     return this.#agents.get(agentId);
   }
 
-  /** The peer's connection is over. */
+  /** Forgets a peer whose connection has ended. */
   forget(peerId: string): void {
     this.#clients.delete(peerId);
     this.#agents.delete(peerId);
   }
 }
 
-/** An event without a word about the path, such as the first one, leaves what was known of it. */
+/** An event that says nothing about the path, such as the first one, keeps what was known about it. */
 function clientReport(event: TelemetryEvent, before: ClientReport | undefined, nowMs: number): ClientReport {
   const direct = event.p2pLatency !== undefined || event.p2pEndpoint !== undefined;
   const relayed = event.derpLatency !== undefined && event.p2pLatency === undefined;
@@ -176,7 +176,7 @@ function durationOf(duration: Duration | undefined): number | undefined {
   return duration === undefined ? undefined : latency(durationMs(duration));
 }
 
-/** Peers send what they like; a latency is a positive number below an hour. */
+/** Peers may send anything; a latency must be positive and below an hour. */
 function latency(ms: number): number | undefined {
   return Number.isFinite(ms) && ms >= 0 && ms < 3_600_000 ? ms : undefined;
 }

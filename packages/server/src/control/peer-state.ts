@@ -1,4 +1,4 @@
-/** One peer as the coordinator holds it, and the small parts of what it is answered. */
+/** One peer as the coordinator holds it, and helpers for the answers that it gets. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { uuidToBytes } from "coder-protocol/addresses";
 import {
@@ -13,11 +13,11 @@ import type { PeerAuth } from "./peer-auth.ts";
 
 export type Response = MessageInitShape<typeof CoordinateResponseSchema>;
 
-/** How a peer is answered. */
+/** Sends answers to a peer. */
 export interface PeerSink {
-  /** False when the peer does not keep up: it is removed then. */
+  /** Returns false if the peer does not keep up; it is then removed. */
   send(response: Response): boolean;
-  /** The coordinator is done with this peer; what was sent before still has to arrive. */
+  /** The coordinator is done with this peer; what was sent before must still arrive. */
   end(): void;
 }
 
@@ -29,13 +29,13 @@ export interface PeerState {
   node: Node | undefined;
   /** When it last sent its node. */
   nodeAtMs: number;
-  /** Of the keys before that of `node`, the latest. */
+  /** The latest of the keys before that of `node`. */
   readonly oldKeys: Uint8Array[];
   /** What this peer was last sent about each other peer. */
   readonly sentNodes: Map<string, SentNode>;
 }
 
-/** One connected peer as debug pages show it. */
+/** One connected peer as the debug pages show it. */
 export interface PeerDescription {
   readonly id: string;
   readonly kind: PeerAuth["kind"];
@@ -46,29 +46,29 @@ export interface PeerDescription {
   readonly tunnelsTo: readonly string[];
 }
 
-/** A peer as partners are informed of it, wherever it is connected. */
+/** A peer in the form in which partners are informed of it, on whichever server. */
 export interface Known {
   readonly id: string;
   readonly node: Node;
   readonly sessionId: string | undefined;
-  /** What its tunnels rest on, sealed. */
+  /** The right that its tunnels depend on, sealed. */
   readonly right: Uint8Array | undefined;
 }
 
-/** A lost peer may still be in the tunnel. Of those that are gone nothing is kept. */
+/** "lost" means that the peer may still be in the tunnel. Nothing is kept about peers that are gone. */
 export type SentNode = { readonly node: Node } | "lost";
 
-/** Without the "np" in front. */
+/** The key without its prefix "np". */
 export function rawKey(node: Node): Uint8Array {
   return node.key.subarray(2);
 }
 
-/** All keys a peer may still use the relay with. */
+/** All keys with which a peer may still use the relay. */
 export function keysOf(peer: PeerState): Uint8Array[] {
   return peer.node === undefined ? peer.oldKeys : [...peer.oldKeys, rawKey(peer.node)];
 }
 
-/** Agents log it: stock ones the whole text, ours the session. */
+/** The reason text of an update. Stock agents log the whole text, ours log the session id. */
 export function reasonOf(sessionId: string | undefined): string {
   return sessionId === undefined ? "node update" : `node update ${SESSION_ID_KEY}=${sessionId}`;
 }
@@ -77,7 +77,7 @@ export function goneUpdate(id: string, reason: string) {
   return { id: uuidToBytes(id), kind: Kind.DISCONNECTED, reason };
 }
 
-/** Who answers for the keys of a peer whose user is known to another server only. */
+/** The holder of a peer's keys if its user is known only to another server. */
 export function remoteHolder(id: string): string {
   return `peer ${id}`;
 }
@@ -86,7 +86,7 @@ export function isKey(key: Uint8Array | undefined, other: Uint8Array): boolean {
   return key !== undefined && bytesEqual(key, other);
 }
 
-/** Whether the node has this address, in the form of formatIp. */
+/** Whether the node has this address, in the form that formatIp writes. */
 export function hasAddress(node: Node | undefined, wanted: string): boolean {
   return (
     node?.addresses.some((text) => {

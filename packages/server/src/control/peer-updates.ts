@@ -1,4 +1,4 @@
-/** What connected peers are sent about each other: each only what it was not sent before. */
+/** Sends connected peers news about each other, and each piece of news only once. */
 import { equals } from "@bufbuild/protobuf";
 import { uuidToBytes } from "coder-protocol/addresses";
 import { CoordinateResponse_PeerUpdate_Kind as Kind, NodeSchema } from "coder-protocol/gen/tailnet_pb.js";
@@ -9,13 +9,13 @@ export class PeerUpdates {
   readonly #former: FormerPeers;
   readonly #onOverrun: (peer: PeerState, nowMs: number) => void;
 
-  /** @param onOverrun A peer does not take its updates as fast as they come. */
+  /** @param onOverrun Called for a peer that does not take its updates as fast as they come. */
   constructor(former: FormerPeers, onOverrun: (peer: PeerState, nowMs: number) => void) {
     this.#former = former;
     this.#onOverrun = onOverrun;
   }
 
-  /** Sends `peer` the nodes of others, leaving out what it knows. */
+  /** Sends `peer` the nodes of others, except those that it already knows. */
   nodes(peer: PeerState, others: readonly Known[], nowMs: number): void {
     const news = others.filter((other) => {
       const sent = peer.sentNodes.get(other.id);
@@ -36,7 +36,10 @@ export class PeerUpdates {
     this.send(peer, { peerUpdates }, nowMs);
   }
 
-  /** Another peer is lost or disconnected; nothing is sent to a peer that does not know it, or knows that. */
+  /**
+   * Informs partners that a peer is lost or disconnected; nothing is sent to a partner that does not know the peer, or knows this
+   * already.
+   */
   gone(
     peer: PeerState,
     other: string,

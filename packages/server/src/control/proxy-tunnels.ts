@@ -1,6 +1,6 @@
 /**
- * Control connections of workspace proxies. A proxy may have a tunnel to an agent only while it serves an app or a terminal of it
- * to a visitor whose right holds; what takes the right away ends the tunnel.
+ * Control connections of workspace proxies. A proxy may have a tunnel to an agent only while it serves one of its apps or
+ * terminals to a visitor with a valid right; an event that ends the right ends the tunnel.
  */
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
@@ -29,9 +29,9 @@ const TOKEN_UNKNOWN = "the token could not be looked up";
 
 /** What a proxy serves at present. */
 export interface ProxyRights {
-  /** The workspace of the agent; undefined: the proxy serves nothing of it, or nothing that holds. */
+  /** The workspace of the agent; undefined if the proxy serves nothing of it for which a right is valid. */
   workspaceOf(proxyId: string, agentId: string): Promise<string | undefined>;
-  /** Of these agents, those whose tunnels a change of these users' rights, or the end of a login, may have ended. */
+  /** Those of `agentIds` whose tunnels may have ended because the rights of these users changed or a login ended. */
   concerned(proxyId: string, agentIds: readonly string[], userIds: readonly string[]): Promise<string[]>;
 }
 
@@ -39,7 +39,7 @@ export interface ProxyTunnelsOptions {
   readonly control: Pick<ControlPlane, "coordinator" | "clients" | "lostPeers" | "rights" | "throwRefusal">;
   readonly proxies: Pick<WorkspaceProxies, "byId">;
   readonly authenticator: ProxyAuthenticator;
-  /** Throws DomainError "forbidden" for a proxy that may serve no apps and terminals. */
+  /** Throws DomainError "forbidden" for a proxy that may not serve apps and terminals. */
   readonly requireServing: (proxy: WorkspaceProxyRow) => void;
   readonly rights: ProxyRights;
   readonly accessEvents: AccessEvents;
@@ -55,22 +55,22 @@ interface ProxyPeer {
   readonly id: string;
   readonly proxy: WorkspaceProxyRow;
   readonly auth: PeerAuth;
-  /** By agent, the workspace: where tunnels may lead, as it was last looked up. */
+  /** Workspace by agent: where tunnels may lead according to the last lookup. */
   readonly admitted: Map<string, string>;
   /** Ends the connection. */
   end(reason: string): void;
 }
 
-/** What is known of the tunnels of one proxy. */
+/** What is known about the tunnels of one proxy. */
 interface ProxyState {
   readonly peers: Set<ProxyPeer>;
   /**
-   * As `admitted`, of connections that were lost: a tunnel goes on by itself, and the agent has to be informed when the right
-   * to it ends. Entries go with that right, at the latest when what the proxy served is not renewed.
+   * Like `admitted`, for connections that were lost: such a tunnel continues, and the agent has to be informed when the right to
+   * it ends. An entry is removed with that right, at the latest when the proxy no longer renews its grant.
    */
   readonly lost: Map<string, string>;
   readonly looks: TunnelLooks;
-  /** As the proxy was when it connected last. */
+  /** The proxy's row when it last connected. */
   proxy: WorkspaceProxyRow;
 }
 
@@ -81,7 +81,7 @@ export class ProxyTunnels {
   readonly #refused: Counter;
   readonly #stop: readonly (() => void)[];
   readonly #stopped = new AbortController();
-  /** Counts what may have ended a right. */
+  /** Counts events that may have ended a right. */
   #changes = 0;
   #isLooking = false;
 
@@ -133,7 +133,8 @@ export class ProxyTunnels {
         const peer: ProxyPeer = { id, proxy, auth, admitted, end: (reason) => open.end(reason) };
         this.#add(peer);
         void open.closed.then(() => this.#lost(peer));
-        // A new token between the check and now had no listener. The handshake is answered: a failure ends the connection.
+        // The token may have been replaced between the check and this line, without a listener. The handshake is answered, so a
+        // failure ends the connection.
         const holds = await this.#options.authenticator
           .stillHolds(proxy)
           .catch((error: unknown) => this.#failed(error));
@@ -147,8 +148,9 @@ export class ProxyTunnels {
   }
 
   /**
-   * An agent has a tunnel with a client of the proxy that was lost and is not known here: as if it had been lost here.
-   * @returns false when the right to it is over.
+   * An agent has a tunnel with a client of the proxy that was lost and is unknown here: it is watched as if it had been lost
+   * here.
+   * @returns false if the right to it has ended.
    */
   async #watch({ proxyId, generation }: ProxyRight, agentId: string): Promise<boolean> {
     const proxy = await this.#options.proxies.byId(proxyId);
@@ -159,7 +161,7 @@ export class ProxyTunnels {
     const state = this.#proxies.get(proxyId) ?? this.#newState(proxy);
     this.#proxies.set(proxyId, state);
     state.lost.set(agentId, workspaceId);
-    // What changed meanwhile had no tunnel to end.
+    // An event that came meanwhile found no tunnel to end.
     if (changes !== this.#changes) void state.looks.doubt({ agentIds: [agentId] });
     return true;
   }
@@ -181,7 +183,7 @@ export class ProxyTunnels {
           return;
         }
         admitted.set(agentId, workspaceId);
-        // What changed meanwhile had no tunnel to end; by the time that this has been looked up again there is one.
+        // An event that came meanwhile found no tunnel to end; by the time it is looked up again there is one.
         if (changes !== this.#changes) void this.#proxies.get(proxy.id)?.looks.doubt({ agentIds: [agentId] });
       },
     };
@@ -256,8 +258,8 @@ export class ProxyTunnels {
   }
 
   /**
-   * Events may be missed, shares end with time, and what a proxy serves does by not being renewed. A failure decides nothing: while
-   * the database is away, tunnels stay.
+   * Checks everything periodically: events may be missed, shares expire, and grants of a proxy end by not being renewed. A
+   * failure changes nothing: while the database is away, tunnels stay.
    */
   async #lookAtAll(): Promise<void> {
     if (this.#isLooking) return;
@@ -293,9 +295,9 @@ export class ProxyTunnels {
     const holder = proxyHolder(state.proxy.id);
     state.lost.delete(agentId);
     const had = [...state.peers].filter(({ admitted }) => admitted.delete(agentId));
-    // Also those of connections that were lost, and of earlier ones that a connection has taken the place of.
+    // Including tunnels of connections that were lost, and of earlier ones that were replaced.
     control.coordinator.endTunnels((auth, to) => to === agentId && auth.holder === holder, ACCESS_ENDED, clock.now());
-    // A connection that was for this agent alone ends, by which the proxy notices at once.
+    // A connection that was for this agent only ends, so that the proxy notices at once.
     for (const peer of had) if (peer.admitted.size === 0) peer.end(ACCESS_ENDED);
     this.#forgetIfUnused(state);
   }

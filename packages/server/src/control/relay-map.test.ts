@@ -13,7 +13,7 @@ import { RelayMaps } from "./relay-map.ts";
 const folder = mkdtempSync(join(tmpdir(), "relay-map-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** A map as Tailscale publishes them, with fields that we do not know. */
+/** A map in the form that Tailscale publishes, with fields that are unknown here. */
 const TAILSCALE = {
   Regions: {
     "1": {
@@ -199,7 +199,7 @@ describe("RelayMaps", () => {
 
     writeFileSync(path, JSON.stringify({ Regions: { "1": { ...region, Nodes: [...region.Nodes].reverse() } } }));
     await maps.refresh();
-    expect(changes).toBe(0); // the order of nodes leads nowhere else
+    expect(changes).toBe(0); // a different order of nodes is not a change
 
     writeFileSync(path, JSON.stringify({ Regions: { "1": { ...region, RegionName: "Elsewhere" } } }));
     await maps.refresh();
@@ -214,7 +214,7 @@ describe("RelayMaps", () => {
     expect(changes).toBe(1);
     expect(maps.current().regions.get(1)?.regionName).toBe("Elsewhere");
     const warnings = log.filter((line) => line.includes("the old one stays"));
-    expect(warnings).toHaveLength(2); // each problem once
+    expect(warnings).toHaveLength(2); // each problem is reported once
     expect(warnings[1]).toContain("there is no such file");
 
     writeFileSync(`${path}.new`, JSON.stringify(TAILSCALE));
@@ -245,7 +245,7 @@ describe("RelayMaps", () => {
     expect(await why()).toBe("it answered HTTP 503");
     answer = (_request, response) => response.end("x".repeat(2 * 1024 * 1024));
     expect(await why()).toBe("it sent more than 1048576 bytes");
-    answer = (_request, response) => response.write("{"); // and never goes on
+    answer = (_request, response) => response.write("{"); // an answer that never continues
     expect(await why()).toBe("no complete answer within 0.3 s");
     answer = () => undefined;
     expect(await why()).toBe("no complete answer within 0.3 s");
@@ -253,7 +253,7 @@ describe("RelayMaps", () => {
       title: 'The relay map "http://127.0.0.1:1/" cannot be used',
       why: expect.stringMatching(/connection refused/),
     });
-    await opened.maps.refresh(); // fails now, and the map stays
+    await opened.maps.refresh(); // fails now, and the old map stays
     expect(opened.maps.current().regions.get(1)?.regionCode).toBe("nyc");
   }, 30_000);
 });

@@ -1,4 +1,7 @@
-/** The relay map of this deployment: made from the settings, a file or URL that is read repeatedly, and the server's own addresses. */
+/**
+ * The relay map of this deployment: made from the settings, a file or URL that is read repeatedly, and the server's own
+ * addresses.
+ */
 
 import { readFile, stat } from "node:fs/promises";
 import {
@@ -35,7 +38,7 @@ const MAX_MAP_BYTES = 1024 * 1024;
 const MAP_REDIRECTS = 3;
 const LEFT_OUT_EVERY_MS = 60_000;
 
-/** Workspace proxies whose regions belong to the map. */
+/** Workspace proxies whose regions belong in the map. */
 export interface ProxySource {
   readonly inMap: readonly RegionSource[];
   onChange(listener: () => void): () => void;
@@ -45,7 +48,7 @@ export interface RelayMapOptions {
   readonly config: DerpConfig;
   /** Final once the server listens. */
   readonly addresses: Pick<OwnAddresses, "accessUrl" | "stunPort">;
-  /** Absent: none. */
+  /** Absent if there are none. */
   readonly proxies?: ProxySource;
   readonly log: Logger;
   readonly intervalMs?: number;
@@ -64,11 +67,12 @@ export class RelayMaps {
   readonly #stopProxies: (() => void) | undefined;
   #closed = false;
 
-  /** Reads the file or URL once. Throws ServerError when that fails, or when the map that results has no relay. */
+  /** Reads the file or URL once. Throws ServerError if that fails, or if the resulting map has no relay. */
   static async open(options: RelayMapOptions): Promise<RelayMaps> {
     const extra = await readExtra(options);
     if ("error" in extra) throw unusable(options.config, extra.error);
-    // An unusable map ends the start, rather than the first connection. The final one is built when the address is known.
+    // An unusable map should prevent the start rather than the first connection. The final map is built when the address is
+    // known.
     const built = build(options.config, withSomePort(options.addresses.accessUrl()), undefined, extra.map, []);
     if ("error" in built) throw unusable(options.config, built.error);
     return new RelayMaps(options, extra.map);
@@ -79,7 +83,7 @@ export class RelayMaps {
     this.#extra = extra;
     if (sourceOf(options.config) !== undefined) this.#schedule();
     this.#stopProxies = options.proxies?.onChange(() => {
-      // Before the first use the final address is not known.
+      // Until the map is first used, the final address is unknown.
       if (!this.#closed && this.#current !== undefined) this.#follow(this.#extra);
     });
   }
@@ -93,12 +97,12 @@ export class RelayMaps {
     return this.#current!;
   }
 
-  /** Workspace proxies whose region has no place in the map, and why. */
+  /** Workspace proxies whose region is left out of the map, and why. */
   get leftOut(): readonly LeftOutProxy[] {
     return this.#leftOut;
   }
 
-  /** The id that the region of a workspace proxy has. It may be larger than an id can be. */
+  /** The id of a workspace proxy's region. It may exceed the largest valid id. */
   proxyRegionId(regionNumber: number): number {
     const { config, addresses } = this.#options;
     const built = build(config, addresses.accessUrl(), addresses.stunPort(), this.#extra, []);
@@ -106,14 +110,17 @@ export class RelayMaps {
     return proxyRegionId(built.base, regionNumber);
   }
 
-  /** Calls back whenever the map leads to other relays or STUN servers than before. Returns the way to stop. */
+  /**
+   * Calls back when the map changes in a way that affects which relays or STUN servers are used. Returns a function that removes
+   * the listener.
+   */
   onChange(listener: () => void): () => void {
     const entry = (): void => listener();
     this.#listeners.add(entry);
     return () => this.#listeners.delete(entry);
   }
 
-  /** Reads file or URL again. A failure keeps the map as it is, with a warning; never rejects. */
+  /** Reads the file or URL again. On failure the map stays as it is and a warning is logged; never rejects. */
   async refresh(): Promise<void> {
     const extra = await readExtra(this.#options);
     if (this.#closed) return;
@@ -129,7 +136,7 @@ export class RelayMaps {
     this.#listeners.clear();
   }
 
-  /** Builds the map again, and informs the listeners if it is another one. Returns what is wrong with it. */
+  /** Builds the map again, and informs the listeners if it differs. Returns what is wrong with it, if anything. */
   #follow(extra: DerpMap): string | undefined {
     const before = this.current();
     const built = this.#build(extra);
@@ -167,7 +174,7 @@ export class RelayMaps {
     this.#timer.unref();
   }
 
-  /** The same problem is reported once, not at every attempt. */
+  /** Reports a problem once, not at every attempt. */
   #warn(problem: string): void {
     if (problem === this.#lastProblem) return;
     this.#lastProblem = problem;
@@ -182,7 +189,7 @@ type MapOrError = { readonly map: DerpMap } | { readonly error: string };
 
 interface BuiltMap {
   readonly map: DerpMap;
-  /** Without workspace proxies, and with all STUN servers: their region ids are made of it. */
+  /** The map without workspace proxies and with all STUN servers: the proxies' region ids are derived from it. */
   readonly base: DerpMap;
   readonly leftOut: readonly LeftOutProxy[];
 }
@@ -233,13 +240,13 @@ function withOwnStun({ nodes, regionId }: Region, config: DerpConfig, stunPort: 
   const { relayUrl, stunAnnounced } = config;
   if (stunAnnounced.length > 0)
     return [...nodes, ...stunAnnounced.map((address, index) => stunNode(`${regionId}stun${index}`, regionId, address))];
-  // Several servers have one access URL, of a balancer that passes no UDP.
+  // Several servers share one access URL, that of a balancer, which passes no UDP.
   if (stunPort === undefined || relayUrl !== undefined) return nodes;
-  // A client that reaches the relay can send STUN to the same host: that works without the Internet.
+  // A client that reaches the relay can send STUN to the same host, even without the Internet.
   return nodes.map((node) => ({ ...node, stunPort }));
 }
 
-/** The STUN regions alone, with the ids they have beside an embedded relay. */
+/** Only the STUN regions, with the ids that they have beside an embedded relay. */
 function stunOnly(config: DerpConfig): DerpMap {
   const map = ownMap(config, new URL("http://unused.invalid"), undefined);
   return derpMapOf([...map.regions.values()].filter((region) => !region.embeddedRelay));
@@ -257,7 +264,7 @@ async function readExtra(options: RelayMapOptions): Promise<MapOrError> {
       config.configUrl === undefined
         ? await readMapFile(config.configPath ?? "")
         : await fetchMap(config.configUrl, options.fetchTimeoutMs ?? FETCH_TIMEOUT_MS);
-    // A map of STUN servers alone is fine here: the embedded relay may be the one that relays.
+    // A map with only STUN servers is valid here, since the embedded relay may do the relaying.
     return parseDerpMap(JSON.parse(text), { allowNoRelay: true });
   } catch (error) {
     if (error instanceof SyntaxError) return { error: `it is not JSON: ${error.message}` };

@@ -29,7 +29,7 @@ const nodeOf = (fill: number, addresses: readonly string[]) =>
     endpoints: [],
   });
 
-/** An agent and a client of it; what happens to them, and what other servers and the relay are informed of. */
+/** An agent and its client, and a record of what is reported to them, to other servers and to the relay. */
 function pair() {
   const records: CoordinatorRecord[] = [];
   const keysGone: Uint8Array[] = [];
@@ -137,7 +137,7 @@ describe("a server that is isolated for 15 min", () => {
     const effects = isolationEffects({ control, view, relayKeys, now: () => 15 * MINUTE, log });
     effects.shed();
     effects.freeze();
-    // Before a key leaves: at another server it may be in use.
+    // The keys must leave only after the streams have ended: at another server they may be in use.
     expect(streamsEndedWith).toEqual([0, 0]);
     expect(client.heard).toEqual(["coordinator unhealthy", "end"]);
     expect(keysGone).toEqual([keyOf(1), keyOf(2)]);

@@ -1,7 +1,7 @@
 import { checkVersion } from "coder-protocol/version";
 import { DomainError } from "../base/domain-error.ts";
 
-/** Throws DomainError "invalid" when the request asks for a version of the API that is not spoken here. */
+/** Throws DomainError "invalid" if the request asks for an unsupported version of the API. */
 export function requireVersion(url: URL, missing: string): void {
   const checked = checkVersion(url.searchParams.get("version") ?? missing);
   if (checked.ok) return;

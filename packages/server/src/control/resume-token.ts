@@ -1,6 +1,6 @@
 /**
- * Resume tokens: JWTs (RFC 7519, HS256) that let a client come back as the same peer. One is worth nothing by itself: it counts
- * only together with the login that it was issued to, on the route that it was issued on, and ends with that login.
+ * Resume tokens: JWTs (RFC 7519, HS256) that let a client return as the same peer. A token alone grants nothing: it is valid only
+ * together with the login and on the route for which it was issued, and ends with that login.
  */
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 
@@ -17,9 +17,9 @@ export interface ResumeToken {
 export interface ResumeHolder {
   readonly kind: "client" | "agent";
   readonly userId: string;
-  /** The login; of an agent, its token's generation. */
+  /** The id of the login's key; for an agent, the generation of its token. */
   readonly keyId: string;
-  /** Of a connection that is for one agent only. */
+  /** Set for a connection to one agent only. */
   readonly agentId?: string | undefined;
 }
 
@@ -44,7 +44,10 @@ export class ResumeTokens {
     return { token: `${head}.${body}.${this.#sign(`${head}.${body}`)}`, refreshInMs: LIFE_MS / 2, expiresAtMs };
   }
 
-  /** The peer id of a token that `holder` may use; "ignored" for one without a key id, which counts as none; undefined: refused. */
+  /**
+   * The peer id of a token that `holder` may use; "ignored" for a token without a key id, which counts as absent; undefined if
+   * refused.
+   */
   verify(token: string, holder: ResumeHolder, nowMs: number): string | "ignored" | undefined {
     const parts = token.split(".");
     if (token.length > MAX_LENGTH || parts.length !== 3) return undefined;
@@ -61,7 +64,7 @@ export class ResumeTokens {
     return sameText(aud, this.#audience(sub, holder)) ? sub : undefined;
   }
 
-  /** Identifies the holder without revealing the identity to a finder of the token. */
+  /** Identifies the holder without revealing who that is to a finder of the token. */
   #audience(peerId: string, { kind, userId, keyId, agentId }: ResumeHolder): string {
     return this.#sign(JSON.stringify(["holder", peerId, kind, userId, keyId, agentId ?? ""]));
   }
@@ -85,6 +88,6 @@ function decode(part: string): Record<string, unknown> | undefined {
     const value: unknown = JSON.parse(Buffer.from(part, "base64url").toString("utf8"));
     return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
   } catch {
-    return undefined; // not ours
+    return undefined; // not issued by this deployment
   }
 }

@@ -1,6 +1,7 @@
 /**
- * What the tunnels of a peer rest on, as its partners keep it: sealed (AES-256-GCM) and bound to the peer's id, so that it tells
- * them nothing. A partner repeats it once the peer is lost, by which a server that never knew the peer can watch over its right.
+ * The right that a peer's tunnels depend on, in the form that its partners keep: sealed (AES-256-GCM) and bound to the peer's id,
+ * so that they cannot read it. A partner sends it back once the peer is lost, so that a server that never knew the peer can watch
+ * its right.
  */
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:crypto";
 import { z } from "zod";
@@ -19,9 +20,9 @@ export type TunnelRight =
       readonly kind: "user";
       readonly userId: string;
       readonly keyId: string;
-      /** Of a connection for one agent. */
+      /** Set for a connection to one agent. */
       readonly agentId: string | undefined;
-      /** It is the server's, for pages of this user. */
+      /** The server's own connection, for pages of this user. */
       readonly forPages: boolean;
     }
   /** The server itself, for the apps of an agent. */
@@ -31,7 +32,7 @@ export type TunnelRight =
 export class SealedRights {
   readonly #key: Uint8Array;
 
-  /** @param shared The deployment's signing key, the same at all of its servers. */
+  /** @param shared The deployment's signing key, which all its servers share. */
   constructor(shared: Uint8Array) {
     this.#key = createHmac("sha256", shared).update("right of a tunnel").digest();
   }
@@ -42,7 +43,7 @@ export class SealedRights {
     return Buffer.concat([iv, cipher.update(JSON.stringify(toContent(right))), cipher.final(), cipher.getAuthTag()]);
   }
 
-  /** Undefined for what this deployment did not seal for the peer. */
+  /** Undefined if this deployment did not seal it for the peer. */
   open(peerId: string, sealed: Uint8Array): TunnelRight | undefined {
     if (sealed.length <= IV_BYTES + TAG_BYTES) return undefined;
     const decipher = createDecipheriv("aes-256-gcm", this.#key, sealed.subarray(0, IV_BYTES), {
@@ -53,7 +54,7 @@ export class SealedRights {
     try {
       return toRight(content.parse(JSON.parse(Buffer.concat([opened, decipher.final()]).toString("utf8"))));
     } catch {
-      return undefined; // not ours, of another peer, or of a later release
+      return undefined; // not from this deployment, of another peer, or of a later release
     }
   }
 }

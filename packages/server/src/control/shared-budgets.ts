@@ -1,6 +1,6 @@
 import type { ReassemblyBudget } from "coder-protocol/drpc/frame";
 
-/** Memory for unfinished messages, one budget for all connections of a user. */
+/** Limits the memory for unfinished messages, with one budget for all connections of a user. */
 export class SharedBudgets {
   readonly #limitBytes: number;
   readonly #budgets = new Map<string, { readonly budget: ReassemblyBudget; connections: number }>();
@@ -9,7 +9,7 @@ export class SharedBudgets {
     this.#limitBytes = limitBytes;
   }
 
-  /** The budget of a user, for one more connection. Call `leave` when that is over. */
+  /** The user's budget for one more connection. Call `leave` when the connection has ended. */
   of(userId: string): { readonly budget: ReassemblyBudget; leave(): void } {
     const entry = this.#budgets.get(userId) ?? {
       budget: { usedBytes: 0, limitBytes: this.#limitBytes },

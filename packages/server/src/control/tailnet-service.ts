@@ -15,15 +15,15 @@ import type { PeerSink } from "./peer-state.ts";
 import type { ResumeHolder, ResumeTokens } from "./resume-token.ts";
 import type { WorkspaceUpdates } from "./workspace-updates.ts";
 
-/** A peer that leaves this many answers unread is given up. */
+/** A peer that leaves this many answers unread is disconnected. */
 const MAX_WAITING_RESPONSES = 512;
 
 export interface TailnetPeer {
   readonly id: string;
   readonly auth: PeerAuth;
-  /** What its resume tokens are bound to. */
+  /** The holder to which its resume tokens are bound. */
   readonly resume: ResumeHolder;
-  /** Whether the peer may follow that user's workspaces; absent: no user's. */
+  /** Whether the peer may follow that user's workspaces; absent: none. */
   readonly mayFollow?: (ownerId: string) => boolean;
 }
 
@@ -32,12 +32,14 @@ export interface TailnetServiceDeps {
   readonly resumeTokens: ResumeTokens;
   readonly now: () => number;
   readonly relayMap: () => DerpMap;
-  /** Calls back whenever the relay map changed. Returns the way to stop. */
+  /** Calls back whenever the relay map has changed. Returns a function that removes the listener. */
   readonly onRelayMapChange: (listener: () => void) => () => void;
   readonly workspaceUpdates: WorkspaceUpdates;
-  /** Whether the connection below ended as if the peer's process had been killed. */
+  /** Whether the underlying connection ended like that of a killed process. */
   readonly endedByClose: () => boolean;
-  /** Takes the lost peers that this one states over a stream to keep in its tunnel. @param over Ends with the stream. */
+  /**
+   * Takes the lost peers that this one states, over a stream, to have a tunnel with. @param over Aborted when the stream ends.
+   */
   readonly lostPeersOf: (peerId: string, over: AbortSignal) => (lost: readonly CoordinateRequest_LostPeer[]) => void;
   readonly onTelemetry: (peerId: string, events: readonly TelemetryEvent[]) => void;
 }
@@ -126,13 +128,13 @@ export function tailnetService(peer: TailnetPeer, deps: TailnetServiceDeps): Rpc
       } finally {
         over.abort();
         handle.lost(deps.now(), deps.endedByClose());
-        reading.catch(() => undefined); // the caller went away: "lost" has said so
+        reading.catch(() => undefined); // the caller is gone, and `lost` has reported it
       }
     },
   });
 }
 
-/** Of the tunnels that an earlier connection under this id left, those that this one may have. */
+/** The tunnels of an earlier connection under this id that this one may keep. */
 async function stillAuthorised(peer: TailnetPeer, coordinator: Coordinator): Promise<Set<string>> {
   const authorised = new Set<string>();
   for (const to of coordinator.tunnelsOf(peer.id)) {

@@ -1,19 +1,19 @@
 /**
- * Two agents with one token would replace each other endlessly. The first few times the newcomer wins, since an agent whose
- * network changed comes back before its old connection is known to be dead; after that the one that is connected stays.
+ * Two agents with one token would replace each other endlessly. At first the newer connection wins, because an agent whose
+ * network changed returns before its old connection is known to be dead. After a few times the agent that is connected stays.
  */
 
-/** Takeovers within WINDOW_MS before it counts as a contest. */
+/** Takeovers that are allowed within WINDOW_MS; further ones are a contest. */
 const FREE_TAKEOVERS = 3;
 const WINDOW_MS = 2 * 60_000;
-/** A contest is over when there was no attempt for this long; agents try every 10 s. */
+/** A contest is over when there was no attempt for this long; agents retry every 10 s. */
 const OVER_AFTER_MS = 60_000;
 const MAX_AGENTS = 4_096;
 const MAX_ADDRESSES = 4;
 
 interface Contest {
   takeovers: number[];
-  /** Of the last refusal; undefined while there was none. */
+  /** Time of the last refusal; undefined if there was none. */
   refusedAt: number | undefined;
   readonly addresses: Set<string>;
 }
@@ -21,7 +21,7 @@ interface Contest {
 export class TokenContests {
   readonly #contests = new Map<string, Contest>();
 
-  /** An agent comes while one with its token is connected. False: it has to be refused. */
+  /** Called when an agent connects while another with its token is connected. Returns false if it has to be refused. */
   mayTakeOver(agentId: string, addresses: readonly string[], nowMs: number): boolean {
     const contest = this.#contests.get(agentId) ?? {
       takeovers: [],
@@ -43,7 +43,7 @@ export class TokenContests {
     return false;
   }
 
-  /** Where the agents are that contest this token; undefined when none do. */
+  /** The addresses of the agents that compete for this token; undefined if there is no contest. */
   addresses(agentId: string, nowMs: number): readonly string[] | undefined {
     const contest = this.#contests.get(agentId);
     if (contest?.refusedAt === undefined || nowMs - contest.refusedAt >= OVER_AFTER_MS) return undefined;

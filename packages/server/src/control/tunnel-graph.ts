@@ -32,7 +32,7 @@ export class TunnelGraph {
     return this.#from.get(id)?.has(other) === true || this.#to.get(id)?.has(other) === true;
   }
 
-  /** Whether a peer that `isWanted` shares a tunnel with this one. */
+  /** Whether a peer that satisfies `isWanted` shares a tunnel with this one. */
   hasPartner(id: string, isWanted: (other: string) => boolean): boolean {
     for (const other of this.#from.get(id) ?? []) if (isWanted(other)) return true;
     for (const other of this.#to.get(id) ?? []) if (isWanted(other)) return true;
@@ -44,7 +44,7 @@ export class TunnelGraph {
     setOf(this.#to, to).add(from);
   }
 
-  /** Returns false when there was no such tunnel. */
+  /** Returns false if there was no such tunnel. */
   drop(from: string, to: string): boolean {
     dropFrom(this.#to, to, from);
     return dropFrom(this.#from, from, to);

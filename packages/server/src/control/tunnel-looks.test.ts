@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { type Doubt, TunnelLooks } from "./tunnel-looks.ts";
 
-/** Agents a, b and c; time goes on by pauses alone. */
+/** Agents a, b and c; time passes only during pauses. */
 function looks(options: {
   holds?: (agentId: string) => Promise<boolean>;
   concerned?: () => Promise<readonly string[]>;

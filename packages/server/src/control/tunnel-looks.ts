@@ -1,10 +1,10 @@
 /**
- * Looks up again what the tunnels of one workspace proxy rest on. One look is under way at a time: what changes meanwhile is
- * gathered for the next one.
+ * Rechecks the rights that the tunnels of one workspace proxy depend on. One check runs at a time; what changes meanwhile is
+ * collected for the next.
  */
 
 const IN_PARALLEL = 8;
-/** A look that fails is repeated for this long; an agent of which nothing was found out by then may not be reached any more. */
+/** A check that fails is repeated for this long. An agent that is still undecided then may no longer be reached. */
 const RETRY_FOR_MS = 2_000;
 const RETRY_EVERY_MS = 500;
 
@@ -12,14 +12,14 @@ const RETRY_EVERY_MS = 500;
 export type Doubt = { readonly agentIds: readonly string[] } | { readonly userId: string };
 
 export interface TunnelLooksOptions {
-  /** Agents that the proxy may have tunnels to. */
+  /** The agents to which the proxy may have tunnels. */
   readonly admitted: () => readonly string[];
-  /** Of these agents, those whose tunnels a change of one of the users may have ended. */
+  /** Those of `agentIds` whose tunnels a change of one of these users may have ended. */
   readonly concerned: (agentIds: readonly string[], userIds: readonly string[]) => Promise<readonly string[]>;
   readonly holds: (agentId: string) => Promise<boolean>;
   readonly end: (agentId: string) => void;
   readonly onError: (error: unknown) => void;
-  /** Resolves after this time, early when all of it ends. */
+  /** Resolves after this time, or earlier when everything ends. */
   readonly pause: (ms: number) => Promise<void>;
   /** Monotonic. */
   readonly now: () => number;
@@ -39,7 +39,7 @@ export class TunnelLooks {
     this.#options = options;
   }
 
-  /** Resolves when this and what was doubted before has been looked up. Never rejects. */
+  /** Resolves when this doubt and all earlier ones have been checked. Never rejects. */
   doubt(what: Doubt): Promise<void> {
     if ("userId" in what) this.#due.userIds.add(what.userId);
     else for (const agentId of what.agentIds) this.#due.agentIds.add(agentId);
@@ -55,7 +55,7 @@ export class TunnelLooks {
         await this.#look(due);
       }
     } finally {
-      // In the same turn as the look at `#due`: what is doubted from here on begins another run.
+      // Set in the same turn in which `#due` is read: a doubt from here on starts another run.
       this.#running = undefined;
     }
   }
@@ -77,11 +77,11 @@ export class TunnelLooks {
       if (now() >= giveUpAt) break;
       await pause(RETRY_EVERY_MS);
     }
-    // A right that cannot be looked up is none.
+    // A right that cannot be looked up counts as ended.
     for (const agentId of users.length > 0 ? admitted() : left) end(agentId);
   }
 
-  /** Ends the tunnels to agents that may not be reached any more. Returns those of which nothing was found out. */
+  /** Ends the tunnels to agents that may no longer be reached. Returns the agents that could not be checked. */
   async #unknown(agentIds: readonly string[]): Promise<string[]> {
     const { holds, end, onError } = this.#options;
     const unknown: string[] = [];

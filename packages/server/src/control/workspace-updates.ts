@@ -1,4 +1,4 @@
-/** The stream of one user's workspaces and agents: everything first, then what changed. */
+/** The stream of one user's workspaces and agents: first everything, then what changed. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { uuidToBytes } from "coder-protocol/addresses";
 import { Workspace_Status, type WorkspaceUpdateSchema } from "coder-protocol/gen/tailnet_pb.js";
@@ -9,9 +9,9 @@ import type { Changes } from "../workspaces/changes.ts";
 export type WorkspaceUpdateMessage = MessageInitShape<typeof WorkspaceUpdateSchema>;
 
 export interface UpdateSink {
-  /** Resolves when there is room for another one. */
+  /** Resolves when there is room for another update. */
   send(update: WorkspaceUpdateMessage): Promise<void>;
-  /** Nothing more comes. */
+  /** The stream has failed; nothing follows. */
   failed(error: unknown): void;
 }
 
@@ -21,7 +21,7 @@ interface WorkspaceState {
   readonly agents: ReadonlyMap<string, string>;
 }
 
-/** A workspace without a provisioner is never in between. */
+/** A workspace without a provisioner is never in transition. */
 const STATUS: Readonly<Record<WorkspaceBuildRow["transition"], Workspace_Status>> = {
   start: Workspace_Status.RUNNING,
   stop: Workspace_Status.STOPPED,
@@ -31,7 +31,7 @@ const STATUS: Readonly<Record<WorkspaceBuildRow["transition"], Workspace_Status>
 export class WorkspaceUpdates {
   readonly #store: Store;
   readonly #changes: Changes;
-  /** Look-ups under way: every follower asks about the same change at the same time. */
+  /** Look-ups in progress: all followers ask about the same change at the same time. */
   readonly #owners = new Map<string, Promise<string | undefined>>();
 
   constructor(store: Store, changes: Changes) {
@@ -40,8 +40,8 @@ export class WorkspaceUpdates {
   }
 
   /**
-   * Sends the state of all workspaces of a user now, and the differences after each change, until the returned function
-   * is called. Changes that come while one is read or sent count as one: a slow reader gets fewer updates, not later ones.
+   * Sends the state of all workspaces of a user now and the differences after each change, until the returned function is called.
+   * Changes that occur while one is being read or sent are combined: a slow reader gets fewer updates, not late ones.
    */
   follow(ownerId: string, sink: UpdateSink): () => void {
     let known: ReadonlyMap<string, WorkspaceState> = new Map();
@@ -126,7 +126,7 @@ export class WorkspaceUpdates {
   }
 }
 
-/** What leads from one state to the other; undefined when they are the same. */
+/** The update that leads from one state to the other; undefined if they are equal. */
 function difference(
   from: ReadonlyMap<string, WorkspaceState>,
   to: ReadonlyMap<string, WorkspaceState>,

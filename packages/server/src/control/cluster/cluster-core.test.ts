@@ -1,4 +1,6 @@
-/** Several coordinators on a model of the database, in virtual time: whatever fails, in the end every peer has the truth. */
+/**
+ * Several coordinators on a model of the database, in virtual time: after any failures, every peer finally has the correct view.
+ */
 import { create } from "@bufbuild/protobuf";
 import { agentAddresses, uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
 import { CoordinateRequestSchema, CoordinateResponse_PeerUpdate_Kind as Kind } from "coder-protocol/gen/tailnet_pb.js";
@@ -29,7 +31,7 @@ interface StoredServer {
   readonly peers: Map<string, PeerRow & NodeRow>;
   readonly tunnels: Map<string, TunnelRow>;
   readonly signals: SignalRow[];
-  /** As it was before the last commit: a standby may lack that one. */
+  /** The rows before the last commit, which a standby may lack. */
   before: StoredServer | undefined;
 }
 
@@ -48,7 +50,7 @@ class World {
   }
 
   nextServerId(): string {
-    // Not in the order of their starts: nothing may depend on it.
+    // Ids are not in the order of the starts, so that nothing can depend on that.
     return uuid(0xffff - 7 * (++this.#started % 5) * 1000 - this.#started);
   }
 
@@ -62,7 +64,7 @@ class World {
     return this.peers.slice(0, AGENTS);
   }
 
-  /** Everything is reachable, hints or not, until nothing changes any more. */
+  /** Makes everything reachable, with or without hints, until nothing changes any more. */
   settle(): void {
     for (const server of this.servers) server.isCut = false;
     for (let round = 0; round < 16; round++) {
@@ -75,7 +77,7 @@ class World {
 class SimServer {
   id: string;
   isUp = true;
-  /** From the database. */
+  /** Whether this server is cut off from the database. */
   isCut = false;
   readonly coordinator: Coordinator;
   readonly core: ClusterCore;
@@ -123,7 +125,7 @@ class SimServer {
     }
   }
 
-  /** A statement is under way. Returns whether there is anything to write. */
+  /** Begins a write. Returns whether there is anything to write. */
   beginFlush(): boolean {
     this.#batch ??= this.isUp ? this.core.outbox.take() : undefined;
     return this.#batch !== undefined;
@@ -169,7 +171,7 @@ class SimServer {
     this.core.heartbeats(rows);
   }
 
-  /** The rows of the others as they are now; the answer comes later. */
+  /** Reads the rows of the others as they are now; the answer comes later. */
   beginRead(): void {
     if (!this.isUp || this.isCut || this.#whole !== undefined) return;
     const { view } = this.core;
@@ -191,7 +193,7 @@ class SimServer {
     }
   }
 
-  /** Everything of the others as it is now; the answer comes later, and nothing else is read until then. */
+  /** Reads all rows of the others as they are now. The answer comes later, and nothing else is read until then. */
   beginWhole(): void {
     this.heartbeat();
     if (!this.isUp || this.isCut || this.#reads.length > 0) return;
@@ -219,7 +221,7 @@ class SimServer {
     return whole.reduce((sum, { server, rows }) => sum + this.core.reconcile(server, rows), 0);
   }
 
-  /** Reads what is new, and the answer lacks all of it. */
+  /** Reads what is new and loses the whole answer. */
   loseRead(): void {
     this.heartbeat();
     this.endRead();
@@ -228,12 +230,12 @@ class SimServer {
     this.endRead();
   }
 
-  /** Another server wrote something. */
+  /** Receives the hint of another server that it has written something. */
   hint(): void {
     for (const [id, { head }] of this.#world.database) this.core.view.hint(id, head);
   }
 
-  /** Ends without a word. Another one takes its place. */
+  /** Ends without notice, and another server takes its place. */
   crash(): void {
     this.isUp = false;
     for (const peer of this.#world.peers) peer.serverDied(this);
@@ -241,13 +243,13 @@ class SimServer {
     servers[servers.indexOf(this)] = new SimServer(this.#world, this.#world.nextServerId());
   }
 
-  /** The database was restored to a state without this server's rows. */
+  /** Restores the database to a state without this server's rows. */
   loseRows(): void {
     this.#world.database.delete(this.id);
     this.#rejoin();
   }
 
-  /** The database is one that lacks this server's last commit. */
+  /** Switches to a database that lacks this server's last commit. */
   loseCommit(): void {
     const { database } = this.#world;
     const { before } = database.get(this.id)!;
@@ -267,7 +269,7 @@ function copyOf({ peers, tunnels, signals, ...rest }: StoredServer): StoredServe
   return { ...rest, peers: new Map(peers), tunnels: new Map(tunnels), signals: [...signals], before: undefined };
 }
 
-/** Rows above `after` and up to `upTo`, as many as one query returns. */
+/** Rows with numbers above `after` and up to `upTo`, as many as one query returns. */
 function readPage(stored: StoredServer, after: number, upTo: number): { readonly rows: Rows; readonly seen: number } {
   const news = <Row extends { readonly rev: number }>(rows: Iterable<Row>): Row[] =>
     [...rows].filter(({ rev }) => rev > after && rev <= upTo);
@@ -278,11 +280,11 @@ function readPage(stored: StoredServer, after: number, upTo: number): { readonly
   return { rows: { peers: page(peers), tunnels: page(tunnels), signals: page(signals) }, seen };
 }
 
-/** A client or an agent, and what its present connection was sent. */
+/** A client or an agent, and what was sent to it on its current connection. */
 class SimPeer {
   readonly id: string;
   readonly isAgent: boolean;
-  /** What it was sent of others: the hexadecimal key of a node, or "lost". */
+  /** What it was sent about others: the node key in hex, or "lost". */
   known = new Map<string, string>();
   readonly wanted = new Set<string>();
   readonly ready: string[] = [];
@@ -385,7 +387,7 @@ class SimPeer {
   }
 }
 
-/** Every pair that shares a tunnel and is connected knows each other's latest node, and no other. */
+/** Expects that connected peers that share a tunnel know each other's latest node, and that no other peer knows one. */
 function expectTruth(world: World): void {
   const connected = world.peers.filter((peer) => peer.isConnected);
   for (const peer of connected) {
@@ -494,9 +496,9 @@ describe("coordinators of one cluster", () => {
   });
 
   const outage = fc.record({
-    /** Of the whole cluster, before the first server is back. */
+    /** How long the database is away from the whole cluster, until the first server reaches it again. */
     awayMs: fc.integer({ min: 5_000, max: 120_000 }),
-    /** Of each server, after the database. */
+    /** How much later each server reaches it. */
     backAfterMs: fc.array(fc.integer({ min: 0, max: 6_000 }), { minLength: 3, maxLength: 3 }),
   });
 
@@ -560,7 +562,7 @@ describe("coordinators of one cluster", () => {
     world.settle();
     expect([...client.known]).toEqual([]);
     b.core.sweep();
-    expect(b.core.view.remembered).toBe(1); // the client, which is connected here
+    expect(b.core.view.remembered).toBe(1); // The client, which is connected here.
   });
 
   it("keep a tunnel away that was removed while its peer was connected elsewhere", () => {
@@ -588,7 +590,7 @@ describe("coordinators of one cluster", () => {
     const removed: string[] = [];
     client.known.delete = (id) => removed.push(id) > 0;
     world.database.delete(a.id);
-    b.heartbeat(); // before the other one has noticed
+    b.heartbeat(); // before the other server has noticed
     a.loseRows();
     world.settle();
     expect(removed).toEqual([]);
@@ -834,7 +836,7 @@ describe("coordinators of one cluster", () => {
               break;
             case "end whole": {
               const differences = world.servers[taken.server]!.endWhole();
-              // A comparison finds nothing where nothing was lost, whatever else is under way.
+              // Where no change was lost, a comparison finds nothing, whatever else is in progress.
               if (!losesReads) expect(differences).toBe(0);
               break;
             }

@@ -6,7 +6,7 @@ import { Outbox, type PeerChange } from "./outbox.ts";
 import { hereText, type Rows, type ServerRow, type WholeServer } from "./rows.ts";
 import { ClusterView } from "./view.ts";
 
-/** The coordinator of this server, and what it exchanges with the others: everything but the database itself. */
+/** The coordinator of this server and the data that it exchanges with the others; all but the database access itself. */
 export class ClusterCore {
   readonly outbox = new Outbox();
   readonly view: ClusterView;
@@ -14,13 +14,13 @@ export class ClusterCore {
   readonly #now: () => number;
   readonly #databaseMs: () => number;
   readonly #monotonicMs: () => number;
-  /** The last row of each peer that is connected here. */
+  /** The last row written for each peer that is connected here. */
   readonly #rows = new Map<string, PeerChange>();
 
   /**
    * @param options.me The id of this server; never one that was used before.
-   * @param options.databaseMs The database's time, as well as it is known.
-   * @param options.monotonicMs A clock that only goes forward.
+   * @param options.databaseMs The database's time, as far as it is known.
+   * @param options.monotonicMs A monotonic clock.
    */
   constructor(options: {
     readonly me: string;
@@ -45,7 +45,7 @@ export class ClusterCore {
     });
   }
 
-  /** A change of this server's own peers: CoordinatorEvents.onRecord. */
+  /** Handles a change of this server's own peers; see CoordinatorEvents.onRecord. */
   record(record: CoordinatorRecord): void {
     switch (record.kind) {
       case "connected": {
@@ -74,27 +74,27 @@ export class ClusterCore {
     }
   }
 
-  /** The servers of the database now. */
+  /** Takes the list of servers that are in the database now. */
   heartbeats(rows: readonly ServerRow[]): void {
     this.view.heartbeats(rows, this.#monotonicMs());
   }
 
-  /** Rows of another server were read, all up to `seen`. */
+  /** Takes rows of another server, which were read completely up to `seen`. */
   read(server: string, rows: Rows, seen: number): void {
     this.view.read(server, rows, seen, this.#now());
   }
 
-  /** All rows of another server were read; see ClusterView.reconcile. */
+  /** Takes all rows of another server; see ClusterView.reconcile. */
   reconcile(server: string, rows: WholeServer): number {
     return this.view.reconcile(server, rows, this.#now());
   }
 
-  /** Forgets what can matter no longer. Call now and then. */
+  /** Forgets what can no longer matter. Call periodically. */
   sweep(): void {
     this.view.sweep(this.#now());
   }
 
-  /** The rows of this server are lost: all of them are written again, under an id that was never used. */
+  /** The rows of this server were lost: all of them are written again, under an id that was never used. */
   restart(me: string): void {
     this.outbox.restart();
     this.view.rename(me);
@@ -108,7 +108,7 @@ export class ClusterCore {
   }
 
   #gone(id: string, state: PeerChange["state"], reason: string): void {
-    // A peer that was lost before is over now: below every session that it may have elsewhere.
+    // A peer that was lost before ends now, with a session older than any that it may have elsewhere.
     const row = this.#rows.get(id) ?? { id, kind: "client", session: 0, key: undefined };
     this.#rows.delete(id);
     this.outbox.addPeer({ ...row, state, reason, node: undefined });

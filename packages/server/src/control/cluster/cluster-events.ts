@@ -1,6 +1,6 @@
 /**
- * Passes on what happens at one server to the others: rights that end, and what watchers follow. Both are published here as
- * if they had happened here.
+ * Passes events at one server to the others: rights that end, and changes that watchers follow. The others publish both as if
+ * they had happened locally.
  */
 import { z } from "zod";
 import type { AccessEvent, AccessEvents } from "../../auth/access-events.ts";
@@ -13,7 +13,7 @@ import type { EventChange } from "./outbox.ts";
 import type { EventRow } from "./rows.ts";
 
 const MAX_IDS = 64;
-/** Lines of an agent that are read at a time, as followers get them. */
+/** Log lines of an agent that are read at one time, in the form that followers get. */
 const LOGS_PER_READ = 500;
 
 const id = z.uuid();
@@ -31,7 +31,7 @@ const accessEvent: z.ZodType<AccessEvent> = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("browser-only"), userId: id.exactOptional(), agentIds: agentIds.exactOptional() }),
 ]);
 
-/** As Change, but for the lines of a log: they are read from the store. */
+/** Like Change, but without the lines of a log, which are read from the store. */
 const remoteChange = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("workspace"), workspaceId: id }),
   z.object({ kind: z.literal("agent-logs"), agentId: id, after: z.int() }),
@@ -42,7 +42,7 @@ const remoteChange = z.discriminatedUnion("kind", [
 
 const relayKey = z.string().regex(/^[0-9a-f]{64}$/);
 
-/** Keys that a server's health check uses at relays: ProbeKeys of the relay. */
+/** The keys that a server's health check uses at relays: ProbeKeys of the relay. */
 export interface CheckKeys {
   onLent(listener: (publicKeyHex: string) => void): void;
   lentElsewhere(publicKeyHex: string): void;
@@ -58,7 +58,7 @@ export interface ClusterEventsOptions {
 
 export class ClusterEvents {
   readonly #options: ClusterEventsOptions;
-  /** Agents whose lines are being read, and the id below the first further one to read. */
+  /** Agents whose lines are being read, with the id after which a further read has to start, if one was requested meanwhile. */
   readonly #readingLogs = new Map<string, number | undefined>();
   #tell: (event: EventChange) => void = () => undefined;
   #serial = 0;
@@ -68,13 +68,13 @@ export class ClusterEvents {
     this.#options = options;
   }
 
-  /** From here on events of this server are passed to `tell`. */
+  /** Starts to pass events of this server to `tell`. */
   start(tell: (event: EventChange) => void): void {
     const { accessEvents, changes, checkKeys } = this.#options;
     this.#tell = tell;
     checkKeys.onLent((key) => tell({ key: `check ${key}`, kind: "check-key", body: JSON.stringify(key) }));
     accessEvents.subscribe((event, outboxId) => {
-      // One by one: each takes a right away.
+      // Each under its own key, since each takes a right away.
       const key = `access ${outboxId ?? ++this.#serial}`;
       if (!this.#isApplying) tell({ key, kind: "access", body: JSON.stringify(event), outboxId });
     });
@@ -83,13 +83,13 @@ export class ClusterEvents {
     });
   }
 
-  /** An event that was written with its change, by a server that did not publish it in time. */
+  /** Publishes an event that was stored with its change by a server that did not publish it in time. */
   adopt({ id: outboxId, body }: AccessOutboxRow): void {
     this.apply({ kind: "access", body });
     this.#tell({ key: `access ${outboxId}`, kind: "access", body, outboxId });
   }
 
-  /** Something happened at another server. */
+  /** Publishes an event of another server. */
   apply({ kind, body }: Omit<EventRow, "rev">): void {
     if (kind === "access") {
       const event = accessEvent.safeParse(parsedJson(body));
@@ -107,10 +107,10 @@ export class ClusterEvents {
       const key = relayKey.safeParse(parsedJson(body));
       if (key.success) this.#options.checkKeys.lentElsewhere(key.data);
       else this.#refused(kind);
-    } // another release may know more kinds
+    } // a later release may have further kinds
   }
 
-  /** Lines are read for followers only, and of one agent by one read at a time. */
+  /** Lines are read only if there are followers, and for each agent by one read at a time. */
   #applyLogs(agentId: string, after: number): void {
     if (!this.#options.changes.isWatched(`agent-logs:${agentId}`)) return;
     const isReading = this.#readingLogs.has(agentId);
@@ -147,7 +147,7 @@ export class ClusterEvents {
     return { key: `${kind} ${agentId} ${after}`, kind: "change", body: JSON.stringify({ kind, agentId, after }) };
   }
 
-  /** Its own listeners take what is published meanwhile for an event of another server, and do not pass it on. */
+  /** While an event of another server is published, this server's own listeners get it but do not pass it on. */
   #publish(publish: () => void): void {
     this.#isApplying = true;
     try {

@@ -1,4 +1,4 @@
-/** Keeps a ClusterCore and the database in step: writes what waits, reads what is new, and follows the other servers. */
+/** Keeps a ClusterCore in step with the database: writes pending changes, reads new ones, and follows the other servers. */
 import { randomUUID } from "node:crypto";
 import { Bell } from "../../base/bell.ts";
 import { pause } from "../../base/gradual-end.ts";
@@ -14,10 +14,10 @@ import type { EventRow } from "./rows.ts";
 
 const HEARTBEAT_MS = 2_000;
 const JITTER = 0.1;
-/** Changes are gathered this long; a lone one leaves at once. */
+/** Changes are collected for this long; a single one is sent at once. */
 const GATHER_MS = 5;
 const LONE_MS = 20;
-/** Where the database delivers no hints its heads are asked for instead: this often, and less often when nothing changes. */
+/** If the database delivers no hints, its heads are polled: this often, and less often while nothing changes. */
 const POLL_MS = 50;
 const SLOW_POLL_MS = 250;
 const QUIET_MS = 60_000;
@@ -34,25 +34,25 @@ const MAX_NODES_PER_READ = 500;
 export interface ClusterLinkOptions {
   readonly database: ClusterDatabase;
   readonly core: ClusterCore;
-  /** The id that the core has. */
+  /** The same id as the core's. */
   readonly me: string;
-  /** How this server is, but for what the link measures. */
+  /** What this server states about itself, except for what the link measures. */
   readonly replica: Omit<Replica, "error" | "databaseLatencyUs">;
   readonly log: Pick<Logger, "debug" | "info" | "warn">;
-  /** What is wrong with this server, as its siblings should know; "" for nothing. */
+  /** The problem of this server that its siblings should know; "" if there is none. */
   readonly problem: () => string;
   readonly onDatabaseTime?: (databaseMs: number, roundTripMs: number) => void;
-  /** What follows from a database that does not answer. */
+  /** How the server reacts when the database does not answer. */
   readonly isolation: Omit<IsolationEvents, "ask">;
-  /** Whether a sibling at this address is ready for clients. Never rejects. */
+  /** Whether the sibling at this address is ready for clients. Never rejects. */
   readonly isWell: (relayAddress: string) => Promise<boolean>;
-  /** Something happened at another server; may come twice. */
+  /** Called for an event at another server; the same event may come twice. */
   readonly onEvent?: (event: EventRow) => void;
-  /** An event that the server which caused it did not publish in time. */
+  /** Called for an event that the server which caused it did not publish in time. */
   readonly onAdopted?: (event: AccessOutboxRow) => void;
-  /** A comparison corrected this many rows of another server. */
+  /** Called when a comparison has corrected this many rows of another server. */
   readonly onReconciled?: (differences: number) => void;
-  /** Servers that are there, this one among them; called again and again. */
+  /** Called periodically with the servers that exist, this one included. */
   readonly onReplicas?: (replicas: readonly Replica[]) => void;
 }
 
@@ -63,10 +63,10 @@ export class ClusterLink implements AsyncDisposable {
   readonly #writerBell = new Bell();
   readonly #readerBell = new Bell();
   #me: string;
-  /** Undefined before the link was opened. */
+  /** Undefined until the link is opened. */
   #isolation: Isolation | undefined;
   #isolationTimer: NodeJS.Timeout | undefined;
-  /** How changes of others are noticed. */
+  /** How changes of other servers are noticed. */
   #mode: "listen" | "poll" = "listen";
   #closing = false;
   #running: Promise<unknown> = Promise.resolve();
@@ -82,7 +82,7 @@ export class ClusterLink implements AsyncDisposable {
   #replicasAt = Number.NEGATIVE_INFINITY;
   #latencyMs = 0;
   #draining = false;
-  /** The database knows that this server stops. */
+  /** Whether the stop of this server is recorded in the database. */
   #stated = false;
 
   constructor(options: ClusterLinkOptions) {
@@ -92,7 +92,7 @@ export class ClusterLink implements AsyncDisposable {
     this.#me = options.me;
   }
 
-  /** Why this server should get no new clients. */
+  /** The reason why this server should get no new clients; undefined if it may. */
   get unready(): string | undefined {
     if (this.isIsolated) return "isolated: the database does not answer";
     return this.state === "settling" ? "the database is back: reading what was missed" : undefined;
@@ -102,7 +102,7 @@ export class ClusterLink implements AsyncDisposable {
     return this.#replicas.length > 1;
   }
 
-  /** Servers that are there, this one first. */
+  /** The servers that exist, this one first. */
   get replicas(): readonly Replica[] {
     return this.#replicas;
   }
@@ -114,18 +114,18 @@ export class ClusterLink implements AsyncDisposable {
     return this.#isolation?.state ?? "connecting";
   }
 
-  /** The others take this server for lost. */
+  /** Whether the other servers consider this one lost. */
   get isIsolated(): boolean {
     return this.state === "isolated" || this.state === "shedding";
   }
-  /** Changes that wait to be written. */
+  /** The number of changes that are not yet written. */
   get waitingRows(): number {
     return this.#core.outbox.waiting;
   }
 
   /**
-   * Makes this server known, listens, and reads everything, in this order: what is written in between is in one or the
-   * other. Rejects when the database does not answer, and holds no connection then.
+   * Registers this server, listens, and then reads everything. In this order no change is missed: one written in between is
+   * either announced or read. Rejects if the database does not answer; no connection is left open then.
    */
   async open(): Promise<void> {
     try {
@@ -143,19 +143,19 @@ export class ClusterLink implements AsyncDisposable {
     this.#running = Promise.all([this.#write(), this.#read()]);
   }
 
-  /** CoordinatorEvents.onRecord. */
+  /** See CoordinatorEvents.onRecord. */
   record(record: CoordinatorRecord): void {
     this.#core.record(record);
     this.#writerBell.ring();
   }
 
-  /** Something happened here that other servers may have to act on. */
+  /** Passes on an event that other servers may have to act on. */
   tell(event: EventChange): void {
     this.#core.outbox.addEvent(event);
     this.#writerBell.ring();
   }
 
-  /** This server stops: the others, once they read it, give its peers time to come to one of them. */
+  /** Announces that this server is stopping: once the others read it, they give its peers time to return to one of them. */
   drain(): void {
     this.#draining = true;
     this.#writerBell.ring();
@@ -220,7 +220,7 @@ export class ClusterLink implements AsyncDisposable {
     onReplicas?.(this.#replicas);
   }
 
-  /** Writes what waits, but for the heartbeat's turn: others take this server for lost without it. */
+  /** Writes pending changes until a heartbeat is due, because others consider a server without heartbeats lost. */
   async #flush(): Promise<void> {
     const { outbox } = this.#core;
     for (let batch = outbox.take(); batch !== undefined; batch = outbox.take()) {
@@ -250,7 +250,7 @@ export class ClusterLink implements AsyncDisposable {
     this.#nextHeartbeatAt = performance.now() + HEARTBEAT_MS * (1 + JITTER * (2 * Math.random() - 1));
     const sentAt = performance.now();
     const { servers, databaseMs } = await this.#database.heartbeat(this.#me);
-    this.#latencyMs = (performance.now() - sentAt) / 2; // two statements
+    this.#latencyMs = (performance.now() - sentAt) / 2; // two statements per heartbeat
     if (databaseMs !== undefined) this.#options.onDatabaseTime?.(databaseMs, performance.now() - sentAt);
     const mine = servers.find(({ id }) => id === this.#me);
     if (mine === undefined || mine.head < this.#writtenHead) {
@@ -268,13 +268,14 @@ export class ClusterLink implements AsyncDisposable {
     await this.#database.sweep();
   }
 
-  /** A database that was restored, or whose standby lacks the last commits: this server begins again under a new id. */
+  /** After the database was restored, or its standby lacks the last commits, this server starts again under a new id. */
   async #restart(why: string): Promise<void> {
     this.#me = randomUUID();
     this.#writtenHead = 0;
     this.#stated = false;
     this.#options.log.warn({ server: this.#me, why }, "this server joins the cluster again, under a new id");
-    // First: should the answer of the next statement be lost, everything still waits to be written under the new id.
+    // Restarted before the statement, so that everything is still to be written under the new id if the statement's answer is
+    // lost.
     this.#core.restart(this.#me);
     await this.#database.join(this.#me, this.#options.replica.id);
     this.#writerBell.ring();
@@ -372,12 +373,12 @@ export class ClusterLink implements AsyncDisposable {
     await this.#compare();
   }
 
-  /** At a random time: what affects one server often affects all of them at once. */
+  /** At a random time, because what affects one server often affects all of them at once. */
   #compareSoon(): void {
     this.#compareAt = Math.min(this.#compareAt, performance.now() + COMPARE_SOON_MS * Math.random());
   }
 
-  /** A page of the comparison that is due or under way; the next one follows what else is to be read. */
+  /** Reads one page of a comparison that is due or in progress; the next page waits until other reads are done. */
   async #compare(): Promise<void> {
     if (this.#comparison === undefined) {
       if (performance.now() < this.#compareAt) return;
@@ -400,7 +401,7 @@ export class ClusterLink implements AsyncDisposable {
     this.#readerBell.ring();
   }
 
-  /** A difference is a change that was lost, as by a standby that lacked it, or a fault of ours. */
+  /** A difference means that a change was lost, for example by a standby that lacked it, or that there is a bug. */
   #compared(server: string, differences: number): void {
     if (differences === 0) return;
     this.#options.log.warn({ server, differences }, "corrected the view of another server's peers");

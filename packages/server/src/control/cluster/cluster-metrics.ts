@@ -5,7 +5,7 @@ import type { ClusterWatch, ReplicaState } from "./cluster-watch.ts";
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 const ROWS = [1, 2, 5, 10, 25, 50, 100, 250, 500];
 
-/** Figures of the servers on one database. Labels name a server by its short id, and there are as many values as servers. */
+/** Metrics about the servers on one database. Labels name a server by its short id, so there are as many values as servers. */
 export class ClusterMetrics {
   readonly #batchRows: Histogram;
   readonly #writeSeconds: Histogram;
@@ -20,7 +20,7 @@ export class ClusterMetrics {
   readonly #queueUsage: Gauge;
   readonly #onQuery: (query: string, seconds: number) => void;
 
-  /** @param onQuery Informed of each statement, under one of few names. */
+  /** @param onQuery Called after each statement with its name, of which there are few. */
   constructor(registry: Registry, onQuery: (query: string, seconds: number) => void) {
     const registers = [registry];
     this.#onQuery = onQuery;
@@ -83,16 +83,16 @@ export class ClusterMetrics {
   }
 }
 
-/** What of a server's link to the cluster is shown. */
+/** The figures of a server's link to the cluster that are exported. */
 export interface ClusterLinkFigures {
   readonly mode: "listen" | "poll";
-  /** Other servers take this one for lost. */
+  /** Other servers consider this one lost. */
   readonly isIsolated: boolean;
-  /** Changes that wait to be written. */
+  /** Changes that are not yet written. */
   readonly waitingRows: number;
 }
 
-/** Figures that are read when they are asked for. */
+/** Figures that are read when the metrics are requested. */
 export function clusterStateMetrics(registry: Registry, watch: ClusterWatch, link: ClusterLinkFigures): void {
   const registers = [registry];
   const gauge = (name: string, help: string, value: () => number): void => {

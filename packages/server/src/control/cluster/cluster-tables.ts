@@ -1,6 +1,6 @@
 /**
  * The statements of the cluster's coordinator, on three connections beside the pool: one writes, one reads, one listens. A
- * connection that failed is ended, and the next call opens another.
+ * connection that fails is closed, and the next call opens another.
  */
 import { randomUUID } from "node:crypto";
 import type pg from "pg";
@@ -16,13 +16,13 @@ const PROBE_MS = 2_000;
 const MAX_REASON_LENGTH = 256;
 const MAX_NODE_BYTES = 8 * 1024;
 const KEY_BYTES = 32;
-/** As long as a server that does not answer is waited for; what is over is kept as long. */
+/** Records of ended peers and tunnels are kept as long as a server that does not answer is waited for. */
 const KEEP_MS = 15 * 60_000;
 const SIGNAL_MS = 60_000;
-/** A server publishes what it committed at once: an event that waits longer lost its server, or that one has no database. */
+/** A server publishes an event as soon as it is committed. If an event waits longer, its server ended or has no database. */
 const ADOPT_AFTER_MS = 2_000;
 const MAX_ADOPTED = 500;
-/** A replica that stated nothing for so long is not there. */
+/** A replica that has not updated its row for this long counts as gone. */
 const REPLICA_MS = 15_000;
 const KEEP_REPLICA_MS = 24 * 3_600_000;
 const MAX_ERROR_LENGTH = 1_024;
@@ -31,13 +31,16 @@ const HINT_CHANNEL = "coder_tn";
 const PROBE_CHANNEL = "coder_probe";
 const LOCK_CLASS = 7_236_121;
 const SWEEP_LOCK = 3;
-/** A connection whose other end is silent costs a heartbeat this long: less than after which others take this server for lost. */
+/**
+ * Maximum time that a heartbeat waits on a silent connection. It is less than the time after which others consider this server
+ * lost.
+ */
 const QUERY_MS = 3_000;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-/** A later protocol may say more behind it. */
+/** A later protocol may append further words. */
 const HINT = /^([0-9a-f-]{36}) ([0-9]{1,15})(?: |$)/;
 
-/** Their numbers are stored. */
+/** The database stores the index of each state. */
 const STATES: readonly PeerRow["state"][] = ["here", "disconnected", "lost", "expelled"];
 const KINDS: readonly PeerKind[] = ["agent", "client"];
 
@@ -168,13 +171,14 @@ export class PostgresClusterDatabase implements ClusterDatabase {
       if (server !== undefined) onHint(server, Number(head));
     });
     const ended = (): void => {
-      probed.resolve(true); // it was lost, which says nothing of what it delivers
+      probed.resolve(true); // The connection was lost, which says nothing about whether hints are delivered.
       onLost(new Error("the listening connection ended"));
     };
     client.once("end", ended);
     await this.#listener.run(`listen ${HINT_CHANNEL}`);
     await this.#listener.run(`listen ${PROBE_CHANNEL}`);
-    // Over another connection: a pooler would answer the same one, and still deliver nothing of other servers.
+    // Sent over another connection: through a pooler, a notification to the same connection would arrive, although those of other
+    // servers do not.
     await this.#reader.run("select pg_notify($1, $2)", [PROBE_CHANNEL, nonce]);
     const timer = setTimeout(() => probed.resolve(false), PROBE_MS);
     const delivers = await probed.promise;
@@ -203,7 +207,7 @@ export class PostgresClusterDatabase implements ClusterDatabase {
   }
 }
 
-/** One connection that is opened when it is first used, and again after it failed. */
+/** One connection, opened on first use and again after a failure. */
 class Connection {
   readonly #open: OpenConnection;
   #client: pg.Client | undefined;
@@ -226,9 +230,9 @@ class Connection {
       const { rows } = await client.query<Row>(text, [...values]);
       return rows;
     } catch (error) {
-      // After a time-out the connection cannot be used any more, and after another failure it need not be.
+      // After a time-out the connection is unusable, and after any other failure it is not needed.
       this.#forget(client);
-      endSoon(client).catch(() => undefined); // the failure is known
+      endSoon(client).catch(() => undefined); // the first failure is the one that counts
       throw error;
     }
   }
@@ -310,7 +314,7 @@ const STATE_REPLICA = `insert into replicas (id, hostname, relay_address, region
   on conflict (id) do update set updated_at = excluded.updated_at, error = excluded.error,
     database_latency_us = excluded.database_latency_us`;
 
-/** Rows as they are, sorted; those that break a limit are counted. */
+/** Sorts the rows and counts those that break a limit. */
 function readRows(rows: readonly AnyRow[]) {
   const read = { peers: [] as PeerRow[], tunnels: [] as TunnelRow[], signals: [] as SignalRow[] };
   const events: EventRow[] = [];
@@ -322,7 +326,7 @@ function readRows(rows: readonly AnyRow[]) {
       else events.push({ rev, kind: from, body: row.reason });
       continue;
     }
-    // Of a kind that a later protocol added: no peer here may have a tunnel to it.
+    // A kind that a later protocol added: no peer here may have a tunnel to it.
     if (row.kind_of_row === "peer" && row.kind >= KINDS.length) continue;
     const peer = row.kind_of_row === "peer" ? peerRow(row) : undefined;
     if (!UUID.test(from) || (row.kind_of_row !== "peer" ? !UUID.test(to) : peer === undefined)) bad++;
@@ -334,8 +338,9 @@ function readRows(rows: readonly AnyRow[]) {
 }
 
 /**
- * A peer that was lost may be ended later, without its session: the greater one stays. The commit does not wait for the disk,
- * since every peer states its node again after a crash; only this one, as a pooler may lend the connection to others.
+ * A lost peer may be ended later without its session, so the greater one is kept. The commit does not wait for the disk, because
+ * every peer announces its node again after a crash. The setting is local to this transaction, as a pooler may lend the
+ * connection to others.
  */
 const WRITE = `with me as (update tailnet_servers set head = $2, heartbeat_at = ${NOW} where id = $1 and head >= $22
     returning id),
@@ -375,12 +380,12 @@ const READ = `select 'peer' as kind_of_row, id as a, '' as b, rev, state, kind, 
     where server = $1 and rev > $2 and rev <= $3
   order by rev limit $4`;
 
-/** Takes events for a while: another server gets them again, should this one end before it wrote them. */
+/** Claims events for a while: if this server ends before it has published them, another gets them. */
 const ADOPT = `update access_outbox set created_at = ${NOW} where id in
     (select id from access_outbox where created_at < ${NOW} - $1::bigint order by created_at limit $2 for update skip locked)
   returning id, body`;
 
-/** Does nothing while another server sweeps. */
+/** Does nothing while another server is sweeping. */
 const SWEEP = `with sweeper as materialized (select ${NOW} as now where pg_try_advisory_xact_lock($1::int, $2::int)),
   expired as (delete from tailnet_servers using sweeper where heartbeat_at < sweeper.now - $3::bigint
     returning tailnet_servers.id),

@@ -56,7 +56,7 @@ describe("news of the servers", () => {
     replicas("a", "b");
     beat(row("a", { ageMs: 6_000 }), row("b", { drainingMs: 10 }));
     expect(watch.servers().map(({ state }) => state)).toEqual(["alive", "lost", "draining"]);
-    // Neither states itself any more.
+    // neither has updated its row since
     replicas();
     expect(news).toEqual(["lost host-a-replica 6", "left host-b-replica"]);
     beat(row("a", { ageMs: 8_000 }), row("b", { drainingMs: 2_000, ageMs: 8_000 }));
@@ -101,7 +101,7 @@ describe("the lag behind a server", () => {
     beat(row("a", { head: 6 }));
     beat(row("a", { head: 6 }));
     expect(watch.recovered).toBe(0);
-    // Its hint may still be on the way.
+    // its hint may still be on the way
     beat(row("a", { head: 8 }));
     expect(watch.recovered).toBe(0);
     beat(row("a", { head: 9 }));

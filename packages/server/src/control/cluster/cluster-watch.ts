@@ -1,13 +1,13 @@
 /**
- * What an operator wants to see of the servers on one database, put together from what this server reads of them anyway: who is
- * there, how far it is behind each, which hints did not arrive, and what failed lately.
+ * What an operator wants to know about the servers on one database, derived from what this server reads anyway: which exist, how
+ * far it is behind each, which hints did not arrive, and what failed recently.
  */
 import { shortReplicaId } from "../../base/replica-id.ts";
 import type { Replica } from "./cluster-database.ts";
 import type { ServerRow } from "./rows.ts";
 import { LOST_AFTER_MS } from "./view.ts";
 
-/** Faults that are remembered; one that comes again counts with the first. */
+/** Maximum number of faults kept; a repeated fault is counted with its first occurrence. */
 const MAX_FAULTS = 16;
 
 export type ReplicaState = "alive" | "draining" | "lost";
@@ -16,11 +16,11 @@ export type ReplicaNews = "joined" | "left" | "lost" | "back";
 export interface WatchedServer {
   readonly id: string;
   readonly replicaId: string;
-  /** Undefined before it was read for the first time. */
+  /** Undefined until it has been read for the first time. */
   readonly replica: Replica | undefined;
   readonly state: ReplicaState;
   readonly head: number;
-  /** All changes up to this one were read here. */
+  /** Changes up to this number have been read here completely. */
   readonly seen: number;
   readonly ageMs: number;
 }
@@ -34,7 +34,7 @@ export interface Fault {
 interface Known {
   row: ServerRow;
   hinted: number;
-  /** Its number at the heartbeat before. */
+  /** Its head at the previous heartbeat. */
   due: number;
   seen: number;
   state: ReplicaState;
@@ -42,7 +42,7 @@ interface Known {
 }
 
 export class ClusterWatch {
-  /** Changes that a heartbeat brought, and no hint. */
+  /** Changes that were noticed through a heartbeat instead of a hint. */
   recovered = 0;
   /** Rows of other servers in which the database differed from this server's view. */
   reconciled = 0;
@@ -52,7 +52,7 @@ export class ClusterWatch {
   #faults: Fault[] = [];
   #isFirst = true;
 
-  /** @param onNews Called when another server comes or goes. */
+  /** @param onNews Called when another server appears or disappears. */
   constructor(onNews: (news: ReplicaNews, fields: Readonly<Record<string, unknown>>) => void) {
     this.#onNews = onNews;
   }
@@ -61,7 +61,7 @@ export class ClusterWatch {
     return this.#faults;
   }
 
-  /** The servers of the database; of a process that joined again only the last. */
+  /** The servers in the database; if a process has joined several times, only its last. */
   servers(): WatchedServer[] {
     const last = new Map<string, Known>();
     for (const known of this.#servers.values()) {
@@ -79,7 +79,7 @@ export class ClusterWatch {
     }));
   }
 
-  /** @param me This server's own id: it has seen all of its own changes. */
+  /** @param me This server's own id: it has seen all its own changes. */
   heartbeats(rows: readonly ServerRow[], me: string, nowMs: number): void {
     const missing = new Set(this.#servers.keys());
     for (const row of rows) {
@@ -105,7 +105,7 @@ export class ClusterWatch {
     for (const id of missing) this.#servers.delete(id);
   }
 
-  /** A server has changes up to `head`, by a hint or because it was asked. */
+  /** A server has changes up to `head`, known from a hint or a poll. */
   hinted(server: string, head: number): void {
     const known = this.#servers.get(server);
     if (known !== undefined) known.hinted = Math.max(known.hinted, head);
@@ -116,7 +116,7 @@ export class ClusterWatch {
     if (known !== undefined) known.seen = Math.max(known.seen, seen);
   }
 
-  /** The servers that stated themselves lately, this one first or not. */
+  /** The servers that have updated their rows recently, with this one at any position. */
   replicas(all: readonly Replica[], ownId: string): void {
     const gone = new Set(this.#replicas.keys());
     for (const replica of all) {
@@ -128,7 +128,7 @@ export class ClusterWatch {
     this.#isFirst = false;
     const rows = [...this.#servers.values()].map(({ row }) => row.replicaId);
     for (const id of gone) {
-      // One that is lost states nothing either; it is remembered as long as its row is there.
+      // A lost server does not update its row either; it is kept as long as its row exists.
       const isStopped = [...this.#servers.values()].some(
         ({ row, state }) => row.replicaId === id && state === "draining",
       );
@@ -154,7 +154,7 @@ export class ClusterWatch {
   }
 }
 
-/** One that stops is no loss, however long it is silent. */
+/** A server that is stopping is never lost, however long it is silent. */
 function stateOf({ ageMs, drainingMs }: ServerRow): ReplicaState {
   if (drainingMs !== undefined) return "draining";
   return ageMs >= LOST_AFTER_MS ? "lost" : "alive";

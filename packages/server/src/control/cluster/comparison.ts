@@ -1,4 +1,4 @@
-/** Compares the view of the other servers with the database, a page at a time, so that changes are read in between. */
+/** Compares the view of the other servers with the database page by page, so that other changes can be read in between. */
 import type { PeerRow, TunnelRow, WholePage, WholeServer } from "./rows.ts";
 
 export class Comparison {
@@ -13,16 +13,16 @@ export class Comparison {
     this.#servers = [...servers];
   }
 
-  /** The page to be read next: changes of a server above `after`. Undefined: all servers were compared. */
+  /** The next page to read: changes of a server above `after`. Undefined when all servers have been compared. */
   get next(): { readonly server: string; readonly after: number } | undefined {
     const [server] = this.#servers;
     return server === undefined ? undefined : { server, after: this.#after };
   }
 
   /**
-   * The page that `next` asked for.
-   * @returns the whole of the server with its last page, each row as it was when its turn came: a row that changed meanwhile
-   * has a greater number, and came again.
+   * Takes the page that `next` described.
+   * @returns all rows of the server with its last page. Each row is as it was when its page was read; one that changed meanwhile
+   * has a greater number and was read again.
    */
   page({ rows, bad, seen, head }: WholePage): WholeServer | undefined {
     for (const row of rows.peers) this.#peers.set(row.id, row);

@@ -5,16 +5,16 @@ import type { ControlPlane } from "../control-plane.ts";
 import type { IsolationEvents } from "./isolation.ts";
 import type { ClusterView } from "./view.ts";
 
-/** What streams end with: stock clients dial again, to whatever server the balancer chooses. */
+/** The error with which streams end. Stock clients then reconnect to whatever server the balancer chooses. */
 const UNHEALTHY = "coordinator unhealthy";
-/** Peers that are shed dial again over this long. */
+/** Peers are released over this time, so that they do not all reconnect at once. */
 const SHED_MS = 10_000;
 
-/** What an isolated server does with its peers. Its relay, STUN and links to siblings go on in any case. */
+/** What an isolated server does with its peers. Its relay, STUN and links to siblings continue in any case. */
 export function isolationEffects(options: {
   readonly control: Pick<ControlPlane, "refuse" | "release" | "coordinator">;
   readonly view: Pick<ClusterView, "forgetOthers">;
-  /** To workspace proxies: keys that leave this server may be in use at another. */
+  /** The key streams to workspace proxies: keys that leave this server may be in use at another. */
   readonly relayKeys: Pick<RelayKeysStream, "endAll">;
   readonly now: () => number;
   readonly log: Logger;

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { Isolation } from "./isolation.ts";
 
-/** A server in virtual time. `siblings`: whether one of them is well; undefined: they do not answer at all. */
+/** A server in virtual time. `siblings` says whether one of them is ready; undefined if they do not answer at all. */
 class World {
   nowMs = 0;
   siblings: boolean | undefined = false;
-  /** After each heartbeat everything is read. */
+  /** Whether everything is read after each heartbeat. */
   reads = true;
   readonly happened: string[] = [];
   readonly isolation: Isolation;
@@ -28,7 +28,7 @@ class World {
     );
   }
 
-  /** Lets time pass; the database answers each 2 s, or not at all. */
+  /** Lets time pass; the database answers every 2 s, or not at all. */
   pass(ms: number, isDatabaseThere: boolean): void {
     const until = this.nowMs + ms;
     for (let beatMs = this.nowMs + 2_000; ; ) {

@@ -1,32 +1,36 @@
 /**
- * What becomes of a server whose database does not answer: a state machine without I/O and clock.
+ * What happens to a server whose database does not answer: a state machine without I/O and clock.
  *
- *     healthy ─ failed → doubtful ─ 6 s since the last heartbeat → isolated ⇄ shedding ─ heartbeat → settling ─ 2 s, all read → healthy
+ *     healthy ─ failed → doubtful ─ 6 s since the last heartbeat → isolated ⇄ shedding ─ heartbeat → settling ─ 2 s, all read →
+ *     healthy
  *
- * An isolated server is lost to the others. It gives its peers up only to a sibling that is known to be well: where none is, as
- * when the database itself is away, everything goes on as it is.
+ * The other servers consider an isolated server lost. It releases its peers only to a sibling that is known to be ready. If there
+ * is none, for example because the database itself is down, everything continues as it is.
  */
 import { EXPIRED_AFTER_MS, LOST_AFTER_MS } from "./view.ts";
 
-/** Siblings are asked this often. */
+/** Interval at which siblings are asked. */
 const ASK_MS = 2_000;
-/** A sibling has to be well for so long: one that lost the database as well finds that out a heartbeat and a time-out later. */
+/**
+ * A sibling has to be ready for this long: one that has lost the database as well notices it only a heartbeat and a time-out
+ * later.
+ */
 const WELL_MS = 4_000;
-/** From the first heartbeat on: peers that left this server have time to be connected elsewhere, and to be read. */
+/** From the first heartbeat on, peers that left this server have this long to connect elsewhere and to be read. */
 const SETTLE_MS = 2_000;
 
 export type IsolationState = "healthy" | "doubtful" | "isolated" | "shedding" | "settling";
 
 export interface IsolationEvents {
-  /** No heartbeat for so long that the others take this server for lost. */
+  /** There was no heartbeat for so long that the others consider this server lost. */
   isolated(): void;
-  /** Siblings are to be asked whether they are well: `answered` follows. */
+  /** Siblings have to be asked whether they are ready; call `answered` with the result. */
   ask(): void;
-  /** A sibling is well, and stays so: it takes this server's peers. */
+  /** A sibling is ready and has stayed so: release this server's peers to it. */
   shed(): void;
-  /** No sibling is well any more: the peers that are left stay. */
+  /** No sibling is ready any more: the remaining peers stay. */
   keep(): void;
-  /** Isolated for so long that a right may have ended without notice, and that others have removed this server's rows. */
+  /** Isolated for so long that a right may have ended without notice, and that the others have removed this server's rows. */
   freeze(): void;
   /** The database answers again. */
   back(isolatedMs: number): void;
@@ -39,15 +43,15 @@ export class Isolation {
   #state: IsolationState = "healthy";
   #heartbeatMs: number;
   #askMs = Number.POSITIVE_INFINITY;
-  /** When peers have had their time; infinite once it is over, and before it began. */
+  /** When the settling time ends; infinite when it is over and before it has begun. */
   #settledMs = Number.POSITIVE_INFINITY;
-  /** While settling, since when a read has to have begun to contain everything that was missed. */
+  /** While settling: a read has to begin after this time to contain everything that was missed. */
   #readFromMs = Number.POSITIVE_INFINITY;
   #isFrozen = false;
-  /** Since when a sibling answers as well. */
+  /** Since when a sibling has answered that it is ready. */
   #wellSinceMs: number | undefined;
 
-  /** @param nowMs Of a clock that only goes forward; the server had a heartbeat then. */
+  /** @param nowMs Of a monotonic clock; the server had a heartbeat at that time. */
   constructor(events: IsolationEvents, nowMs: number) {
     this.#events = events;
     this.#heartbeatMs = nowMs;
@@ -57,7 +61,7 @@ export class Isolation {
     return this.#state;
   }
 
-  /** A heartbeat was written, and this server's row was there. */
+  /** A heartbeat was written, and this server's row existed. */
   heartbeat(nowMs: number): void {
     const isolatedMs = nowMs - this.#heartbeatMs;
     this.#heartbeatMs = nowMs;
@@ -72,7 +76,7 @@ export class Isolation {
     this.#events.back(isolatedMs);
   }
 
-  /** Everything that the database had of other servers at `beganMs` has been read. */
+  /** Everything that the database contained about other servers at `beganMs` has been read. */
   caughtUp(beganMs: number): void {
     if (this.#state !== "settling" || beganMs < this.#readFromMs) return;
     this.#readFromMs = Number.POSITIVE_INFINITY;
@@ -84,7 +88,7 @@ export class Isolation {
     if (this.#state === "healthy") this.#state = "doubtful";
   }
 
-  /** What siblings answered: whether one of them is well. */
+  /** The siblings answered; `isOneWell` says whether one of them is ready. */
   answered(isOneWell: boolean, nowMs: number): void {
     if (this.#state !== "isolated" && this.#state !== "shedding") return;
     this.#askMs = nowMs + ASK_MS;
@@ -127,7 +131,7 @@ export class Isolation {
     this.#events.freeze();
   }
 
-  /** Needs both: the time, and the read. */
+  /** Settled once both the time has passed and the read is done. */
   #settle(): void {
     if (this.#settledMs !== Number.POSITIVE_INFINITY || this.#readFromMs !== Number.POSITIVE_INFINITY) return;
     this.#state = "healthy";

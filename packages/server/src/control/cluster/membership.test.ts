@@ -16,7 +16,7 @@ const replica = (id: string): Replica => ({
   databaseLatencyUs: 0,
 });
 
-/** A link whose replicas are these, one answer after the other; the last one stays. */
+/** A link that reports these lists of replicas in turn and then repeats the last. */
 function linkOf(...answers: (readonly string[])[]) {
   return {
     get replicas(): readonly Replica[] {

@@ -18,11 +18,11 @@ import type { ClusterWatch } from "./cluster-watch.ts";
 import { isolationEffects } from "./isolation-effects.ts";
 import { WatchedClusterDatabase } from "./watched-database.ts";
 
-/** A sibling that takes longer to answer whether it is ready is not. */
+/** A sibling that takes longer to answer whether it is ready counts as not ready. */
 const READY_MS = 2_000;
 const MAX_READY_BYTES = 4_096;
 
-/** Makes a server one of several on its database. The link is opened before the server takes its first peer. */
+/** Makes a server one of several on its database. The link is opened before the server accepts its first peer. */
 export function clusterOf(options: {
   readonly openConnection: OpenConnection;
   readonly control: ControlPlane;
@@ -31,12 +31,12 @@ export function clusterOf(options: {
   readonly clock: DatabaseClock;
   readonly log: Logger;
   readonly events: ClusterEvents;
-  /** What operators see of it. */
+  /** What operators are shown of the cluster. */
   readonly watch: ClusterWatch;
   readonly metrics: ClusterMetrics;
-  /** Makes what one question to a sibling is asked with: certificates may have been renewed since the last one. */
+  /** Makes a dialer for one question to a sibling: certificates may have been renewed since the last one. */
   readonly dialer: () => Pick<Dialer, "agentFor" | "close">;
-  /** What is wrong with this server, as its siblings should know; "" for nothing. */
+  /** The problem of this server that its siblings should know; "" if there is none. */
   readonly problem: () => string;
   readonly onReplicas: (replicas: readonly Replica[]) => void;
 }): ClusterLink {
@@ -77,8 +77,8 @@ export function clusterOf(options: {
 }
 
 /**
- * Refuses to run without an address for siblings while another server lives: their relays would have no link. The row of a server
- * that was killed looks alive for a while; only one that outlasts that time counts. Throws ServerError ERR_CONFIG.
+ * Refuses to run without an address for siblings while another server is running, because their relays could not be linked. The
+ * row of a killed server looks current for a while, so only one that outlasts that time counts. Throws ServerError ERR_CONFIG.
  */
 export async function requireRelayAddress(
   link: Pick<ClusterLink, "replicas">,
@@ -104,13 +104,13 @@ async function isReady(dialer: Pick<Dialer, "agentFor" | "close">, relayAddress:
     const answer = await fetchText(dialer, new URL("/readyz", relayAddress), { maxBytes: MAX_READY_BYTES, signal });
     return answer.status === 200;
   } catch {
-    return false; // not reached: not well
+    return false; // unreachable means not ready
   } finally {
     dialer.close();
   }
 }
 
-/** Of the servers that are there, those whose relay this server's may link to. */
+/** The other servers whose relays this server's relay may link to. */
 export function siblingsOf(
   replicas: readonly Replica[],
   ownId: string,

@@ -2,9 +2,12 @@ import type { EventRow, NodeRow, PeerRow, Rows, SignalRow, TunnelRow } from "./r
 
 /** Rows in one statement. */
 const MAX_BATCH_ROWS = 500;
-/** Signals that wait; beyond it the oldest is dropped, and the client's handshake begins without it. */
+/** Signals that may wait. Beyond that the oldest is dropped, and the client's handshake begins without it. */
 const MAX_SIGNALS = 4_096;
-/** Events that wait while the database is away; beyond it the oldest is dropped, and what it ends is found by the next check. */
+/**
+ * Events that may wait while the database is away. Beyond that the oldest is dropped, and the next periodic check finds what it
+ * should have ended.
+ */
 const MAX_EVENTS = 16_384;
 
 type Numbered = "rev";
@@ -13,10 +16,10 @@ export type PeerChange = Omit<PeerRow & NodeRow, Numbered>;
 export type TunnelChange = Omit<TunnelRow, Numbered>;
 export type SignalChange = Omit<SignalRow, Numbered>;
 
-/** `key`: a later event of the same key stands for an earlier one that still waits. */
+/** `key`: a later event with the same key replaces one that is still waiting. */
 export interface EventChange extends Omit<EventRow, Numbered> {
   readonly key: string;
-  /** Of the row that kept the event until it is written here: it goes with the same statement. */
+  /** Id of the row that kept the event until it is written here; the same statement removes that row. */
   readonly outboxId?: string | undefined;
 }
 
@@ -24,13 +27,13 @@ export interface EventChange extends Omit<EventRow, Numbered> {
 export interface Batch extends Omit<Rows, "peers"> {
   readonly peers: readonly (PeerRow & NodeRow)[];
   readonly events: readonly (EventRow & EventChange)[];
-  /** The number of the last of them. */
+  /** The number of the last change in the batch. */
   readonly head: number;
 }
 
 /**
- * Changes that wait to be written, the latest of each peer and each tunnel only. One batch is under way at a time; it is
- * taken back when its write failed. Numbers are given out once and never used again.
+ * Changes waiting to be written; only the latest of each peer and each tunnel is kept. One batch is in progress at a time; if its
+ * write fails, its changes are taken back. Each number is used once.
  */
 export class Outbox {
   readonly #peers = new Map<string, PeerChange>();
@@ -40,7 +43,7 @@ export class Outbox {
   #batch: Batch | undefined;
   #head = 0;
 
-  /** Changes that wait, those under way not counted. */
+  /** Number of waiting changes, without those in progress. */
   get waiting(): number {
     return this.#peers.size + this.#tunnels.size + this.#signals.length + this.#events.size;
   }
@@ -66,7 +69,7 @@ export class Outbox {
     this.#events.delete(oldest!);
   }
 
-  /** The next batch; undefined when nothing waits or a batch is under way. */
+  /** The next batch; undefined if nothing waits or a batch is in progress. */
   take(): Batch | undefined {
     if (this.#batch !== undefined || this.waiting === 0) return undefined;
     let room = MAX_BATCH_ROWS;
@@ -79,9 +82,9 @@ export class Outbox {
       }
       return taken;
     };
-    // What takes a right away goes first.
+    // Events that take a right away come first.
     const events = numbered(this.#events.values());
-    // A peer's tunnels leave before the peer: a reader of the peer has them already.
+    // A peer's tunnels are numbered before the peer, so that a reader of the peer already has them.
     const tunnels = numbered(this.#tunnels.values());
     const peers = numbered(this.#peers.values());
     const signals = numbered(this.#signals);
@@ -93,12 +96,15 @@ export class Outbox {
     return this.#batch;
   }
 
-  /** The batch under way is in the database. */
+  /** The batch in progress was written to the database. */
   committed(): void {
     this.#batch = undefined;
   }
 
-  /** The batch under way was not written, or perhaps not: its changes wait again, behind nothing newer of the same. */
+  /**
+   * The batch in progress may not have been written: its changes wait again, unless a newer change of the same peer or tunnel has
+   * replaced them.
+   */
   failed(): void {
     const batch = this.#batch;
     if (batch === undefined) return;
@@ -116,7 +122,7 @@ export class Outbox {
     for (const signal of newer.signals) this.addSignal(signal);
   }
 
-  /** The server has a new identity: numbers begin again, and everything that holds has to be added again. Events stay. */
+  /** The server has a new identity: numbers start again, and everything that still holds must be added again. Events are kept. */
   restart(): void {
     this.failed();
     this.#peers.clear();

@@ -10,7 +10,7 @@ import { expect, test } from "vitest";
 import type { Database } from "../../db/schema.ts";
 import { requireNearProtocols } from "./protocol.ts";
 
-/** A database that a server of a far release uses. */
+/** A database in use by a server of a far release. */
 function farDatabase(onLook: () => void): Kysely<Database> {
   class FarDriver extends DummyDriver {
     override async acquireConnection() {

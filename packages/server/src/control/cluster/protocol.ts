@@ -1,4 +1,4 @@
-/** Which servers can be beside each other on one database while they are updated one at a time. */
+/** Decides which servers may share a database while they are updated one at a time. */
 import { type Kysely, sql } from "kysely";
 import { ServerError } from "../../base/errors.ts";
 import { pause } from "../../base/gradual-end.ts";
@@ -7,9 +7,9 @@ import type { Database } from "../../db/schema.ts";
 import { LOST_AFTER_MS } from "./view.ts";
 
 /**
- * Of the rows, hints and links that the servers of a cluster have in common. A server understands the protocol before its own,
- * and that after it: one step adds kinds of peers and events, columns with a default, tables, and words behind those of a hint,
- * all of which the earlier one leaves out. What it replaces stays for one step.
+ * Version of the rows, hints and links that the servers of a cluster share. A server understands its own protocol, the one before
+ * and the one after. One step may add kinds of peers and events, columns with a default, tables, and words at the end of a hint,
+ * all of which the earlier protocol ignores. What a step replaces is kept for one more step.
  */
 export const CLUSTER_PROTOCOL = 1;
 
@@ -20,8 +20,8 @@ interface FarServer {
 }
 
 /**
- * Refuses to run beside a server that is two protocols away, before this one writes anything. The row of a server that was killed
- * looks alive for a while; only one that outlasts that time counts. Throws ServerError ERR_CLUSTER_PROTOCOL, or
+ * Refuses to run beside a server whose protocol is two or more steps away, before this one writes anything. The row of a killed
+ * server looks current for a while, so only one that outlasts that time counts. Throws ServerError ERR_CLUSTER_PROTOCOL, or
  * `wait.signal.reason`.
  */
 export async function requireNearProtocols(
@@ -29,7 +29,7 @@ export async function requireNearProtocols(
   wait: { readonly everyMs: number; readonly tries: number; readonly signal?: AbortSignal | undefined },
 ): Promise<void> {
   for (let left = wait.tries; ; left--) {
-    // A server that is stopped has not found out who is beside it: it must not go on to the schema.
+    // A server that is stopped here does not know yet which servers are beside it, so it must not go on to change the schema.
     wait.signal?.throwIfAborted();
     const [far] = await farServers(db);
     if (far === undefined) return;
@@ -42,8 +42,8 @@ async function farServers(db: Kysely<Database>): Promise<readonly FarServer[]> {
   const { rows: tables } = await sql<{ name: string | null }>`select to_regclass('tailnet_servers') as name`.execute(
     db,
   );
-  if (tables[0]?.name === null) return []; // no server of a cluster has used it
-  // One that stops gives its peers to the others, and writes little else.
+  if (tables[0]?.name === null) return []; // no server of a cluster has used this database
+  // Servers that are stopping are ignored: they give their peers to the others and write little else.
   const { rows } = await sql<FarServer>`
     select s.protocol, coalesce(r.hostname, '') as hostname, coalesce(r.version, '') as version
       from tailnet_servers s left join replicas r on r.id = s.replica_id

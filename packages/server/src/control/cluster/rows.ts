@@ -1,6 +1,6 @@
 /**
- * What a server of a cluster writes of its own peers, and reads of those of others. Each server is the only writer of its
- * rows and numbers its changes 1, 2, 3 …, so one number per server says what a reader has seen.
+ * The rows that a server of a cluster writes about its own peers and reads about those of others. Each server is the only writer
+ * of its rows and numbers its changes 1, 2, 3 …, so one number per server says what a reader has seen.
  */
 import type { PeerEnd } from "../coordinator-records.ts";
 
@@ -12,14 +12,14 @@ export interface PeerRow {
   readonly rev: number;
   readonly state: "here" | PeerEnd;
   readonly kind: PeerKind;
-  /** Database time in ms of the connection: of several rows of one id the greatest counts. */
+  /** Database time of the connection in ms. Of several rows with one id, the one with the greatest session is valid. */
   readonly session: number;
   readonly key: Uint8Array | undefined;
-  /** Of a peer that is here what {@link hereText} makes of it, otherwise why it ended. */
+  /** For a connected peer the text made by {@link hereText}; otherwise the reason why it ended. */
   readonly reason: string;
 }
 
-/** The part of a peer row that is read only where it is used: a Node message. */
+/** The part of a peer row that is read only if it is needed: a Node message. */
 export interface NodeRow {
   readonly id: string;
   readonly rev: number;
@@ -40,7 +40,7 @@ export interface SignalRow {
   readonly rev: number;
 }
 
-/** Something that happened at a server and that others may have to act on: cluster-events.ts. */
+/** An event at a server that others may have to act on: cluster-events.ts. */
 export interface EventRow {
   readonly rev: number;
   readonly kind: string;
@@ -48,51 +48,51 @@ export interface EventRow {
   readonly body: string;
 }
 
-/** Rows of one server in the order of their numbers. */
+/** Rows of one server in ascending order of their numbers. */
 export interface Rows {
   readonly peers: readonly PeerRow[];
   readonly tunnels: readonly TunnelRow[];
   readonly signals: readonly SignalRow[];
 }
 
-/** A part of all peers and tunnels that the database has of one server. */
+/** One part of all peers and tunnels that the database has of one server. */
 export interface WholePage {
   readonly rows: Omit<Rows, "signals">;
-  /** Rows that were left out because they are not valid. */
+  /** Rows that were omitted because they are invalid. */
   readonly bad: number;
-  /** Number of the last row. */
+  /** Number of the last row read. */
   readonly seen: number;
-  /** With the last page the number of the server's last change, read after the rows; undefined: there is no such server. */
+  /** On the last page, the number of the server's last change, read after the rows; undefined if there is no such server. */
   readonly head: number | "more" | undefined;
 }
 
 /** All peers and tunnels that the database has of one server. */
 export interface WholeServer extends Omit<Rows, "signals"> {
   readonly head: number;
-  /** No row was left out. */
+  /** Whether no row was omitted. */
   readonly isComplete: boolean;
 }
 
-/** A server as the database shows it. */
+/** A server as its row describes it. */
 export interface ServerRow {
   readonly id: string;
-  /** The process, whose servers have one id after the other. */
+  /** The process. It may run several servers one after the other, each with a new id. */
   readonly replicaId: string;
-  /** Number of its last change. */
+  /** Number of the server's last change. */
   readonly head: number;
-  /** Since its heartbeat, by the database's clock. */
+  /** Age of its heartbeat, by the database's clock. */
   readonly ageMs: number;
-  /** Since it began to end; undefined: it goes on. */
+  /** Time since it began to stop; undefined if it is not stopping. */
   readonly drainingMs: number | undefined;
 }
 
-/** The session that a client named, and the sealed right to its tunnels. */
+/** The session id that a client announced, and the sealed right to its tunnels. */
 export interface HereFacts {
   readonly sessionId?: string | undefined;
   readonly right?: Uint8Array | undefined;
 }
 
-/** Session and right with a space between them; releases before it had the session alone. */
+/** Session id and right, separated by a space; earlier releases wrote only the session id. */
 export function hereText({ sessionId = "", right }: HereFacts): string {
   return right === undefined ? sessionId : `${sessionId} ${Buffer.from(right).toString("base64url")}`;
 }

@@ -5,7 +5,7 @@ import { ClusterView } from "./view.ts";
 const DEAD = "dead";
 const PEER = "00000000-0000-4000-8000-000000000001";
 
-/** A server that sees one peer of another one, whose last heartbeat was at 0. */
+/** A server that sees one peer of another server, whose last heartbeat was at 0. */
 function scene() {
   const gone: number[] = [];
   let nowMs = 0;
@@ -31,7 +31,7 @@ function scene() {
   return {
     view,
     gone,
-    /** Heartbeats of this server at these times; the other one is silent, or was seen `ageMs` ago. */
+    /** Gives this server heartbeats at these times; the other one is silent, or was last seen `ageMs` ago. */
     beats: (times: readonly number[], ageMs?: number): void => {
       for (const at of times) {
         nowMs = at;
@@ -76,7 +76,7 @@ describe("a comparison with everything that the database has of a server", () =>
   const row = { id: PEER, rev: 3, state: "here", kind: "client", session: 1, key: undefined, reason: "" } as const;
   const tunnel = { from: PEER, to: TO, rev: 4, gone: false } as const;
 
-  /** All changes of the other server were read, up to number 4. */
+  /** A view that has read all changes of the other server, up to number 4. */
   function known() {
     const news: string[] = [];
     const view = new ClusterView("me", {

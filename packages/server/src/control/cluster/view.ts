@@ -1,6 +1,6 @@
 /**
- * What one server of a cluster knows of the others' peers. Rows come in as they are read, in any order between servers; out
- * come the changes of what counts: for each peer the newest session of a server that may be believed, and its tunnels.
+ * What one server of a cluster knows about the others' peers. Its input is rows as they are read, in any order between servers.
+ * Its output is the changes that matter: for each peer, the newest session on a server that is trusted for it, and its tunnels.
  */
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { type Node, NodeSchema } from "coder-protocol/gen/tailnet_pb.js";
@@ -17,22 +17,25 @@ import {
   type WholeServer,
 } from "./rows.ts";
 
-/** A server whose heartbeat is older is lost: its peers without another server are lost with it. */
+/** A server with an older heartbeat is lost, and so are its peers that are connected to no other server. */
 export const LOST_AFTER_MS = 6_000;
-/** A server whose own heartbeats are further apart than this had no database in between, as perhaps all had none. */
+/** A server whose own heartbeats are further apart had no database in between; perhaps no server had. */
 const OWN_GAP_MS = 4_500;
-/** How long such a server waits for the others to be back, since each finds out on its own that its connections are dead. */
+/** How long such a server waits for the others to return, since each notices on its own that its connections are dead. */
 const RETURN_MS = 8_000;
-/** It waits for no server that was silent over so many late heartbeats in a row: its own are late, and that server is dead. */
+/**
+ * It does not wait for a server that was silent during this many late heartbeats in a row: its own heartbeats are late, but that
+ * server is dead.
+ */
 const MAX_SILENT_GAPS = 4;
-/** After this time its rows do not count any more: as long as a lost peer's key may use the relay. */
+/** After this time a server's rows no longer count. It equals the time for which a lost peer's key may use the relay. */
 export const EXPIRED_AFTER_MS = 15 * 60_000;
-/** Peers of a server that ends have this long to come back elsewhere before they are lost. */
+/** Peers of a server that is stopping have this long to return elsewhere before they are lost. */
 export const DRAIN_MS = 30_000;
-/** Longest Node message, as the control connection has it. */
+/** Maximum length of a Node message, the same as on the control connection. */
 const MAX_NODE_BYTES = 8 * 1024;
 
-/** What the view asks and tells the coordinator of its own server. */
+/** What the view needs from the coordinator of its own server. */
 export interface LocalCoordinator {
   remotePeer(id: string, peer: RemotePeer): void;
   remoteGone(id: string, end: PeerEnd, reason: string): void;
@@ -50,32 +53,32 @@ interface Server {
   /** Number of the last change that was read. */
   seen: number;
   state: ServerState;
-  /** Since when the database has no row of it; it may come back under another id. */
+  /** Since when the database has no row of the server; it may return under another id. */
   missingSinceMs: number | undefined;
-  /** Late heartbeats of this server in a row during which that one had none. */
+  /** Number of consecutive late heartbeats of this server during which the other had none. */
   silentGaps: number;
 }
 
 interface Held {
   readonly row: PeerRow;
   node: Node | undefined;
-  /** Number of the row that `node` is of. */
+  /** Number of the row from which `node` was read. */
   nodeRev: number;
-  /** When the row was read, if it says that the peer is over. */
+  /** When the row was read, if it says that the peer has ended. */
   readonly overAtMs: number | undefined;
 }
 
-/** A peer that is connected here, or was: while rows of others may be older than its end. */
+/** A peer that is connected here, or was: kept while rows of others may be older than its end. */
 interface OwnSession {
   readonly session: number;
   readonly endedAtMs: number | undefined;
 }
 
-/** What the coordinator last learned of a peer. */
+/** What the coordinator was last informed of about a peer. */
 interface Shown {
   readonly server: string;
   readonly rev: number;
-  /** Number of the row that its node was of; 0: none. */
+  /** Number of the row from which its node was read; 0 if none. */
   readonly nodeRev: number;
   readonly isHere: boolean;
   readonly tunnels: ReadonlySet<string>;
@@ -84,12 +87,12 @@ interface Shown {
 const NO_TUNNELS: ReadonlySet<string> = new Set();
 
 export class ClusterView {
-  /** Rows that were left out because they were not valid. */
+  /** Rows that were omitted because they are invalid. */
   badRows = 0;
   #me: string;
-  /** Of this server. */
+  /** This server's last heartbeat. */
   #heartbeatAtMs: number | undefined;
-  /** Until then a silent server is not lost: the database may have been away from all of them. */
+  /** Until this time no silent server is considered lost, because the database may have been away from all of them. */
   #judgesFromMs = Number.NEGATIVE_INFINITY;
   readonly #local: LocalCoordinator;
   readonly #servers = new Map<string, Server>();
@@ -107,17 +110,17 @@ export class ClusterView {
     this.#local = local;
   }
 
-  /** Peers of which anything is held, of this server or of others, in whatever state. */
+  /** The number of peers about which anything is kept, of this server or of others, in any state. */
   get remembered(): number {
     return new Set([...this.#peers.keys(), ...this.#tunnels.keys(), ...this.#own.keys(), ...this.#shown.keys()]).size;
   }
 
-  /** This server has another id from now on; what it knows of others stays. */
+  /** This server gets another id; what it knows about others is kept. */
   rename(me: string): void {
     this.#me = me;
   }
 
-  /** A session for a peer that connects here now: greater than every one that is known of it. */
+  /** The session of a peer that connects here now: greater than all known sessions of it. */
   newSession(id: string, databaseMs: number): number {
     let session = Math.max(databaseMs, (this.#own.get(id)?.session ?? 0) + 1);
     for (const { row } of this.#peers.get(id)?.values() ?? []) session = Math.max(session, row.session + 1);
@@ -132,12 +135,12 @@ export class ClusterView {
     if (own !== undefined) this.#own.set(id, { ...own, endedAtMs: nowMs });
   }
 
-  /** A peer that is connected here may share a tunnel with this one from now on. */
+  /** A peer that is connected here may share a tunnel with this peer from now on. */
   concerned(id: string): void {
     if (this.#shown.has(id)) this.#candidates.add(id);
   }
 
-  /** Forgets peers that are over, once the database has forgotten every row that is older than their end. Call now and then. */
+  /** Forgets ended peers once the database has removed every row that is older than their end. Call periodically. */
   sweep(nowMs: number): void {
     const isForgotten = (endedAtMs: number | undefined): boolean =>
       endedAtMs !== undefined && nowMs - endedAtMs >= 2 * EXPIRED_AFTER_MS;
@@ -150,12 +153,15 @@ export class ClusterView {
     }
   }
 
-  /** Forgets all other servers: they are read again. For one that was away for longer than they keep what is over. */
+  /**
+   * Forgets all other servers, so that they are read again. For a server that was away longer than the others keep records of
+   * ended peers.
+   */
   forgetOthers(): void {
     for (const id of [...this.#servers.keys()]) this.#expire(id);
   }
 
-  /** The servers of the database now, this one left out by itself. `nowMs`: of a clock that only goes forward. */
+  /** Takes the list of servers that are in the database now; this one is ignored. `nowMs` is of a monotonic clock. */
   heartbeats(rows: readonly ServerRow[], nowMs: number): void {
     const sinceMs = nowMs - (this.#heartbeatAtMs ?? nowMs);
     if (sinceMs > OWN_GAP_MS) this.#judgesFromMs = nowMs + RETURN_MS;
@@ -172,20 +178,20 @@ export class ClusterView {
     }
   }
 
-  /** What is to be read: of each server the changes above `after`, up to the head that was known before the read began. */
+  /** What has to be read: for each server the changes above `after`, up to the head that was known before the read began. */
   unread(): { readonly server: string; readonly after: number; readonly upTo: number }[] {
     return [...this.#servers].flatMap(([server, { seen, head, state }]) =>
       state !== "expired" && head > seen ? [{ server, after: seen, upTo: head }] : [],
     );
   }
 
-  /** A hint: a server has changes up to this number. */
+  /** Takes a hint: a server has changes up to this number. */
   hint(server: string, head: number): void {
     const known = this.#servers.get(server);
     if (known !== undefined) known.head = Math.max(known.head, head);
   }
 
-  /** Rows of a server were read, all up to `seen`. */
+  /** Takes rows of a server, which were read completely up to `seen`. */
   read(server: string, rows: Rows, seen: number, nowMs: number): void {
     const known = this.#servers.get(server);
     if (known === undefined || known.state === "expired") return;
@@ -212,26 +218,26 @@ export class ClusterView {
       if (this.#counting(from)?.server === server) this.#local.remoteSignal(from, to);
   }
 
-  /** Other servers whose rows count. */
+  /** The other servers whose rows count. */
   servers(): readonly string[] {
     return [...this.#servers].flatMap(([server, { state }]) => (state === "expired" ? [] : [server]));
   }
 
   /**
-   * Corrects the view of a server from all rows that the database has of it. This is the only way to find a change that was
-   * lost. Changes that are not read yet are left to `read`.
+   * Corrects the view of a server from all its rows in the database. This is the only way to find a change that was lost. Changes
+   * that are not read yet are left to `read`.
    * @returns the number of differences.
    */
   reconcile(server: string, { peers, tunnels, head, isComplete }: WholeServer, nowMs: number): number {
     const known = this.#servers.get(server);
-    // A database that was restored has less of the server than was read: the server begins again under another id.
+    // A restored database has fewer changes of the server than were read; the server will start again under another id.
     if (known === undefined || known.state === "expired" || head < known.seen) return 0;
     const { seen } = known;
     const missed = peers.filter(({ id, rev, state }) => {
       const held = this.#peers.get(id)?.get(server);
       return rev <= seen && (held === undefined ? state === "here" : held.row.rev < rev);
     });
-    // A row that is not valid is not gone.
+    // A peer with an invalid row still exists.
     const gone = isComplete ? this.#gonePeers(server, new Set(peers.map(({ id }) => id))) : [];
     const wrong = [
       ...this.#wrongTunnels(server, tunnels, seen),
@@ -247,7 +253,7 @@ export class ClusterView {
     return missed.length + gone.length + wrong.length;
   }
 
-  /** Of the peers that share a tunnel with one connected here, those whose node is not read yet. */
+  /** The peers whose node has not been read yet, among those that share a tunnel with a peer connected here. */
   wantedNodes(): { readonly server: string; readonly id: string }[] {
     const wanted: { server: string; id: string }[] = [];
     for (const id of this.#candidates) {
@@ -264,7 +270,7 @@ export class ClusterView {
     return wanted;
   }
 
-  /** Nodes that were read of a server. */
+  /** Takes nodes that were read from a server's rows. */
   nodes(server: string, rows: readonly NodeRow[]): void {
     for (const { id, rev, node } of rows) {
       const held = this.#peers.get(id)?.get(server);
@@ -283,13 +289,13 @@ export class ClusterView {
     );
   }
 
-  /** Corrections of tunnels: those that are held and have ended, and those that exist and are not held. */
+  /** Corrections of tunnels: those that are held but have ended, and those that exist but are not held. */
   #wrongTunnels(server: string, stored: readonly TunnelRow[], seen: number): TunnelRow[] {
     const holds = (from: string, to: string): boolean => this.#tunnels.get(from)?.get(server)?.has(to) === true;
     return stored.filter(({ from, to, rev, gone }) => rev <= seen && holds(from, to) === gone);
   }
 
-  /** Corrections of tunnels that are held and have no row. */
+  /** Corrections of tunnels that are held but have no row. */
   #goneTunnels(server: string, stored: readonly TunnelRow[]): TunnelRow[] {
     const known = new Set(stored.map(({ from, to }) => `${from} ${to}`));
     return [...this.#tunnels].flatMap(([from, byServer]) =>
@@ -307,7 +313,7 @@ export class ClusterView {
     if (byServer?.size === 0) this.#tunnels.delete(from);
   }
 
-  /** @param sinceMs Since the last heartbeat of this server. */
+  /** @param sinceMs Time since this server's last heartbeat. */
   #heartbeat({ id, head, ageMs, drainingMs }: ServerRow, nowMs: number, sinceMs: number): void {
     if (ageMs >= EXPIRED_AFTER_MS && !this.#servers.has(id)) return;
     const known = inner(this.#servers, id, newServer);
@@ -348,7 +354,7 @@ export class ClusterView {
     }
   }
 
-  /** The row that counts for a peer: that of the newest session, wherever it is, unless a newer one is or was here. */
+  /** The row that is valid for a peer: that of its newest session on any server, unless a newer one is or was here. */
   #counting(id: string): { readonly server: string; readonly held: Held } | undefined {
     let best: { server: string; held: Held } | undefined;
     for (const [server, held] of this.#peers.get(id) ?? [])
@@ -359,7 +365,7 @@ export class ClusterView {
     return isNewer(own.session, this.#me, best.held.row.session, best.server) ? undefined : best;
   }
 
-  /** Tells the coordinator what changed about a peer since it was last informed. */
+  /** Informs the coordinator of what changed about a peer since the last time. */
   #refresh(id: string): void {
     const best = this.#counting(id);
     if (best === undefined) {
@@ -415,12 +421,12 @@ function remotePeer(row: PeerRow, node: Node | undefined): RemotePeer {
   return { key: row.key, node, sessionId, right };
 }
 
-/** With equal times the greater server id counts, at every server the same. */
+/** If the times are equal, the greater server id wins, so that all servers agree. */
 function isNewer(session: number, server: string, than: number, thanServer: string): boolean {
   return session > than || (session === than && server > thanServer);
 }
 
-/** A row is only as good as the server that wrote it: the node is checked again as when its peer announced it. */
+/** A row is only as trustworthy as the server that wrote it, so the node is checked again like one that its peer announces. */
 function checkedNode(bytes: Uint8Array, row: PeerRow): Node | undefined {
   if (bytes.length > MAX_NODE_BYTES) return undefined;
   try {
@@ -429,7 +435,7 @@ function checkedNode(bytes: Uint8Array, row: PeerRow): Node | undefined {
       return undefined;
     return create(NodeSchema, nodeToProto(checked));
   } catch {
-    return undefined; // not a message: counted by the caller
+    return undefined; // not a valid message: the caller counts it
   }
 }
 

@@ -1,4 +1,4 @@
-/** The cluster's database with a watch on it: each statement is timed, and what it brings is noted for operators. */
+/** Wraps the cluster's database: times each statement, and records what it brings for operators. */
 import type { ClusterDatabase, Heartbeat, HintListener, ReadRows, Replica } from "./cluster-database.ts";
 import type { ClusterMetrics } from "./cluster-metrics.ts";
 import type { ClusterWatch } from "./cluster-watch.ts";
@@ -10,7 +10,7 @@ export class WatchedClusterDatabase implements ClusterDatabase {
   readonly #watch: ClusterWatch;
   readonly #metrics: ClusterMetrics;
   readonly #now: () => number;
-  /** The last hint of this server that was sent, until it is heard. */
+  /** The last hint that this server sent, until it is heard. */
   #sent: { readonly server: string; readonly head: number; readonly at: number } | undefined;
 
   /** @param options.now Wall clock, for the times of faults. */
