@@ -130,7 +130,7 @@ function placeAt(host: string) {
   return { proxyId: NO_PROXY, host };
 }
 
-/** The same answer for an app that does not exist and for one that the visitor may not use, so that they cannot be told apart. */
+/** The same answer for an app that does not exist and for one that the visitor may not use, so that a visitor cannot distinguish them. */
 export function notFoundAnswer(accessUrl: URL): AppAnswer {
   return {
     status: 404,
