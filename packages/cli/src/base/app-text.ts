@@ -1,27 +1,27 @@
-/** An app in one word of the command line: `slug=code,url=http://127.0.0.1:8080,name=VS Code,share=owner,health=/healthz`. */
+/** An app given as one command-line argument: `slug=code,url=http://127.0.0.1:8080,name=VS Code,share=owner,health=/healthz`. */
 import { healthAddress } from "coder-protocol/app-addresses";
 
 const HEALTH_INTERVAL_SECONDS = 10;
 const HEALTH_THRESHOLD = 6;
 const KEYS = ["slug", "url", "name", "icon", "share", "health", "command", "group", "host-header"] as const;
 type Key = (typeof KEYS)[number];
-/** Only before a key: addresses hold commas and equals signs of their own. */
+/** A comma separates only before a key: addresses contain commas and equals signs too. */
 const SEPARATOR = new RegExp(`,(?=(?:${KEYS.join("|")})=)`);
 
-/** What may be said of an app, in words of the command line. */
+/** The properties of an app, as written on the command line. */
 export interface AppWords {
   readonly url?: string | undefined;
   readonly name?: string | undefined;
   readonly icon?: string | undefined;
   readonly share?: string | undefined;
-  /** A path of the app, or an address; empty: no check. */
+  /** A path of the app, or an address. Empty turns the check off. */
   readonly health?: string | undefined;
   readonly command?: string | undefined;
   readonly group?: string | undefined;
   readonly hostHeader?: string | undefined;
 }
 
-/** The app in the form of the API, or `error`: what is wrong, as the rest of a sentence. */
+/** The app as the API expects it, or `error`: what is wrong, worded to end a sentence. */
 export function parseAppText(text: string): Readonly<Record<string, unknown>> {
   const found = new Map<Key, string>();
   for (const part of text.split(SEPARATOR)) {
@@ -38,9 +38,9 @@ export function parseAppText(text: string): Readonly<Record<string, unknown>> {
 }
 
 /**
- * Words as fields of the API; what was not said is left out.
+ * Converts the words to fields of the API; fields that were not given are left out.
  *
- * @param url Of the app, for a health check that is given as a path.
+ * @param url The app's address, for a health check that is given as a path.
  */
 export function appBody(words: AppWords, url: string | undefined): Record<string, unknown> {
   const fields = {

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { makeDirectories } from "./make-directories.ts";
 
 /**
- * A folder for what is loaded as code: this person's own, in a home of their own, so that under `sudo` with somebody else's
- * HOME there is none. Undefined where none may be used. Made when it is missing.
+ * A folder for cached code, made when it is missing. It belongs to this user and lies in a home of the same user, so under `sudo`
+ * with another user's HOME there is none. Undefined where no folder may be used.
  */
 export function cacheFolder(name: string, environment: NodeJS.ProcessEnv, uid: number | undefined): string | undefined {
   const home = environment["HOME"];
@@ -19,11 +19,11 @@ export function ownFolder(base: string, name: string, uid: number | undefined): 
     makeDirectories(folder);
     return [base, folder].every((path) => isOwn(path, uid)) ? folder : undefined;
   } catch {
-    return undefined; // a read-only home, a file in the way: a cache is worth no word
+    return undefined; // a read-only home, or a file in the way: not worth a message for a cache
   }
 }
 
-/** Whether it is a folder of this user that no other user may write to. */
+/** Whether the path is a folder of this user that no other user may write to. */
 function isOwn(path: string, uid: number | undefined): boolean {
   const found = lstatSync(path);
   // Without user ids (Windows) the profile folder's own permissions protect it.

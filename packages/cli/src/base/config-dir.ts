@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { makeDirectories } from "./make-directories.ts";
 
 /**
- * Files of the stored login: each holds its bare value. The first three are shared with a stock CLI; the others hold the
- * paths of the files that TLS to this deployment takes.
+ * Files of the stored login. Each holds one bare value. The first three are shared with a stock CLI; the others hold the paths of
+ * the files used for TLS to this deployment.
  */
 export type ConfigFile = "url" | "session" | "organization" | "ca-file" | "client-cert" | "client-key";
 
-/** The folder where logins live, by the rules of a stock CLI. */
+/** The folder of stored logins, where a stock CLI keeps it. */
 export function defaultConfigDir(environment: NodeJS.ProcessEnv, platform: NodeJS.Platform = process.platform): string {
   const home = environment["HOME"] ?? accountHome();
   if (platform === "darwin") return join(home, "Library", "Application Support", "coderv2");
@@ -18,7 +18,7 @@ export function defaultConfigDir(environment: NodeJS.ProcessEnv, platform: NodeJ
   return join(base !== undefined && base !== "" ? base : join(home, ".config"), "coderv2");
 }
 
-/** A uid without an account has no home: its files are then where the root is, and writing there says why it fails. */
+/** A uid without an account has no home. Its files then go below the root folder, and the failed write says why. */
 export function accountHome(): string {
   try {
     return homedir();
@@ -39,8 +39,8 @@ export function readConfig(dir: string, file: ConfigFile): string | undefined {
 }
 
 /**
- * Writes by rename, private from the first byte on: folder 0700, file 0600, wider modes are narrowed. The folder of another
- * account, such as the root of a container's volume, keeps its mode.
+ * Writes by rename, private from the first byte: folder 0700, file 0600; wider modes are narrowed. A folder of another account,
+ * such as the root of a container's volume, keeps its mode.
  */
 export function writeConfig(dir: string, file: ConfigFile, value: string): void {
   makeDirectories(dir);

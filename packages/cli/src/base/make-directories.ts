@@ -2,8 +2,8 @@ import { existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 
 /**
- * As `mkdir -p`, for this person only (mode 0700 for what is made). Node's own recursive form never returns where the file
- * system answers ENOENT for a new directory in an existing one, as procfs does.
+ * Like `mkdir -p`, with mode 0700 for the directories it makes. Node's own recursive form never returns where the file system
+ * answers ENOENT for a new directory in an existing one, as procfs does.
  */
 export function makeDirectories(path: string): void {
   try {

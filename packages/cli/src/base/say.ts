@@ -1,6 +1,6 @@
 import { printableLines } from "./text.ts";
 
-/** A line, or several, for the person: on stderr, so that stdout stays what scripts read. */
+/** Writes one or more lines for the user to stderr, because scripts read stdout. */
 export function say(text: string): void {
   process.stderr.write(`${printableLines(text)}\n`);
 }

@@ -6,7 +6,7 @@ const VARIABLE = "CODER_TRACE_SESSION_ID";
 
 let current: string | undefined;
 
-/** The id of what this process does: that of the editor which started it, taken as it is, or a fresh one. */
+/** The session id of this process: the one set by the editor that started it, unchanged, or a fresh one. */
 export function clientSessionId(environment: NodeJS.ProcessEnv = process.env): string {
   current ??= resolveSessionId(environment);
   return current;

@@ -1,4 +1,4 @@
-/** The items of a list that is written as one text: in a variable, or in a service's settings. */
+/** The items of a list written as one string in a variable or in a service's settings. */
 export function splitList(text: string): string[] {
   return text
     .split(/[,\n]/)

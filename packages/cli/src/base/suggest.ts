@@ -1,8 +1,8 @@
-/** The candidate that somebody most likely meant; undefined when none is close. */
+/** The candidate that was most likely meant; undefined when none is close. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: { readonly name: string; readonly distance: number } | undefined;
   for (const name of candidates) {
-    // A beginning of a name is as good as one slip.
+    // A prefix of a name counts as one typing error.
     const distance = word.length >= 2 && name.startsWith(word) ? 1 : editDistance(word, name);
     if (distance <= Math.max(1, Math.floor(name.length / 3)) && (best === undefined || distance < best.distance))
       best = { name, distance };
@@ -10,7 +10,7 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   return best?.name;
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours that make one word of the other. */
+/** Counts the insertions, deletions, replacements and swaps of neighbours that turn one word into the other. */
 function editDistance(a: string, b: string): number {
   let [beforeLast, last]: [number[], number[]] = [[], Array.from({ length: b.length + 1 }, (_, i) => i)];
   for (let i = 1; i <= a.length; i++) {

@@ -1,25 +1,25 @@
-/** Text on a terminal: what may be in it, how wide it is, where it is broken. Pure. */
+/** Text for a terminal: what it may contain, how wide it is and where it breaks. Pure. */
 
-/** Controls (C0, DEL, C1), and what turns the direction of writing or breaks lines unseen. */
+/** Control characters (C0, DEL, C1), and characters that invisibly change the writing direction or break lines. */
 const HOSTILE = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 const COLOUR = /\u001b\[[0-9;]*m/;
-/** Takes no column: marks on the character before, joiners, selectors of a form. */
+/** Characters that take no column: combining marks, joiners and variation selectors. */
 const ZERO_WIDTH = /^(?:\p{Mn}|\p{Me}|\p{Cf})$/u;
 /** East Asian wide forms and emoji: two columns. */
 const WIDE =
   /^[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1f64f}\u{1f680}-\u{1f6ff}\u{1f900}-\u{1faff}\u{20000}-\u{3fffd}]$/u;
 
-/** One line, in which nothing that others chose drives the terminal. */
+/** One line of foreign text that cannot control the terminal. */
 export function printable(text: string): string {
   return text.replace(HOSTILE, "?");
 }
 
-/** As {@link printable}; lines stay lines. */
+/** Like {@link printable}, but line breaks stay. */
 export function printableLines(text: string): string {
   return text.split("\n").map(printable).join("\n");
 }
 
-/** As {@link printable}, without a trace; colours and tabs pass, as programs use them in their logs. */
+/** Like {@link printable}, but removes hostile characters without a trace. Colours and tabs stay, because programs log them. */
 export function printableLog(text: string): string {
   return text
     .split(new RegExp(`(${COLOUR.source}|\\t)`))
@@ -27,14 +27,14 @@ export function printableLog(text: string): string {
     .join("");
 }
 
-/** JSON that says the same, and drives no terminal. */
+/** Equivalent JSON that cannot control the terminal. */
 export function printableJson(json: string): string {
   return json.replace(HOSTILE, (found) =>
     found === "\n" ? found : `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }
 
-/** Columns that it takes on a terminal; colours take none. */
+/** Columns that the text takes on a terminal; colours take none. */
 export function displayWidth(text: string): number {
   if (/^[\x20-\x7e]*$/.test(text)) return text.length;
   let width = 0;
@@ -44,7 +44,7 @@ export function displayWidth(text: string): number {
   return width;
 }
 
-/** Broken between words into lines of at most so many columns; a longer word is broken where it must. */
+/** Breaks text between words into lines of at most this many columns. A longer word is broken inside. */
 export function wrapWords(text: string, columns: number): string[] {
   const limit = Math.max(1, columns);
   const lines: string[] = [];
@@ -63,7 +63,7 @@ export function wrapWords(text: string, columns: number): string[] {
   return [...lines, line];
 }
 
-/** Cut into pieces of at most so many columns. Colours stay whole. */
+/** Cuts text into pieces of at most this many columns. Colour sequences stay whole. */
 export function cut(text: string, columns: number): string[] {
   const pieces: string[] = [];
   let piece = "";

@@ -1,2 +1,2 @@
-/** What this build calls itself. Editors compare it with the versions in which a stock CLI gained features. */
+/** The version of this build. Editors compare it with the versions in which a stock CLI gained features. */
 export { BUILD_VERSION as VERSION } from "coder-protocol/version";
