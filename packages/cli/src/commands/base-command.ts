@@ -1,6 +1,6 @@
 /**
- * What every command has: the flags of every command, one way to read the line and one place that turns failures into words
- * and exit codes.
+ * The base of every command: common flags, one way to read the command line, and one place that turns failures into words and
+ * exit codes.
  */
 
 import type { Interfaces } from "@oclif/core";
@@ -26,19 +26,19 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   static override flags = {};
   static override args = {};
 
-  /** Runs until it is stopped: a requested termination is a success, and takes its time. */
+  /** A service runs until it is stopped: a requested termination is a success and may take time. */
   static isService = false;
-  /** Reads files again on SIGHUP, and goes on. */
+  /** Whether SIGHUP makes the command read its files again instead of ending it. */
   static reloads = false;
 
-  /** Typed by the definitions: a name that none has does not compile. */
+  /** Typed by the definitions: a name that none of them has does not compile. */
   protected flags!: FlagsOf<T>;
   protected args!: ArgsOf<T>;
-  /** The standard streams, as this line has them. */
+  /** The standard streams, as the flags set them up. */
   protected display!: Display;
   /** All positional words in their order; with `strict = false` those of the remote command as well. */
   protected words: readonly string[] = [];
-  /** Where each value comes from: the command line, the environment, a file. */
+  /** Where each value comes from: the command line, the environment or a file. */
   protected origins: Origins = {};
   readonly #ending: Ending;
 
@@ -48,10 +48,10 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     this.#ending = new Ending({ service: isService, reloads } satisfies EndingOptions);
   }
 
-  /** Does the work. Returns the exit code; nothing means 0. */
+  /** Does the work. Returns the exit code, or undefined for 0. */
   protected abstract execute(signal: AbortSignal): Promise<number | undefined>;
 
-  /** Without oclif's own, which loads the configuration once more. */
+  /** Replaces oclif's own method, which would load the configuration a second time. */
   static override async run<C extends Command>(
     this: new (
       argv: string[],
@@ -63,7 +63,7 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     return new this(argv, config as Config).run() as Promise<ReturnType<C["run"]>>;
   }
 
-  /** The deployment of this line, with its login. */
+  /** The deployment that the flags name, with its login. */
   protected async openDeployment(): Promise<Deployment> {
     const { openDeployment } = await import("../rest/deployment.ts");
     return openDeployment(deploymentOptions(this.flags as GlobalValues));
@@ -130,7 +130,7 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   }
 }
 
-/** Missing words are refused before, with the usage; oclif takes what there is. */
+/** Missing words have already been refused, with the usage, so oclif may take any number. */
 function optional(args: Interfaces.ArgInput): Interfaces.ArgInput {
   return Object.fromEntries(Object.entries(args).map(([name, arg]) => [name, { ...arg, required: false }]));
 }

@@ -19,7 +19,7 @@ export default class Logout extends BaseCommand<typeof Logout> {
     try {
       await (await this.openDeployment()).call("/api/v2/users/logout", { method: "POST", signal });
     } catch (error) {
-      // The files are removed in any case; the server may still accept the token.
+      // The files are removed either way, but the server may still accept the token.
       this.display.say(
         `The deployment did not end the session, so its token may still work: ${(error as Error).message}`,
       );

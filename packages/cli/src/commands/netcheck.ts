@@ -12,7 +12,7 @@ export default class Netcheck extends BaseCommand<typeof Netcheck> {
   protected override async execute(signal: AbortSignal): Promise<number> {
     const { flags, display } = this;
     const { runNetcheck } = await import("../entries/network.ts");
-    // Editors read the JSON of a stock client without asking for it.
+    // Editors expect a stock client's JSON without a flag that requests it.
     const asked = this.origins["output"] !== "default";
     const options = {
       deployment: deploymentOptions(flags),

@@ -5,9 +5,12 @@ import { text } from "../../flags/kinds.ts";
 import { givenSettings, INSTALL_FLAGS } from "../../flags/service.ts";
 import { BaseCommand } from "../base-command.ts";
 
-/** Those that a service of systemd has: it is no process 1, its token is kept in one place, and its apps are in their file. */
+/**
+ * Flags of the agent that a systemd service keeps. It is not process 1, its token is kept in one place, and its apps are in their
+ * own file.
+ */
 const { "no-reap": _, app: _apps, ...KEPT } = AGENT_FLAGS;
-/** What holds for every command and the agent uses. */
+/** Flags of every command that the agent uses too. */
 const COMMON = {
   "ca-file": GLOBAL_FLAGS["ca-file"],
   "client-cert": GLOBAL_FLAGS["client-cert"],

@@ -53,7 +53,7 @@ export default class AppsShare extends BaseCommand<typeof AppsShare> {
       const ports = await listPorts(deployment, place, signal);
       for (const line of shareAdvice(ports.find((row) => row.port === port))) this.display.say(line);
     } catch (error) {
-      // The port is shared all the same.
+      // The port is shared even if the list cannot be read.
       signal.throwIfAborted();
       const { printable } = await import("../../base/text.ts");
       this.display.say(`What listens there is not known: ${printable((error as Error).message)}`);

@@ -8,9 +8,9 @@ import { BaseCommand } from "../base-command.ts";
 interface App {
   readonly slug: string;
   readonly agent: string;
-  /** First label of its host name; "" for one below a path. */
+  /** First label of the app's host name; "" for an app served under a path. */
   readonly subdomainName: string;
-  /** The address of an app that is not the workspace's own. */
+  /** The address of an app outside the workspace. */
   readonly url: string | undefined;
 }
 
@@ -59,7 +59,7 @@ export default class OpenApp extends BaseCommand<typeof OpenApp> {
     const app = apps.find(({ slug }) => slug === wanted) ?? noApp(workspace.name, wanted, apps);
     const { owner_name: owner, name: workspaceName } = workspace;
     const placed = { ...app, owner, workspace: workspaceName, label: app.subdomainName };
-    // CODER_REGION is about relays, of which most are no place for apps.
+    // CODER_REGION names a relay region, and most of those serve no apps.
     const region = (this.origins["region"] === "flag" ? this.flags.region : undefined) ?? this.flags["app-region"];
     const { address, note } =
       app.url === undefined

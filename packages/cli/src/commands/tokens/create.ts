@@ -44,7 +44,7 @@ export default class TokensCreate extends BaseCommand<typeof TokensCreate> {
   }
 }
 
-/** A token that may do more than was asked for must not be handed out. */
+/** The server may have created a token with wider rights than requested; it must not be handed out. */
 function refuseLess(name: string, everything: readonly string[], given: readonly string[] = []): void {
   const less = given.find((text) => !everything.includes(text));
   if (less !== undefined)

@@ -30,7 +30,7 @@ export default class WsproxyCreate extends BaseCommand<typeof WsproxyCreate> {
     const problem = given === undefined ? undefined : proxyNameProblem(given);
     if (problem !== undefined) throw new UsageError(problem.replace(/\.$/, ""));
     const name = given ?? (await ask("Name of the proxy: ", { signal, instead, check: proxyNameProblem }));
-    // A name given by a flag comes from a script, or from a person who knows the other flags.
+    // If the name was given by a flag, nothing is asked: a script runs this, or a user who knows the other flags.
     const displayName =
       this.flags["display-name"] ??
       (given === undefined ? await ask("Display name (may be empty): ", { signal, instead }) : "");
