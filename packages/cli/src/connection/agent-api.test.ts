@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { agentNetwork, type Dialable } from "./agent-api.ts";
 
-/** An agent whose port 4 returns this answer. */
+/** An agent whose port 4 returns this response. */
 function agentWith(status: number, body: string): Dialable {
   const server: Server = createServer((_request, response) => {
     response.writeHead(status);

@@ -1,4 +1,4 @@
-/** What the agent says about its own network: its HTTP API inside the tunnel. */
+/** What the agent knows about its own network, from its HTTP API inside the tunnel. */
 import type { Duplex } from "node:stream";
 import { fetchOver } from "coder-client/connection/fetch-over";
 import { limitedText } from "coder-client/connection/tunnel-fetch";
@@ -12,7 +12,7 @@ export interface Dialable {
   dial(port: number, options: { readonly signal: AbortSignal }): Promise<Duplex>;
 }
 
-/** Asks the agent to look at its network. Rejects with what went wrong, or `signal.reason`. */
+/** Asks the agent to examine its network. Rejects with what went wrong, or with `signal.reason`. */
 export async function agentNetwork(connection: Dialable, signal: AbortSignal): Promise<AgentNetwork> {
   const { status, body } = await get(connection, "/api/v0/netcheck", signal);
   if (status === 404) throw new Error("this agent cannot look at its network: it is an old one");
@@ -22,11 +22,11 @@ export async function agentNetwork(connection: Dialable, signal: AbortSignal): P
 
 export interface ListeningPort {
   readonly port: number;
-  /** Empty when the agent may not know. */
+  /** Empty when the agent may not know the name. */
   readonly processName: string;
 }
 
-/** TCP ports that programs of the workspace listen on, without those of system services. */
+/** TCP ports that programs in the workspace listen on, without system services. */
 export async function listeningPorts(connection: Dialable, signal: AbortSignal): Promise<ListeningPort[]> {
   const { status, body } = await get(connection, "/api/v0/listening-ports", signal);
   if (status !== 200) throw new Error(`the agent answered with HTTP ${status}`);
@@ -36,7 +36,7 @@ export async function listeningPorts(connection: Dialable, signal: AbortSignal):
     const { port, process_name, network } = record(item);
     if (typeof port !== "number" || !Number.isInteger(port) || port < 1 || port > 65535) return [];
     if (network !== "tcp") return [];
-    // Shown on a terminal: nothing in a program's name may speak to it.
+    // The names are shown on a terminal, so none may contain control characters.
     return [
       {
         port,
@@ -65,7 +65,7 @@ async function get(
   }
 }
 
-/** A page of the agent's HTTP API as it is. Rejects when it is longer than `limitBytes`. */
+/** The unchanged content of a page of the agent's HTTP API. Rejects when it is longer than `limitBytes`. */
 export async function agentPage(
   connection: Dialable,
   path: string,

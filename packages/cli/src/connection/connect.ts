@@ -1,4 +1,7 @@
-/** Connecting to a workspace in words: the client library finds and reaches it, its stages and errors become sentences. */
+/**
+ * Connects to a workspace and tells the user about it: the client library finds and reaches the workspace, and its stages and
+ * errors become sentences here.
+ */
 import { ClientError, type ClientErrorCode } from "coder-client/base/client-error";
 import type { ScriptWait } from "coder-client/connection/agent-wait";
 import type { AgentWait, ConnectStage } from "coder-client/connection/attempt";
@@ -10,12 +13,12 @@ import type { Logger } from "wg-userspace/base/ports";
 import { printableLog } from "../base/text.ts";
 import { UserError } from "../errors/user-error.ts";
 
-/** A value of --region: the region with the shortest route, also where CODER_REGION names another one. */
+/** Value of --region that chooses the region with the shortest route, even where CODER_REGION names another one. */
 const AUTOMATIC = "auto";
 
 export interface ConnectRequest extends Omit<ConnectChoices, "onStage" | "onRegionFallback"> {
   readonly deployment: Deployment;
-  /** Host or workspace as typed. */
+  /** Host or workspace name as typed. */
   readonly name: string;
   readonly hostPrefix?: string | undefined;
   readonly hostnameSuffix?: string | undefined;
@@ -24,13 +27,13 @@ export interface ConnectRequest extends Omit<ConnectChoices, "onStage" | "onRegi
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
   readonly logger: Logger;
-  /** Called with a sentence for each stage that is being waited for. */
+  /** Called with a sentence for each stage that takes time. */
   readonly onStage: (text: string) => void;
-  /** Takes a line about what is not as it was asked for, or not as it should be. */
+  /** Called with a line about anything that differs from the request or is not as it should be. */
   readonly warn: (text: string) => void;
 }
 
-/** From a typed name to a connection that answers. Every wait says what it waits for, and ends at the limit. */
+/** Turns a typed name into a connection that answers. Every wait says what it waits for, and ends at the limit. */
 export async function connectWorkspace(request: ConnectRequest): Promise<ConnectedWorkspace> {
   const { deployment, name, hostPrefix, hostnameSuffix, onStage, onStartupLog, warn, region, ...choices } = request;
   let latest: ConnectStage | undefined;
@@ -39,7 +42,7 @@ export async function connectWorkspace(request: ConnectRequest): Promise<Connect
     return await connectTo(deployment, parseWorkspaceName(name, { hostPrefix, hostnameSuffix }), {
       ...choices,
       region: region === "" || region?.toLowerCase() === AUTOMATIC ? undefined : region,
-      // Later a program of the workspace may have the terminal: then the log and the reports name the region.
+      // A program in the workspace may own the terminal by then, so the log and the reports name the region.
       onRegionFallback: (fallback) => {
         if (connecting) warn(fallbackText(fallback));
       },
@@ -100,7 +103,7 @@ function startProblem(lifecycleState: string): string | undefined {
   return undefined;
 }
 
-/** What to do when the wait for an agent has failed. */
+/** What the user can do after the wait for an agent has failed. */
 const AGENT_HINTS: Partial<Readonly<Record<AgentWait, string>>> = {
   "first-connection": `: start it on the workspace's machine, "coder external-workspaces agent-instructions" says how`,
   "startup-scripts": "; --wait=no skips them",
@@ -110,7 +113,11 @@ const NEXT_COMMANDS: Partial<Readonly<Record<ClientErrorCode, string>>> = {
   ERR_WORKSPACE_NOT_STARTED: "show",
 };
 
-/** Adds the command or flag that helps. @param stage What was waited for at the end. */
+/**
+ * Adds the command or flag that helps.
+ *
+ * @param stage The last stage that was waited for.
+ */
 function withNextStep(error: unknown, stage: ConnectStage | undefined): unknown {
   if (!(error instanceof ClientError)) return error;
   const { code, message, detail } = error;

@@ -1,7 +1,6 @@
 /**
- * A connection to a workspace that outlives the agent it was made to: when the workspace is rebuilt, or was stopped and
- * is started again, it connects to the agent that is there now. What happens in between is reported, so that the user knows
- * why nothing moves.
+ * A connection to a workspace that outlives the agent it was made to. When the workspace is rebuilt, or is stopped and started
+ * again, it connects to the new agent. What happens in between is reported, so that the user knows why nothing moves.
  */
 
 import { Backoff, sleep } from "coder-client/base/backoff";
@@ -19,7 +18,7 @@ import { UserError } from "../errors/user-error.ts";
 const DIAL_WAIT_MS = 30_000;
 const ASK_AFTER_MS = 5_000;
 const SILENT_AFTER_MS = 10_000;
-/** Reasons that connecting again cannot change. */
+/** Failures that another attempt cannot change. */
 const FINAL_CODES: ReadonlySet<string> = new Set([
   "ERR_UNAUTHORIZED",
   "ERR_FORBIDDEN",
@@ -29,28 +28,28 @@ const FINAL_CODES: ReadonlySet<string> = new Set([
 ]);
 
 export type LinkEvent =
-  /** The agent has not answered for this long. Its connections are kept. */
+  /** The agent has not answered for this long. Connections through it are kept. */
   | { readonly kind: "silent"; readonly forMs: number }
   | { readonly kind: "heard"; readonly afterMs: number }
   /** The workspace was stopped. */
   | { readonly kind: "stopped" }
-  /** The workspace has another agent now; connections to the old one are over. */
+  /** The workspace has another agent now; connections to the old one have ended. */
   | { readonly kind: "replaced" }
   | { readonly kind: "connected"; readonly connection: WorkspaceConnection };
 
 export interface LastingConnectionOptions {
   readonly first: ConnectedWorkspace;
-  /** Name of the wanted agent; undefined: the only one. */
+  /** Name of the wanted agent; undefined when the workspace has only one. */
   readonly agentName: string | undefined;
   readonly deployment: Deployment;
-  /** Looks the workspace up and connects; waits for its agent as long as it takes. */
+  /** Looks the workspace up and connects, waiting for its agent without a limit. */
   readonly connect: (signal: AbortSignal) => Promise<ConnectedWorkspace>;
   readonly onEvent: (event: LinkEvent) => void;
   readonly logger: Logger;
 }
 
 export class LastingConnection implements AsyncDisposable {
-  /** Rejects when there will be no connection any more: the workspace or the right to use it is gone. Never resolves. */
+  /** Never resolves. Rejects when no further connection is possible: the workspace or the right to use it is gone. */
   readonly failed: Promise<never>;
   readonly #options: LastingConnectionOptions;
   readonly #stop = new AbortController();
@@ -82,19 +81,19 @@ export class LastingConnection implements AsyncDisposable {
       logger: options.logger,
       onWorkspace: (workspace) => this.#workspaceChanged(workspace),
     }).catch((error: unknown) => {
-      // Who may not ask any more may still be connected; the connection says when that is over.
+      // A client whose token is no longer accepted may still be connected; the connection reports when it ends.
       if (error instanceof ClientError && (error.status === 401 || error.status === 403))
         options.logger.log("warn", "the workspace is not watched any more", { error: error.message });
       else this.#fail(error);
     });
   }
 
-  /** The connection of the moment; undefined while there is none. */
+  /** The present connection; undefined while there is none. */
   get current(): WorkspaceConnection | undefined {
     return this.#current;
   }
 
-  /** The connection, waiting for one up to 30 s. Rejects with ERR_NO_WORKSPACE_CONNECTION or the reason of `failed`. */
+  /** The connection; waits up to 30 s for one. Rejects with ERR_NO_WORKSPACE_CONNECTION or the reason of `failed`. */
   async connection(signal: AbortSignal): Promise<WorkspaceConnection> {
     if (this.#current !== undefined) return this.#current;
     const limit = Promise.withResolvers<never>();
@@ -160,7 +159,7 @@ export class LastingConnection implements AsyncDisposable {
     if (workspace.buildStatus !== "running") return;
     const agentId = agentIdOf(workspace, this.#options.agentName);
     this.#stopped = false;
-    // The same agent started again is followed by the connection itself: its address is the same.
+    // When the same agent starts again, the connection itself follows it: its address is the same.
     if (agentId === undefined || agentId === this.#agentId || this.#reconnecting) return;
     this.#reconnecting = true;
     this.#options.onEvent({ kind: "replaced" });
@@ -175,7 +174,7 @@ export class LastingConnection implements AsyncDisposable {
     this.#stopLiveness();
     this.#current = undefined;
     this.#waiting = Promise.withResolvers();
-    this.#waiting.promise.catch(() => undefined); // there may be no awaiter when it fails
+    this.#waiting.promise.catch(() => undefined); // the rejection is handled by awaiters, if any
     await old?.close();
     const backoff = new Backoff({ firstMs: 500, limitMs: 10_000 });
     for (;;) {
@@ -203,6 +202,6 @@ function agentIdOf(workspace: WorkspaceRef, name: string | undefined): string | 
   try {
     return chooseAgent(workspace, name).id;
   } catch {
-    return undefined; // a build that has no agents yet; the next event has them
+    return undefined; // the build has no agents yet; the next event has them
   }
 }

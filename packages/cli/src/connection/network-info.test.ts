@@ -127,7 +127,7 @@ it.each([
     expect(said.filter((line) => line.startsWith("warn"))).toEqual([]);
     stop();
     const after = [pings, said.length];
-    // Another one that was started later is at its third try: the first would have been, too.
+    // A second connection, started later, is at its third try: the first would have reached it too.
     let others = 0;
     const stopOther = reportConnection({
       connection: connectionWith(async () => {

@@ -1,6 +1,7 @@
 /**
  * Files that tell others about a running connection: the network-info file that editors read, and one per connection in the
- * config folder for `coder status`. Written by rename, so that no reader sees half a file; a failure is logged and ends nothing.
+ * config folder for `coder status`. They are written by rename, so no reader sees half a file. A failure to write is logged and
+ * has no other effect.
  */
 import { chmodSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -12,7 +13,7 @@ import { makeDirectories } from "../base/make-directories.ts";
 
 const STATUS_INTERVAL_MS = 5_000;
 
-/** What is needed of a connection. */
+/** The parts of a connection that are reported. */
 export interface ReportedConnection {
   discoPing(options: { readonly signal: AbortSignal }): Promise<DiscoPong>;
   pathReport(): PeerPathReport;
@@ -21,7 +22,7 @@ export interface ReportedConnection {
   readonly derpMap: DerpMap | undefined;
 }
 
-/** The network-info file, with the names editors look for. */
+/** Content of the network-info file, with the names editors look for. */
 export interface NetworkInfo {
   readonly p2p: boolean;
   /** Milliseconds. */
@@ -41,7 +42,7 @@ export interface TrafficSample {
   readonly txBytes: number;
 }
 
-/** @param since The sample before this one; rates are over the time in between. */
+/** @param since The previous sample; rates are over the time since then. */
 export function networkInfo(
   pong: DiscoPong,
   report: PeerPathReport,
@@ -68,7 +69,7 @@ export function networkInfo(
 
 export interface ReportOptions {
   readonly connection: ReportedConnection;
-  /** Folder for the network-info file; absent: none is written. */
+  /** Folder for the network-info file; none is written when absent. */
   readonly networkInfoDir?: string | undefined;
   readonly intervalMs: number;
   /** The config folder, for the status file. */
@@ -78,7 +79,7 @@ export interface ReportOptions {
   readonly logger: Logger;
 }
 
-/** Starts writing. Returns the way to stop, which removes the status file and leaves the network-info file. */
+/** Starts writing. Returns a function that stops it, removes the status file and leaves the network-info file. */
 export function reportConnection(options: ReportOptions): () => void {
   const stop = new AbortController();
   const status = new StatusFile(options);
@@ -110,7 +111,7 @@ async function writeNetworkInfo(options: ReportOptions, dir: string, signal: Abo
       const now = sampleOf(connection);
       const info = networkInfo(pong, connection.pathReport(), connection.netReport(), connection.derpMap, since, now);
       since = now;
-      // Started by OpenSSH as ProxyCommand, our parent is the process that the editor knows.
+      // When OpenSSH starts this as ProxyCommand, the parent is the process that the editor knows.
       writePrivately(dir, `${process.ppid}.json`, JSON.stringify(info));
     } catch (error) {
       if (signal.aborted) return;
@@ -136,7 +137,7 @@ function sampleOf(connection: ReportedConnection): TrafficSample {
   return { atMs: performance.now(), rxBytes, txBytes };
 }
 
-/** Folder 0700, file 0600, complete or not there. */
+/** Writes a file that is either complete or absent: folder 0700, file 0600. */
 function writePrivately(dir: string, name: string, text: string): void {
   makeDirectories(dir);
   chmodSync(dir, 0o700);

@@ -1,9 +1,9 @@
-/** The status files of this machine's running connections: see network-info.ts, which writes them. */
+/** Reads the status files of this machine's running connections, which network-info.ts writes. */
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { OpenConnection } from "../diagnosis/status-text.ts";
 
-/** Files of ended processes, and unreadable files, are removed on the way. */
+/** Removes unreadable files and those of ended processes. */
 export function openConnections(configDir: string): OpenConnection[] {
   const dir = join(configDir, "connections");
   let names: string[];
@@ -31,7 +31,7 @@ function readStatus(path: string): OpenConnection | undefined {
       ? read
       : undefined;
   } catch {
-    return undefined; // it ended between the listing and the reading, or is no status file
+    return undefined; // the connection ended after the listing, or the file is no status file
   }
 }
 

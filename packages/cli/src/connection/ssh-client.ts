@@ -6,16 +6,16 @@ import SshClient from "ssh2/lib/client.js";
 import { lenderOf } from "wg-userspace/io/sockets/owned-buffers";
 import { UserError } from "../errors/user-error.ts";
 
-/** An SSH server inside the tunnel answers at once; only a broken one takes longer. */
+/** An SSH server inside the tunnel answers at once, so only a broken one takes longer. */
 const READY_TIMEOUT_MS = 60_000;
 /**
- * A question now and then: an agent that was killed answers nothing by itself, and the one started in its place refuses the
- * old connection only when it hears of it. Silence alone ends nothing, that is for TCP to judge.
+ * Interval of keepalive requests. An agent that was killed cannot end its connections, and its successor refuses them only when
+ * it receives something on them. Silence alone ends nothing: TCP decides that.
  */
 const KEEPALIVE_MS = 15_000;
 
 /**
- * Resolves when the server accepted us.
+ * Resolves when the server has accepted the client.
  * @param stream A connection to the workspace's SSH port; owned by the client from now on.
  * @param agentSocket Local SSH agent to forward.
  */
@@ -29,11 +29,11 @@ export function connectSsh(stream: Duplex, agentSocket?: string): Promise<Client
     // The tunnel has authenticated the workspace; its host key adds nothing.
     hostVerifier: () => true,
     readyTimeout: READY_TIMEOUT_MS,
-    // Socket forwarding is an extension of OpenSSH's that our server speaks without calling itself OpenSSH.
+    // Socket forwarding is an OpenSSH extension; our server supports it without calling itself OpenSSH.
     strictVendor: false,
     keepaliveInterval: KEEPALIVE_MS,
     keepaliveCountMax: Number.MAX_SAFE_INTEGER,
-    // About half the cost of the default, where both ends are the same program.
+    // Costs about half as much as the default cipher when both ends are this program.
     algorithms: { cipher: { prepend: ["aes128-gcm@openssh.com"], append: [], remove: [] } },
   };
   if (agentSocket !== undefined) {
@@ -45,7 +45,7 @@ export function connectSsh(stream: Duplex, agentSocket?: string): Promise<Client
       giveBackParsed(client, stream);
       resolve(client);
     });
-    // Heard for good: an error of a connection that was accepted is no exception, its "close" follows.
+    // Stays for the connection's lifetime: an error after the handshake must not be thrown, because "close" follows.
     client.on("error", (error) =>
       reject(
         new UserError("The workspace's SSH server did not accept the connection", { why: error.message, cause: error }),
@@ -59,7 +59,7 @@ export function connectSsh(stream: Duplex, agentSocket?: string): Promise<Client
   });
 }
 
-/** Listens behind ssh2, which has parsed each chunk by then: its ciphers copy what they keep of it. */
+/** Listens after ssh2, which has parsed each chunk by then; its ciphers copy what they keep. */
 function giveBackParsed(client: Client, stream: Duplex): void {
   const giveBack = lenderOf(stream);
   if (giveBack === undefined) return;
@@ -69,7 +69,7 @@ function giveBackParsed(client: Client, stream: Duplex): void {
   });
 }
 
-/** Has the workspace dial a host for us (`direct-tcpip`). Rejects with the workspace's reason. */
+/** Lets the workspace dial a host (`direct-tcpip`). Rejects with the reason the workspace gives. */
 export function dialThrough(client: Client, host: string, port: number): Promise<ClientChannel> {
   return new Promise((resolve, reject) => {
     client.forwardOut("127.0.0.1", 0, host, port, (error, channel) => {
@@ -79,7 +79,7 @@ export function dialThrough(client: Client, host: string, port: number): Promise
   });
 }
 
-/** As {@link dialThrough}, for a Unix socket of the workspace. */
+/** Like {@link dialThrough}, for a Unix socket of the workspace. */
 export function dialSocketThrough(client: Client, path: string): Promise<ClientChannel> {
   return new Promise((resolve, reject) => {
     client.openssh_forwardOutStreamLocal(path, (error, channel) => {
@@ -89,12 +89,12 @@ export function dialSocketThrough(client: Client, path: string): Promise<ClientC
   });
 }
 
-/** `(SSH) Channel open failure: connect ECONNREFUSED …` without its head. */
+/** Removes the head of `(SSH) Channel open failure: connect ECONNREFUSED …`. */
 function plainReason(message: string): string {
   return message.replace(/^\(SSH\) Channel open failure:\s*/, "");
 }
 
-/** One SSH connection at a time: made when it is wanted, and again after it was lost. */
+/** Holds one SSH connection at a time: made when it is needed, and again after it was lost. */
 export class SshLink {
   readonly #dial: (signal: AbortSignal) => Promise<Duplex>;
   #client: Promise<Client> | undefined;
@@ -105,7 +105,7 @@ export class SshLink {
     this.#dial = dial;
   }
 
-  /** Several callers share one connection, and the first one's signal decides while it is being made. */
+  /** Callers share one connection. While it is being made, the first caller's signal cancels it for all. */
   client(signal: AbortSignal): Promise<Client> {
     this.#client ??= this.#connect(signal);
     return this.#client;

@@ -9,7 +9,7 @@ import { EXIT, UserError } from "../errors/user-error.ts";
 
 export interface StopWatchOptions {
   readonly deployment: Deployment;
-  /** As it was when the connection was made. */
+  /** The workspace as it was when the connection was made. */
   readonly workspace: WorkspaceRef;
   readonly connection: Pick<WorkspaceConnection, "accessSignal">;
   readonly signal: AbortSignal;
@@ -32,7 +32,8 @@ export function workspaceStopped(options: StopWatchOptions): Promise<Error> {
         if (reason !== undefined) resolve(reason);
       },
     }).catch((error: unknown) => {
-      // A user who may no longer see the workspace gets no reports about it; the tunnel itself shows whether it continues.
+      // A user who may no longer see the workspace gets no reports about it; the tunnel itself shows whether the access
+      // continues.
       logger.log("debug", "the workspace is not watched any more", { error: String(error) });
     });
   });
@@ -41,12 +42,12 @@ export function workspaceStopped(options: StopWatchOptions): Promise<Error> {
 export interface ConnectionWatch {
   /** Aborts with the given signal, or with the reason why there is no connection any more. */
   readonly signal: AbortSignal;
-  /** Throws that reason, where work took the abort for an ordinary end. */
+  /** Throws that reason. For callers whose work treats the abort as an ordinary end. */
   throwIfOver(): void;
   stop(): void;
 }
 
-/** For work over a connection that should end when the connection has no future. */
+/** For work that should end when its connection has no future. */
 export function watchConnection(options: StopWatchOptions): ConnectionWatch {
   const stopped = new AbortController();
   const over = new AbortController();
@@ -60,7 +61,7 @@ export function watchConnection(options: StopWatchOptions): ConnectionWatch {
   };
 }
 
-/** A build that is merely stopping still answers. */
+/** Undefined while a build is still stopping: its agent answers until it has stopped. */
 export function reasonOf(before: WorkspaceRef, now: WorkspaceRef): UserError | undefined {
   const ended = (title: string, next: string): UserError =>
     new UserError(title, { next: [next], code: "ERR_WORKSPACE_STOPPED", exit: EXIT.connectionLost });

@@ -1,4 +1,4 @@
-/** Tells the control plane that a workspace is being used, so that it is not stopped underneath its user. */
+/** Reports that a workspace is being used, so that the control plane does not stop it. */
 
 import { sleep } from "coder-client/base/backoff";
 import type { Deployment } from "coder-client/rest/deployment";
@@ -9,12 +9,12 @@ const EVERY_MS = 60_000;
 export interface UsageOptions {
   readonly deployment: Deployment;
   readonly workspaceId: string;
-  /** Asked each time; nothing is reported while it is false. */
+  /** Asked before each report; nothing is reported while it is false. */
   readonly isUsed: () => boolean;
   readonly logger: Logger;
 }
 
-/** Reports once a minute until aborted. A report that fails is logged and changes nothing. */
+/** Reports once a minute until aborted. A failed report is logged and has no other effect. */
 export async function reportUsage(options: UsageOptions, signal: AbortSignal): Promise<void> {
   const { deployment, workspaceId, logger } = options;
   while (!signal.aborted) {

@@ -1,4 +1,4 @@
-/** A connection to a workspace for one command: it ends with the command, and the command with it. */
+/** A connection to a workspace for one command. Each ends when the other does. */
 import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
 import type { WorkspaceRef } from "coder-client/rest/workspaces";
 import { type DeploymentOptions, openDeployment } from "../rest/deployment.ts";
@@ -18,7 +18,7 @@ export interface WatchedConnection extends AsyncDisposable {
   readonly workspace: WorkspaceRef;
   /** Aborts with the command, and with the reason why there is no connection any more. */
   readonly signal: AbortSignal;
-  /** Throws that reason, where work took the abort for an ordinary end. */
+  /** Throws that reason. For callers whose work treats the abort as an ordinary end. */
   throwIfOver(): void;
   stopWatching(): void;
 }
