@@ -1,6 +1,6 @@
 import { Slots } from "./slots.ts";
 
-/** Large enough to make system calls and requests cheap; malloc turns to mmap for each buffer above this. */
+/** Large enough to make system calls and requests cheap; above this, malloc maps memory for each buffer. */
 export const BLOCK_BYTES = 128 * 1024;
 const MAX_BLOCKS = 64;
 
@@ -14,12 +14,12 @@ export class BlockPool {
     return this.#block();
   }
 
-  /** Undefined: none is free, or another file has waited for longer. */
+  /** Undefined when no block is free, or another file has waited longer. */
   tryTake(): Uint8Array | undefined {
     return this.#slots.tryTake() ? this.#block() : undefined;
   }
 
-  /** The caller does not touch the block again, and nothing under way does. */
+  /** Returns a block that neither the caller nor pending work touches again. */
   give(block: Uint8Array): void {
     this.#free.push(block);
     this.#slots.release();

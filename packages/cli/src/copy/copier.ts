@@ -12,16 +12,16 @@ import { PART_SUFFIX, type TransferFile, transferFile } from "./transfer.ts";
 const MAX_FILES = 64;
 const MAX_LISTS = 8;
 const MAX_DEPTH = 64;
-/** Entries that are looked up at the same time. */
+/** Directory entries that are looked up at the same time. */
 const LOOK_UPS = 128;
-/** What a directory needs while it is filled. */
+/** Permissions that a directory needs while it is filled. */
 const OWNER_ALL = 0o700;
 
 export interface CopyProgress {
   readonly name: string;
   readonly doneBytes: number;
   readonly totalBytes: number;
-  /** Of all files: complete ones, those under way, and bytes of both. */
+  /** Totals of all files: complete ones, those being copied, and the bytes of both. */
   readonly files: number;
   readonly filesUnderWay: number;
   readonly bytes: number;
@@ -35,18 +35,18 @@ export interface CopierOptions {
   readonly sync: boolean;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: CopyProgress) => void;
-  /** Something that is passed over, in a line for people. */
+  /** Called with a line for people about each entry that is skipped. */
   readonly say: (line: string) => void;
-  /** Milliseconds of a clock that is never set. */
+  /** Milliseconds of a monotonic clock. */
   readonly now?: () => number;
 }
 
 export interface CopyResult {
   files: number;
   bytes: number;
-  /** Bytes that an earlier attempt had brought. */
+  /** Bytes that an earlier attempt had already copied. */
   resumedBytes: number;
-  /** Entries of directories that were not copied; each has been said. */
+  /** Directory entries that were skipped; each was reported. */
   passedOver: number;
 }
 
@@ -75,7 +75,7 @@ export class Copier {
     this.#signal = AbortSignal.any([signal, this.#stop.signal]);
   }
 
-  /** Rejects with UserError naming the file, or `signal.reason`, when nothing is under way any more. */
+  /** Rejects with a UserError that names the file, or with `signal.reason`, after all pending work has ended. */
   async copy(sources: readonly string[], destination: string): Promise<void> {
     if (this.#options.sync && !this.#options.to.canSync) {
       throw new UserError("The workspace cannot be asked to write files to disk", {
@@ -84,7 +84,7 @@ export class Copier {
         code: "ERR_NO_FSYNC",
       });
     }
-    void handled(this.#options.to.umask()); // in time for the first file
+    void handled(this.#options.to.umask()); // started early, so that it is known when the first file is made
     try {
       const planned = await this.#plan(sources, destination);
       while (planned.length > 0 && this.#failure === undefined) await this.#together(planned);
@@ -94,7 +94,7 @@ export class Copier {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  /** Copies the first of them up to one with a destination that another one has, which must be complete before. */
+  /** Copies items up to the first whose destination another pending item also has: that one must be complete first. */
   #together(planned: Planned[]): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const parent = new Group(resolve);
@@ -136,7 +136,7 @@ export class Copier {
     });
   }
 
-  /** Resolves when the next item may be entered: what this one needs is under way, or done. */
+  /** Resolves when the next item may be entered: the work for this one has started or ended. */
   async #enter(item: Item): Promise<void> {
     this.#signal.throwIfAborted();
     const { source, facts, parent } = item;
@@ -156,12 +156,12 @@ export class Copier {
     }
   }
 
-  /** Resolves when the list is at its end; the permissions follow after the last child. */
+  /** Resolves at the end of the list; permissions are set after the last child. */
   async #directory({ source, facts, destination, depth, parent }: Item): Promise<void> {
     const { from, to } = this.#options;
     let intoNew = false;
     const permit = async (): Promise<void> => {
-      // What was there keeps its permissions; the others got theirs when they were made, if the copy could write then.
+      // Existing directories keep their permissions; new ones that their owner may write to were made with the right ones.
       if (!intoNew || this.#signal.aborted || (facts.mode & OWNER_ALL) === OWNER_ALL) return;
       await named(destination, async () => to.chmod(destination, facts.mode & ~(await to.umask())));
     };
@@ -189,7 +189,7 @@ export class Copier {
         }
       }
     } catch (error) {
-      this.#fail(error); // known before the children count as complete
+      this.#fail(error); // reported before the children count as complete
     } finally {
       children.leave();
     }
@@ -247,12 +247,12 @@ export class Copier {
     this.result.resumedBytes += copied.resumedBytes;
   }
 
-  /** @param ended Called behind a failure, too, which is known by then. */
+  /** @param ended Called after a failure too, which has been recorded by then. */
   #spawn(work: Promise<void>, ended: () => void): void {
     void work.catch((error: unknown) => this.#fail(error)).then(ended);
   }
 
-  /** The first failure ends the copy; what fails after the command was stopped fails because of that. */
+  /** The first failure ends the copy. Failures after the command was stopped are a consequence of that. */
   #fail(error: unknown): void {
     const { signal } = this.#options;
     this.#failure ??= { error: signal.aborted ? signal.reason : error };

@@ -1,7 +1,7 @@
 import { UserError } from "../errors/user-error.ts";
 import { printable } from "./location.ts";
 
-/** What went wrong with a file of either side, in words; what is in words already stays. */
+/** Describes a failure with a file of either side in words; an error that is already in words is returned as it is. */
 export function copyError(path: string, error: unknown): unknown {
   if (error instanceof UserError || !(error instanceof Error)) return error;
   return new UserError(`Cannot copy "${printable(path)}"`, {
@@ -11,7 +11,7 @@ export function copyError(path: string, error: unknown): unknown {
   });
 }
 
-/** Whether a file is not there, by the error of either side. */
+/** Whether the error, of either side, says that there is no such file. */
 export function isMissing(error: unknown): boolean {
   return error instanceof Error && ["ENOENT", "2"].includes(codeOf(error));
 }
@@ -20,7 +20,7 @@ function codeOf(error: Error): string {
   return String((error as { code?: unknown }).code ?? "");
 }
 
-/** By error code of this machine, and of SFTP. */
+/** Reasons by error code of this machine and of SFTP. */
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: "a directory of its path is missing",
   EACCES: "it may not be read or written by this user",

@@ -1,4 +1,4 @@
-/** What a copy must not do to files of others, and what it must say. */
+/** What a copy must not do to files of others, and what it must report. */
 import { randomBytes } from "node:crypto";
 import { REQUEST, STATUS } from "coder-agent/services/ssh/sftp/codec";
 import { describe, expect, it } from "vitest";
@@ -22,7 +22,7 @@ function changed(files: FileSystem, changes: Partial<FileSystem>): FileSystem {
   });
 }
 
-/** Reads from `offset` on wait for `gate`. */
+/** Reads at or after `offset` wait for `gate`. */
 function gated(files: FileSystem, offset: number, gate: Promise<void>): FileSystem {
   return changed(files, {
     openRead: async (path) => {
@@ -158,7 +158,7 @@ describe("what is there", () => {
       server.tree.put("a", "old");
       await expect(copier("up").copy(["a"], "a")).rejects.toMatchObject({ code: "ERR_COPY" });
       expect(server.tree.texts()).toEqual({ a: "old" });
-      expect(server.count(REQUEST.remove)).toBe(1); // the part
+      expect(server.count(REQUEST.remove)).toBe(1); // the part file
     }
   });
 });
@@ -172,7 +172,7 @@ describe("the shell of the workspace", () => {
     await copier("up").copy([name], name);
     expect(server.tree.file(name)!.bytes().equals(content)).toBe(true);
     expect(commands.filter((command) => command.includes("sha256sum"))).toEqual([]);
-    expect(server.count(REQUEST.read)).toBeGreaterThan(0); // read back
+    expect(server.count(REQUEST.read)).toBeGreaterThan(0); // the remote file is read back for comparison
   });
 
   it("is given absolute paths", async () => {

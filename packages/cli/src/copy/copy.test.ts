@@ -152,7 +152,7 @@ describe("copying", () => {
   });
 
   it("detects a file that changes while it is copied", async () => {
-    writeFileSync(at("from", "a"), randomBytes(12_000_000)); // more than is read ahead
+    writeFileSync(at("from", "a"), randomBytes(12_000_000)); // larger than the read-ahead
     const shrinking = copier({ onProgress: () => truncateSync(at("from", "a"), 100) });
     await expect(shrinking.copy([at("from", "a")], at("to"))).rejects.toMatchObject({
       why: expect.stringMatching(/shorter/),

@@ -1,4 +1,4 @@
-/** Calls back once, when everything that was added has left, and so has the one that made the group. */
+/** Calls back once, after every added member and the creator have left. */
 export class Group {
   readonly #onEmpty: () => void;
   #members = 1;

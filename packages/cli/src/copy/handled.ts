@@ -1,4 +1,6 @@
-/** A promise whose rejection is seen where it is awaited later, if it is: until then it is no unhandled one. */
+/**
+ * Marks a promise whose rejection is handled later, where it is awaited, so that Node does not report it as unhandled until then.
+ */
 export function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;

@@ -6,7 +6,7 @@ import type { Entry, FileFacts, FileSystem, PartFile, SourceFile } from "./file-
 
 const ENTRIES_PER_PAGE = 128;
 const OPEN_FILES = 256;
-/** A pipe that took the file's place must not block, nor a link lead elsewhere. Windows has neither flag. */
+/** Opening a pipe that took the file's place must not block, and a link must not be followed. Windows has neither flag. */
 const NO_BLOCK = constants.O_NONBLOCK ?? 0;
 const NO_FOLLOW = constants.O_NOFOLLOW ?? 0;
 
@@ -110,7 +110,7 @@ export class LocalFiles implements FileSystem {
 
 class LocalSource implements SourceFile {
   readonly #file: FileHandle;
-  /** Before the first read: calls that do not wait for each other have no order here. */
+  /** Taken before the first read, because calls made without waiting have no order here. */
   readonly #before: FileFacts;
   readonly #reads = new Set<Promise<unknown>>();
 
@@ -156,7 +156,7 @@ class LocalSource implements SourceFile {
   }
 }
 
-/** Writes one block after the other, so that what is there after a break is a beginning of the file. */
+/** Writes one block after the other, so that after a break the part is a prefix of the file. */
 class LocalPart implements PartFile {
   readonly #path: string;
   readonly #file: FileHandle;
@@ -193,7 +193,7 @@ class LocalPart implements PartFile {
   }
 
   async abandon(): Promise<void> {
-    await this.#last.catch(() => undefined); // the caller has this failure from write()
+    await this.#last.catch(() => undefined); // the caller gets this failure from write()
     await this.#file.close();
   }
 }

@@ -3,14 +3,14 @@ import { UsageError } from "../errors/usage-error.ts";
 
 /** One end of a copy. */
 export interface Location {
-  /** As typed; absent: this machine. */
+  /** As typed; absent for this machine. */
   readonly workspace?: string;
   readonly path: string;
 }
 
 /**
- * `path`, or `workspace:path`; `workspace:` alone is its home directory. A colon behind a slash belongs to the path, and so
- * does one behind a single letter on Windows.
+ * `path`, or `workspace:path`; `workspace:` alone is its home directory. A colon after a slash belongs to the path, as does one
+ * after a single letter on Windows.
  */
 export function parseLocation(text: string, platform: NodeJS.Platform = process.platform): Location {
   if (text === "" || text.includes("\0")) throw new UsageError(`${JSON.stringify(text)} names no file`);
@@ -18,7 +18,7 @@ export function parseLocation(text: string, platform: NodeJS.Platform = process.
   const slash = text.search(platform === "win32" ? /[/\\]/ : /\//);
   const isDrive = platform === "win32" && /^[A-Za-z]:([/\\]|$)/.test(text);
   if (colon <= 0 || isDrive || (slash >= 0 && slash < colon)) return { path: text };
-  // OpenSSH's tools take host:path; a workspace with its owner has a slash, which is written -- there.
+  // OpenSSH's tools take host:path. There, a workspace with its owner is written with -- where we have a slash.
   return { workspace: text.slice(0, colon), path: text.slice(colon + 1) || "." };
 }
 
@@ -29,7 +29,7 @@ export interface CopyPlan {
   readonly destination: string;
 }
 
-/** What is copied where. Throws UsageError. */
+/** What is copied, and where to. Throws UsageError. */
 export function planCopy(words: readonly string[]): CopyPlan {
   if (words.length < 2) throw new UsageError("name a source and a destination: coder cp notes.txt dev:notes.txt");
   const locations = words.map((word) => parseLocation(word));
@@ -51,12 +51,12 @@ export function planCopy(words: readonly string[]): CopyPlan {
   };
 }
 
-/** A name in a directory, as the other side gave it: nothing that leads elsewhere. */
+/** Whether a name from the other side's directory is safe: it leads to no other place. */
 export function isPlainName(name: string): boolean {
   return name !== "" && name !== "." && name !== ".." && !/[/\\\0]/.test(name) && name.length <= 255;
 }
 
-/** For messages: names come from the other side, and may hold anything. */
+/** For messages: names from the other side may contain anything. */
 export function printable(name: string): string {
   const plain = name.isWellFormed() && printableText(name) === name;
   return plain ? name : printableJson(JSON.stringify(name));

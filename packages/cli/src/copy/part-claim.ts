@@ -1,14 +1,14 @@
 /**
- * Which copy a part file belongs to. Two copies to one destination may meet at one part: the later one resumes what it takes
- * for a leftover. It claims the part by other permissions, which the earlier one finds at its next check; SFTP has neither
- * locks nor inode numbers.
+ * Records which copy a part file belongs to. Two copies to one destination may meet at one part: the later one takes it for a
+ * leftover and resumes it. It claims the part by changing its permissions, which the earlier copy notices at its next check; SFTP
+ * has neither locks nor inode numbers.
  */
 import type { FileFacts, PartFile } from "./file-system.ts";
 import { handled } from "./handled.ts";
 
 const OWNER_MAY_WRITE = 0o600;
 const CHECK_MS = 500;
-/** Nothing is written without an answer that is newer. */
+/** Nothing is written unless the last check is more recent than this. */
 const UNCHECKED_MS = 1_500;
 
 export class PartClaim {
@@ -19,15 +19,15 @@ export class PartClaim {
   #checking: Promise<void> | undefined;
   #lost = false;
 
-  /** Of a part that this copy created. */
+  /** Claims a part that this copy created. */
   static created(part: PartFile, now: () => number): PartClaim {
     const asked = part.facts().then(({ mode }) => mode);
     return new PartClaim(part, now, asked);
   }
 
   /**
-   * Of a part that is there; its earlier owner loses it. Rejects where its permissions may not be changed. Where a change has
-   * no effect, nothing is detected.
+   * Takes over an existing part; its earlier owner loses it. Rejects where its permissions may not be changed. Where a change has
+   * no effect, a loss is not detected.
    */
   static async takeOver(part: PartFile, now: () => number): Promise<{ claim: PartClaim; facts: FileFacts }> {
     const { mode } = await part.facts();
@@ -43,12 +43,12 @@ export class PartClaim {
     this.#checkedAt = now();
   }
 
-  /** Another copy has it: it must not be written, renamed or removed. */
+  /** Another copy has the part: this one must not write, rename or remove it. */
   get lost(): boolean {
     return this.#lost;
   }
 
-  /** Before each write. Waits only when the last answer is too old. Rejects when the part is lost. */
+  /** Call before each write. Waits only when the last check is too old. Rejects when the part is lost. */
   async hold(): Promise<void> {
     const silence = this.#now() - this.#checkedAt;
     if (silence < CHECK_MS) return;
@@ -56,7 +56,7 @@ export class PartClaim {
     if (silence >= UNCHECKED_MS) await checking;
   }
 
-  /** After the last write. Rejects when the part is lost. */
+  /** Call after the last write. Rejects when the part is lost. */
   async lastCheck(): Promise<void> {
     await this.#checking;
     await this.check();
@@ -65,7 +65,7 @@ export class PartClaim {
   check(): Promise<void> {
     if (this.#checking !== undefined) return this.#checking;
     const checking = this.#check(this.#now());
-    // A failure stays: whatever comes next rejects with it.
+    // A failure stays: later calls reject with it.
     checking.then(
       () => {
         this.#checking = undefined;
@@ -89,7 +89,7 @@ export class PartClaim {
   }
 }
 
-/** Differs from `mode` in the bits for execution, which mean nothing while only the owner may read the file. */
+/** A mode that differs from `mode` in the execute bits, which mean nothing while only the owner may read the file. */
 function nextMark(mode: number): number {
   const bits = ((mode & 0o100) >> 4) | ((mode & 0o010) >> 2) | (mode & 0o001);
   const next = bits + 1;

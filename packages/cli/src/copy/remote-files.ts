@@ -7,26 +7,26 @@ import { handled } from "./handled.ts";
 import { printable } from "./location.ts";
 import { SftpClient, SftpError, type SftpHandle } from "./sftp/sftp-client.ts";
 
-/** Used until the server states its limit, or when it states none. */
+/** Assumed until the server states its limit, or if it states none. */
 const OPEN_FILES = 16;
-/** Used where no command of the workspace prints it. */
+/** Assumed where no command in the workspace prints it. */
 const USUAL_UMASK = 0o022;
-/** What every shell takes as it is between single quotes: fish gives the backslash a meaning there. */
+/** Paths that every shell takes literally between single quotes; fish interprets backslashes there. */
 const PLAIN_PATH = /^[\w./ @+-]+$/;
 const HASH_BLOCK_BYTES = 128 * 1024;
-/** Kept of what a command of the workspace prints. */
+/** Bytes kept of what a command in the workspace prints. */
 const MAX_OUTPUT = 4096;
-/** Lists asked for before the first answer: a small directory needs two, the second being its end. */
+/** Lists requested before the first answer: a small directory needs two, since the second marks its end. */
 const LISTS_AHEAD = 2;
 
-/** What is needed of an SSH connection. */
+/** The parts of an SSH connection that are used here. */
 export interface SshChannels {
   subsys(name: string, done: (error: Error | null | undefined, channel: ClientChannel) => void): unknown;
   exec(command: string, done: (error: Error | null | undefined, channel: ClientChannel) => void): unknown;
   once(event: "close", listener: () => void): unknown;
 }
 
-/** The files of the workspace, by SFTP. */
+/** The files of the workspace, over SFTP. */
 export class RemoteFiles implements FileSystem {
   readonly #sftp: SftpClient;
   readonly #run: (command: string) => Promise<string>;
@@ -34,7 +34,7 @@ export class RemoteFiles implements FileSystem {
   #owner: Promise<number | undefined> | undefined;
   #umask: Promise<number> | undefined;
 
-  /** @param run What a command prints; "" when there is no such command, or it fails. */
+  /** @param run Resolves with a command's output; "" when there is no such command or it fails. */
   constructor(sftp: SftpClient, run: (command: string) => Promise<string>) {
     this.#sftp = sftp;
     this.#run = run;
@@ -98,7 +98,7 @@ export class RemoteFiles implements FileSystem {
           .map(({ name, attributes }) => entryOf(name, attributes));
       }
     } finally {
-      void handled(this.#sftp.close(handle)); // nothing is lost with a list that was read
+      void handled(this.#sftp.close(handle)); // a directory that was read may fail to close without loss
     }
   }
 
@@ -120,7 +120,7 @@ export class RemoteFiles implements FileSystem {
     return digest ?? this.#hashByReading(path, bytes);
   }
 
-  /** SFTP starts in the home directory, and commands may start elsewhere. */
+  /** SFTP starts in the home directory, but commands may start elsewhere. */
   async #absolute(path: string): Promise<string> {
     if (path.startsWith("/")) return path;
     this.#home ??= this.#sftp.realPath(".");
@@ -136,7 +136,7 @@ export class RemoteFiles implements FileSystem {
       const flags = OPEN.write | OPEN.create | OPEN.exclusive;
       return new RemotePart(this.#sftp, path, await this.#sftp.open(path, flags, 0o600));
     } catch (error) {
-      // Version 3 has no status for a name that exists.
+      // Version 3 has no status for a name that already exists.
       if (!(error instanceof SftpError) || (await this.lstat(path)) === undefined) throw error;
       return undefined;
     }
@@ -160,7 +160,7 @@ export class RemoteFiles implements FileSystem {
     }
   }
 
-  /** Without the extension nothing may be in the way: the old file has another name until the new one is in place. */
+  /** Without the extension the new name must be free: the old file gets another name until the new one is in place. */
   async #renameOver(from: string, to: string, refusal: SftpError): Promise<void> {
     const [part, old] = await Promise.all([this.lstat(from), this.lstat(to)]);
     if (part === undefined || old === undefined || old.isDirectory) throw refusal;
@@ -216,7 +216,7 @@ class RemoteSource implements SourceFile {
   readonly #sftp: SftpClient;
   readonly #handle: SftpHandle;
   readonly #reads = new Set<Promise<number>>();
-  /** A read needed another request after its first answer. */
+  /** Set when a read needs another request after its first answer. */
   #readLate = false;
   #closed = false;
 
@@ -238,8 +238,8 @@ class RemoteSource implements SourceFile {
   }
 
   /**
-   * The facts of a file of one block are asked for together with it. Behind several reads they wait: a server with
-   * workers may answer them before it reads.
+   * The facts of a one-block file are requested together with the block. After several reads the request waits: a server with
+   * workers may answer it before it reads.
    */
   async finish(): Promise<FileFacts> {
     if (this.#reads.size > 1) await Promise.allSettled(this.#reads);
@@ -250,7 +250,7 @@ class RemoteSource implements SourceFile {
     return facts;
   }
 
-  /** Does not wait: nothing is lost with a file that was only read. */
+  /** Does not wait: closing a file that was only read loses nothing. */
   async abandon(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -262,7 +262,7 @@ class RemoteSource implements SourceFile {
     const pieces: Promise<number>[] = [];
     for (let at = 0; at < target.length; at += limit)
       pieces.push(this.#piece(offset + at, target.subarray(at, at + limit)));
-    await Promise.allSettled(pieces); // the others still fill the target when one fails
+    await Promise.allSettled(pieces); // the others go on filling the target when one fails
     let total = 0;
     for (const [index, count] of (await Promise.all(pieces)).entries()) {
       total += count;
@@ -315,14 +315,14 @@ class RemotePart implements PartFile {
   }
 
   async finish({ mode, sync }: { mode: number; sync: boolean }): Promise<number> {
-    // A server with workers may write to disk before the last write; the close waits in every server.
+    // A server with workers may sync before the last write is done; only the close waits on every server.
     if (sync) await Promise.all(this.#writes);
     this.#closed = true;
     const changed = this.chmod(mode);
     const asked = this.facts();
     const steps = [changed, ...(sync ? [this.#sftp.sync(this.#handle)] : []), this.#sftp.close(this.#handle)];
     const [mine, named] = await Promise.all([asked, factsIfThere(this.#sftp.lstat(this.#path)), ...steps]);
-    // There is no inode number. A server with workers may answer for the open file before its last write.
+    // SFTP has no inode number. A server with workers may report on the open file before its last write.
     return named?.isFile === true && named.mode === mine.mode && named.owner === mine.owner ? named.size : -1;
   }
 

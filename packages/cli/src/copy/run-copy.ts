@@ -17,13 +17,13 @@ const STOP_GRACE_MS = 2_000;
 
 export interface CopyOptions {
   readonly deployment: DeploymentOptions;
-  /** All but the workspace, which the paths name. */
+  /** Everything except the workspace, which the paths name. */
   readonly connect: Pick<ConnectRequest, "wait" | "timeoutMs" | "disableDirect" | "region">;
   readonly verbose: boolean;
   readonly recursive: boolean;
   /** Write each file to disk before it takes its place. */
   readonly sync: boolean;
-  /** Sources, and the destination. */
+  /** Sources, then the destination. */
   readonly paths: readonly string[];
 }
 
@@ -40,7 +40,7 @@ export async function runCopy(options: CopyOptions, display: Display, cancel: Ab
   };
   try {
     const stream = await connection.dial(SSH_PORT, { signal });
-    // What is under way is finished and closed; where nothing answers any more, that is not waited for.
+    // Pending work is completed and closed, but only for this long if nothing answers any more.
     const cut = (): void => void setTimeout(() => stream.destroy(), STOP_GRACE_MS).unref();
     signal.addEventListener("abort", cut, { once: true });
     const client = await connectSsh(stream);

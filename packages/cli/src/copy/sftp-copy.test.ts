@@ -12,7 +12,7 @@ function fill(tree: MemoryTree, folders: number, files: number): void {
   }
 }
 
-/** Names and content below a folder. */
+/** Names and contents of the files below a folder. */
 function below(tree: MemoryTree, folder: string): Record<string, string> {
   const found = tree.directory(folder);
   return found === undefined ? {} : tree.texts(found);
@@ -27,7 +27,7 @@ describe("round trips in sequence", () => {
     server.tree.put("to/x", "");
     await copier("up").copy(["from/d0"], "to");
     expect(below(server.tree, "to/d0")).toEqual(below(here, "from/d0"));
-    // Version, destination, directory, its permissions.
+    // Four for version, destination, directory and its permissions.
     expect(server.rounds).toBeLessThanOrEqual(4 + 3 * Math.ceil(count / FILES_AT_ONCE));
     expect(server.violations).toEqual([]);
   });
@@ -38,7 +38,7 @@ describe("round trips in sequence", () => {
     here.put("to/x", "");
     await copier("down").copy(["from/d0"], "to");
     expect(below(here, "to/d0")).toEqual(below(server.tree, "from/d0"));
-    // Version, source, list; a page of 100 is listed while the last one is copied.
+    // Version, source, list; each page of 100 is listed while the previous one is copied.
     expect(server.rounds).toBeLessThanOrEqual(4 + 2 * Math.ceil(count / FILES_AT_ONCE) + Math.ceil(count / 100));
     expect(await server.openHandles()).toBe(0);
     expect(server.violations).toEqual([]);
@@ -117,7 +117,7 @@ describe.each(Object.entries(SERVERS))("a server %s", (_name, options) => {
     await copier(direction).copy(["from"], "to");
     expect(below(to, "to/from")).toEqual(below(from, "from"));
     expect(to.file("to/from/sub/run")!.mode).toBe(0o755);
-    expect(to.file("to/from/sub/secret")!.mode).toBe(0o644); // of the file that was replaced
+    expect(to.file("to/from/sub/secret")!.mode).toBe(0o644); // the mode of the replaced file
     expect(to.file("to/from/many/0")!.mode).toBe(0o644);
     expect(server.violations).toEqual([]);
     expect(await server.openHandles()).toBe(0);
@@ -392,7 +392,7 @@ describe("--fsync", () => {
     const synced = server.requests.filter(
       ({ type, path }) => type === REQUEST.extended && path.endsWith(".coder-part"),
     );
-    expect(synced).toHaveLength(2 * 64); // and the rename of each
+    expect(synced).toHaveLength(2 * 64); // for each file, itself and its rename
     expect(server.rounds).toBeLessThanOrEqual(4 + 4);
   });
 

@@ -166,7 +166,7 @@ describe.each(servers)("%s", (sftpServer) => {
     });
     const sftp = await SftpClient.open(channel);
     writeFileSync(at("to", "huge"), "");
-    truncateSync(at("to", "huge"), 2 ** 32 + 100); // a hole
+    truncateSync(at("to", "huge"), 2 ** 32 + 100); // leaves a hole
     const handle = await sftp.open(at("to", "huge"), OPEN.read | OPEN.write);
     await sftp.write(handle, 2 ** 32 + 95, Buffer.from("across the end"));
     const target = new Uint8Array(20);

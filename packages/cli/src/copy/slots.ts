@@ -1,10 +1,10 @@
-/** At most so many at once; further ones wait in the order in which they came. */
+/** Lets a limited number of holders in at once; further ones wait in order of arrival. */
 export class Slots {
   readonly #capacity: () => number;
   readonly #waiting: (() => void)[] = [];
   #taken = 0;
 
-  /** @param capacity Asked each time, because it may become known, or change, meanwhile. */
+  /** @param capacity Asked each time, because it may become known or change later. */
   constructor(capacity: () => number) {
     this.#capacity = capacity;
   }

@@ -1,6 +1,6 @@
 /**
- * One file from one side to the other: to a part file beside the destination, continued where an earlier attempt left it,
- * and put in place when it is complete.
+ * Copies one file from one side to the other: to a part file beside the destination, which continues an earlier attempt and is
+ * put in place when it is complete.
  */
 import { UserError } from "../errors/user-error.ts";
 import { BLOCK_BYTES, type BlockPool } from "./block-pool.ts";
@@ -11,7 +11,7 @@ import { printable } from "./location.ts";
 import { PartClaim } from "./part-claim.ts";
 
 export const PART_SUFFIX = ".coder-part";
-/** A smaller part costs less to copy again than to compare. */
+/** Copying a smaller part again costs less than comparing it. */
 const RESUME_BYTES = 1024 * 1024;
 
 export interface TransferOptions {
@@ -21,22 +21,22 @@ export interface TransferOptions {
   /** Write the file to disk before it takes its place. */
   readonly sync: boolean;
   readonly signal: AbortSignal;
-  /** Milliseconds of a clock that is never set. */
+  /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
-  /** Some more bytes of the file are on their way. */
+  /** Called as further bytes of the file are copied. */
   readonly onProgress: (addedBytes: number, doneBytes: number, totalBytes: number) => void;
 }
 
 export interface TransferFile {
   readonly source: string;
-  /** From the listing of its directory, which may be old. */
+  /** From the listing of the directory, which may be outdated. */
   readonly facts: FileFacts;
   readonly destination: string;
-  /** The directory was made by this copy: there is nothing to look for. */
+  /** This copy made the directory, so no file of an earlier attempt is looked for. */
   readonly intoNew: boolean;
 }
 
-/** Undefined: the source is not there any more. */
+/** Undefined when the source no longer exists. */
 export async function transferFile(
   file: TransferFile,
   options: TransferOptions,
@@ -61,26 +61,26 @@ class Transfer {
   readonly #source: SourceFile;
   readonly #options: TransferOptions;
   readonly #partPath: string;
-  /** The size in the list counts until the open file tells its own, and reads need not wait. */
+  /** Reads start with the size from the listing, without waiting for that of the open file. */
   readonly #trusted: boolean;
   #part: PartFile | undefined;
-  /** Of a part that is worth resuming. */
+  /** The claim to a part that is worth resuming. */
   #claim: PartClaim | undefined;
   /** Permissions of the file that is replaced. */
   #oldMode: number | undefined;
-  /** Reads whose turn to be written has not come. */
+  /** Reads that have not been written yet, in order. */
   readonly #reads: { readonly block: Uint8Array; readonly length: number; readonly filled: Promise<number> }[] = [];
   readonly #writes = new Set<Promise<void>>();
   #writeFailure: { readonly error: unknown } | undefined;
-  /** The source's facts behind its last byte, once that has been asked for. */
+  /** The source's facts after its last byte, once they have been requested. */
   #after: Promise<FileFacts> | undefined;
   #asked = 0;
-  /** Given to the part, and acknowledged by it. */
+  /** Bytes given to the part; `#acknowledged` counts those that it has confirmed. */
   #written = 0;
   #acknowledged = 0;
   /** What was written is of no use to a later attempt. */
   #spoilt = false;
-  /** What has the part's name belongs to another copy. */
+  /** The part's name now belongs to another copy's file. */
   #foreign = false;
   /** Bytes to copy, as far as is known. */
   size: number;
@@ -95,11 +95,11 @@ class Transfer {
     this.#partPath = `${file.destination}${PART_SUFFIX}`;
   }
 
-  /** Resolves with false when the file has another size than was listed: nothing was copied then. */
+  /** Resolves with false, without copying anything, when the size differs from the listing. */
   async run(): Promise<boolean> {
     try {
       this.#options.signal.throwIfAborted();
-      const facts = handled(this.#source.facts()); // older than every byte, also than those that are compared
+      const facts = handled(this.#source.facts()); // older than any byte, including those that are compared
       if (!this.#trusted) this.size = (await this.#ofSource(facts)).size;
       this.#part = await this.#begin();
       this.#asked = this.resumedBytes;
@@ -145,7 +145,7 @@ class Transfer {
     return this.#part;
   }
 
-  /** What an earlier attempt left, when it is the beginning of this file. */
+  /** Opens what an earlier attempt left, if it is a prefix of this file. */
   async #openLeftover(): Promise<PartFile | undefined> {
     const { to } = this.#options;
     const left = await to.lstat(this.#partPath);
@@ -157,7 +157,7 @@ class Transfer {
     try {
       part = await to.openPart(this.#partPath);
     } catch {
-      return undefined; // it has the permissions of the complete file already, which may forbid writing
+      return undefined; // a leftover may already have the final permissions, which may forbid writing
     }
     try {
       if (await this.#takeOver(part, left)) return part;
@@ -169,10 +169,10 @@ class Transfer {
     return undefined;
   }
 
-  /** False: it is another file's beginning, or something still writes to it. */
+  /** False when it is the beginning of another file, or is still being written to. */
   async #takeOver(part: PartFile, { size }: FileFacts): Promise<boolean> {
     const { from, to, now } = this.#options;
-    // It is of another user when its permissions cannot be changed. A lost connection rejects what comes next, too.
+    // Permissions that cannot be changed mean that it belongs to another user. A lost connection rejects the next call too.
     const claimed = await PartClaim.takeOver(part, now).catch(() => undefined);
     if (claimed === undefined) return false;
     const { claim, facts } = claimed;
@@ -187,14 +187,14 @@ class Transfer {
     return true;
   }
 
-  /** Asks for as much as there are free blocks. */
+  /** Requests blocks of the source while free ones remain. */
   #readAhead(): void {
     while (this.#asked < this.size) {
       const block = this.#options.blocks.tryTake();
       if (block === undefined) return;
       this.#read(block);
     }
-    // A size of 0 may mean that the size is not known: files of /proc have it.
+    // A size of 0 may mean that the size is unknown, as for files of /proc.
     if (this.size > 0) this.#after ??= handled(this.#source.finish());
   }
 
@@ -208,7 +208,7 @@ class Transfer {
     this.#asked += length;
   }
 
-  /** Blocks are written in order, so that what is there after a break is a beginning. */
+  /** Writes blocks in order, so that after a break the part is a prefix of the file. */
   async #copyBlocks(part: PartFile, before: FileFacts): Promise<void> {
     const { blocks } = this.#options;
     while (this.#written < this.size) {
@@ -220,7 +220,7 @@ class Transfer {
     this.#readAhead();
   }
 
-  /** Of a file that has no size. */
+  /** For a file whose size is unknown. */
   async #copyToEnd(part: PartFile): Promise<void> {
     do this.#readInto(await this.#options.blocks.take(), BLOCK_BYTES);
     while ((await this.#copyBlock(part)) === BLOCK_BYTES);
@@ -228,7 +228,7 @@ class Transfer {
     this.#after = handled(this.#source.finish());
   }
 
-  /** Writes the block that was asked for first. Resolves with its length. */
+  /** Writes the block that was requested first. Resolves with its length. */
   async #copyBlock(part: PartFile): Promise<number> {
     const { signal, blocks } = this.#options;
     const count = await this.#ofSource(this.#reads[0]!.filled);
@@ -241,7 +241,7 @@ class Transfer {
     return count;
   }
 
-  /** Files of /sys end before their size. A file that was cut has another one now. */
+  /** Files of /sys end before their size. If the file was truncated, its size has changed. */
   async #endHere(before: FileFacts): Promise<void> {
     await Promise.allSettled(this.#reads.map(({ filled }) => filled));
     for (const { block } of this.#reads.splice(0)) this.#options.blocks.give(block);
@@ -292,7 +292,7 @@ class Transfer {
     await to.rename(this.#partPath, this.#file.destination);
   }
 
-  /** A file that grew at its end, as logs do, has arrived as it was at first. */
+  /** A file that grew at its end, as logs do, was copied as it was at the start. */
   async #compare(size: number): Promise<void> {
     const { from, to } = this.#options;
     const { source } = this.#file;
@@ -302,7 +302,7 @@ class Transfer {
     throw changed(source);
   }
 
-  /** After a failure: ends what is under way, and removes a part that is not worth keeping. */
+  /** After a failure, ends pending work and removes a part that is not worth keeping. */
   async #abandon(): Promise<void> {
     const { to, blocks } = this.#options;
     await Promise.allSettled([...this.#writes, ...this.#reads.map(({ filled }) => filled)]);
@@ -310,7 +310,7 @@ class Transfer {
     const closed = [this.#source.abandon(), this.#part?.abandon()];
     const mine = this.#part !== undefined && !this.#foreign && this.#claim?.lost !== true;
     const useless = mine && (this.#spoilt || this.#acknowledged < RESUME_BYTES);
-    // What fails here fails for the reason that is reported already; the next attempt replaces the part.
+    // A failure here has the cause that is already reported; the next attempt replaces the part.
     await Promise.allSettled(closed);
     if (useless) await Promise.allSettled([to.remove(this.#partPath)]);
   }

@@ -1,18 +1,18 @@
-/** The answers of an SFTP server, out of chunks of any size. Pure. */
+/** Parses the answers of an SFTP server from chunks of any size. Pure. */
 import { RESPONSE } from "coder-agent/services/ssh/sftp/codec";
 
 export interface AnswerSink {
-  /** Where the data of a read belongs. Throws when no read of at least `length` bytes has this id. */
+  /** Where the data of this read goes. Throws when no read of at least `length` bytes has this id. */
   target(id: number, length: number): Uint8Array;
   /** {@link target} has been filled. */
   data(id: number, length: number): void;
-  /** Any other answer. `body` is what follows the id (of VERSION: the version), and may be kept. */
+  /** Any other answer. `body` is what follows the id (in VERSION, the version), and may be kept. */
   answer(type: number, id: number, body: Buffer): void;
 }
 
-/** As OpenSSH's client accepts; no answer to a request of ours is larger. */
+/** The limit of OpenSSH's client; no answer to a request of ours is larger. */
 const MAX_ANSWER_BYTES = 256 * 1024;
-/** Length, type and id; DATA has a length behind them. */
+/** Length, type and id. DATA has another length after them. */
 const HEAD_BYTES = 9;
 const DATA_HEAD_BYTES = 13;
 
@@ -23,7 +23,7 @@ export class AnswerParser {
   #headWanted = HEAD_BYTES;
   #type = 0;
   #id = 0;
-  /** What is being filled, once the head is complete. */
+  /** The body being filled, once the head is complete. */
   #body: Uint8Array | undefined;
   #bodyFilled = 0;
 
@@ -31,7 +31,10 @@ export class AnswerParser {
     this.#sink = sink;
   }
 
-  /** @param chunk Borrowed. Throws when the server breaks the protocol; the parser is of no use then. */
+  /**
+   * @param chunk Borrowed.
+   * @throws When the server breaks the protocol; the parser must not be used afterwards.
+   */
   push(chunk: Uint8Array): void {
     let at = 0;
     while (at < chunk.length) {
@@ -39,7 +42,7 @@ export class AnswerParser {
         at += this.#fillHead(chunk, at);
         if (this.#headFilled < this.#headWanted) continue;
         this.#begin();
-        if (this.#body === undefined) continue; // the head of DATA is longer
+        if (this.#body === undefined) continue; // the head of DATA is longer, so it continues
       } else {
         const count = Math.min(this.#body.length - this.#bodyFilled, chunk.length - at);
         this.#body.set(chunk.subarray(at, at + count), this.#bodyFilled);

@@ -8,7 +8,7 @@ import { SftpClient } from "./sftp-client.ts";
 
 const VERSION = encodePacket(RESPONSE.version, { u32: 3 });
 
-/** A channel whose other end answers every write with the next of these. */
+/** A channel that answers each write with the next of these buffers. */
 function answering(...answers: Buffer[]): Duplex {
   const left = [VERSION, ...answers];
   return new Duplex({

@@ -1,6 +1,6 @@
 /**
- * A client of SFTP version 3 (draft-ietf-secsh-filexfer-02) on a channel. Every call sends its request before it returns,
- * so calls that follow each other without waiting reach the server in that order; answers may come in any order.
+ * A client of SFTP version 3 (draft-ietf-secsh-filexfer-02) on a channel. Every call sends its request before it returns, so
+ * consecutive calls reach the server in order without waiting; answers may come in any order.
  */
 import type { Duplex } from "node:stream";
 import {
@@ -25,11 +25,11 @@ export class SftpError extends Error {
   }
 }
 
-/** What OpenSSH's `limits@openssh.com` tells; what every server accepts until then. */
+/** The limits that OpenSSH states with `limits@openssh.com`; until then, those that every server accepts. */
 export interface SftpLimits {
   readonly readBytes: number;
   readonly writeBytes: number;
-  /** 0: unknown. */
+  /** 0 when it is unknown. */
   readonly openHandles: number;
 }
 
@@ -47,7 +47,7 @@ type Answer =
 interface Pending {
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: Error) => void;
-  /** Of a read: where its data belongs. */
+  /** For a read, where its data goes. */
   readonly target: Uint8Array | undefined;
 }
 
@@ -55,7 +55,7 @@ const VERSION = 3;
 const READY_TIMEOUT_MS = 60_000;
 const SMALLEST_LIMIT = 4096;
 const DEFAULT_LIMITS: SftpLimits = { readBytes: 32 * 1024, writeBytes: 32 * 1024, openHandles: 0 };
-/** Written data up to this size is copied behind its header, so that many requests share one packet of SSH. */
+/** Written data up to this size is copied after its header, so that many requests share one SSH packet. */
 const COPIED_BYTES = 16 * 1024;
 const MAX_HANDLE_BYTES = 256;
 const MAX_EXTENSIONS = 128;
@@ -70,7 +70,7 @@ export class SftpClient {
   #failure: Error | undefined;
   #onVersion: ((error?: Error) => void) | undefined;
 
-  /** Resolves when the server has introduced itself. Owns the channel. */
+  /** Resolves when the server has sent its version. Owns the channel. */
   static async open(channel: Duplex): Promise<SftpClient> {
     const client = new SftpClient(channel);
     let timer: NodeJS.Timeout | undefined;
@@ -117,12 +117,12 @@ export class SftpClient {
     return this.#extensions.has(extension);
   }
 
-  /** The server answered a longer read with this much although more followed: later reads ask for no more. */
+  /** The server answered a longer read with this many bytes although more followed, so later reads ask for no more. */
   learnReadLimit(bytes: number): void {
     this.#limits = { ...this.#limits, readBytes: Math.max(bytes, SMALLEST_LIMIT) };
   }
 
-  /** Everything under way and to come rejects with this error, if nothing went wrong before. */
+  /** Rejects all pending and later requests with this error, unless an earlier failure does so already. */
   fail(error: Error): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
@@ -133,7 +133,7 @@ export class SftpClient {
     this.#channel.destroy();
   }
 
-  /** @param flags Of `OPEN`, ORed. */
+  /** @param flags Flags of `OPEN`, ORed. */
   open(path: string, flags: number, mode?: number): Promise<SftpHandle> {
     const attributes = encodeMode(mode);
     return this.#request(REQUEST.open, [{ string: path }, { u32: flags }, { raw: attributes }]).then(handleOf);
@@ -143,7 +143,7 @@ export class SftpClient {
     return this.#command(REQUEST.close, [{ string: handle }]);
   }
 
-  /** Resolves with the bytes read, 0 at the end of the file. Nothing else may use `target` until then. */
+  /** Resolves with the number of bytes read, 0 at the end of the file. `target` must not be used until then. */
   async read(handle: SftpHandle, offset: number, target: Uint8Array): Promise<number> {
     const fields: Field[] = [{ string: handle }, { raw: u64(offset) }, { u32: target.length }];
     const answer = await this.#request(REQUEST.read, fields, target);
@@ -152,7 +152,7 @@ export class SftpClient {
     throw unexpected(answer);
   }
 
-  /** Nothing may change `bytes` until it resolves. */
+  /** `bytes` must not change until it resolves. */
   write(handle: SftpHandle, offset: number, bytes: Uint8Array): Promise<void> {
     const fields: Field[] = [{ string: handle }, { raw: u64(offset) }, { u32: bytes.length }];
     return this.#request(REQUEST.write, fields, undefined, bytes).then(expectOk);
@@ -183,7 +183,7 @@ export class SftpClient {
     return this.#request(REQUEST.opendir, [{ string: path }]).then(handleOf);
   }
 
-  /** Some more entries; undefined after the last one. */
+  /** The next entries; undefined after the last one. */
   async readDirectory(handle: SftpHandle): Promise<SftpEntry[] | undefined> {
     const answer = await this.#request(REQUEST.readdir, [{ string: handle }]);
     if (statusOf(answer) === STATUS.eof) return undefined;
@@ -198,7 +198,7 @@ export class SftpClient {
     return entries;
   }
 
-  /** Absolute, and without links where the server resolves them. */
+  /** The absolute path, with links resolved where the server does so. */
   async realPath(path: string): Promise<string> {
     const reader = readerOf(await this.#request(REQUEST.realpath, [{ string: path }]), RESPONSE.name);
     const count = reader.u32();
@@ -215,12 +215,12 @@ export class SftpClient {
     return this.#command(REQUEST.remove, [{ string: path }]);
   }
 
-  /** Fails when there is something under the new name. */
+  /** Fails when the new name exists. */
   rename(from: string, to: string): Promise<void> {
     return this.#command(REQUEST.rename, [{ string: from }, { string: to }]);
   }
 
-  /** Takes the place of a file under the new name: `posix-rename@openssh.com`. */
+  /** Replaces a file that has the new name: `posix-rename@openssh.com`. */
   replace(from: string, to: string): Promise<void> {
     return this.#command(REQUEST.extended, [{ string: "posix-rename@openssh.com" }, { string: from }, { string: to }]);
   }
@@ -242,7 +242,7 @@ export class SftpClient {
           openHandles,
         };
       })
-      .catch(() => undefined); // the limits of every server stay; a lost connection rejects what is waited for
+      .catch(() => undefined); // the default limits stay; a lost connection rejects the pending requests
   }
 
   #command(type: number, fields: readonly Field[]): Promise<void> {
@@ -264,7 +264,7 @@ export class SftpClient {
     return new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject, target }));
   }
 
-  /** Requests of one turn of the event loop leave together. */
+  /** Requests made in one turn of the event loop are sent together. */
   readonly #flush = (): void => {
     const outgoing = this.#outgoing;
     this.#outgoing = [];
@@ -318,7 +318,7 @@ export class SftpClient {
   }
 }
 
-/** The code of a status answer, which {@link unexpected} can read again; undefined for an answer of another kind. */
+/** The code of a status answer, which {@link unexpected} can read again; undefined for another kind of answer. */
 function statusOf(answer: Answer): number | undefined {
   if (answer.type !== "packet" || answer.code !== RESPONSE.status) return undefined;
   return answer.reader.peekU32();

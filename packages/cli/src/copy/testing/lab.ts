@@ -14,7 +14,7 @@ export interface Lab {
   readonly server: StrictServer;
   readonly remote: RemoteFiles;
   readonly local: FileSystem;
-  /** Given to the shell of the workspace. */
+  /** Commands that the workspace's shell was given. */
   readonly commands: string[];
   readonly said: string[];
   copier(direction: Direction, options?: Partial<CopierOptions>): Copier;
@@ -24,7 +24,7 @@ export async function lab(options: StrictServerOptions = {}, there = new MemoryT
   const here = new MemoryTree();
   const server = new StrictServer(there, options);
   const sftp = await SftpClient.open(server.channel);
-  // Stands for the workspace's sha256sum.
+  // Stands in for the workspace's sha256sum.
   const commands: string[] = [];
   const remote = new RemoteFiles(sftp, async (command) => {
     commands.push(command);

@@ -1,4 +1,4 @@
-/** This machine's side in memory: everything is done within the turn in which it was asked for. */
+/** The local side in memory. Every operation is done within the turn in which it was called. */
 import type { Entry, FileFacts, FileSystem, PartFile, SourceFile } from "../file-system.ts";
 import { MemoryDirectory, MemoryFile, type MemoryNode, type MemoryTree, nameOf, UMASK } from "./memory-tree.ts";
 

@@ -1,7 +1,7 @@
-/** Files in memory, sparse: a file of 5 GiB costs what was written to it. */
+/** Files in memory, sparse: a file of 5 GiB takes only the memory of what was written to it. */
 import { createHash } from "node:crypto";
 
-/** Of both sides. */
+/** The umask of both sides. */
 export const UMASK = 0o022;
 const USER = 1000;
 const PAGE_BYTES = 4 * 1024;
@@ -57,7 +57,7 @@ export class MemoryFile {
     return all;
   }
 
-  /** Equal for equal beginnings; holes cost nothing, so it is no SHA-256 of the bytes. */
+  /** The same digest for the same content; holes cost nothing, so it is not SHA-256 of the bytes. */
   digest(bytes: number): string {
     const hash = createHash("sha256").update(`${Math.min(bytes, this.size)}`);
     for (const [page, content] of [...this.#pages].sort(([a], [b]) => a - b)) {
@@ -75,7 +75,7 @@ export class MemoryDirectory {
   mode = 0o755;
 }
 
-/** To a path of the tree. */
+/** A symbolic link to a path of the tree. */
 export interface MemoryLink {
   readonly kind: "link";
   readonly target: string;
@@ -92,7 +92,7 @@ export class MemoryTree {
   readonly root = new MemoryDirectory();
   readonly user = USER;
 
-  /** Undefined: there is none. Links in the middle of a path are followed, one at its end unless `ownLink`. */
+  /** Undefined when there is no such node. Follows links in the middle of a path, and one at its end unless `ownLink`. */
   find(path: string, ownLink = false, hops = 0): MemoryNode | undefined {
     let node: MemoryNode | undefined = this.root;
     const names = namesOf(path);
@@ -119,7 +119,7 @@ export class MemoryTree {
     return this.directory(namesOf(path).slice(0, -1).join("/"));
   }
 
-  /** Makes the directories above. */
+  /** Makes missing parent directories. */
   put(path: string, node: MemoryNode | string | Uint8Array): void {
     let folder = this.root;
     for (const name of namesOf(path).slice(0, -1)) {
@@ -132,7 +132,7 @@ export class MemoryTree {
     folder.children.set(nameOf(path), made);
   }
 
-  /** Paths of all files with their content: as text, or its hash where it is long. */
+  /** The paths of all files with their content as text, or its hash where it is long. */
   texts(folder = this.root, above = ""): Record<string, string> {
     const found: Record<string, string> = {};
     for (const [name, node] of folder.children) {

@@ -1,6 +1,6 @@
 /**
- * An SFTP server on files in memory, behind a link with a round-trip time: what the client sends before it falls silent is
- * one burst, answered together, and each burst counts as one round trip. It refuses what a client must not do.
+ * An SFTP server on files in memory, behind a link with a round-trip time. All requests that the client sends before it falls
+ * silent are one burst, answered together, and each burst counts as one round trip. The server refuses what a client must not do.
  */
 import { Duplex } from "node:stream";
 import {
@@ -18,23 +18,23 @@ import { MemoryDirectory, MemoryFile, type MemoryNode, type MemoryTree, nameOf, 
 
 export interface ServerRequest {
   readonly type: number;
-  /** Of the file or directory; of a rename the old name. */
+  /** Path of the file or directory; for a rename, the old name. */
   readonly path: string;
   readonly offset: number;
 }
 
 export interface StrictServerOptions {
   readonly extensions?: readonly string[];
-  /** What limits@openssh.com tells: packet, read, write, handles. */
+  /** The values of limits@openssh.com: packet, read, write, handles. */
   readonly limits?: readonly [number, number, number, number];
-  /** No read is answered with more. */
+  /** Most bytes in the answer to one read. */
   readonly readBytes?: number;
   readonly shuffled?: boolean;
   /** Bytes that fit on the disk. */
   readonly diskBytes?: number;
-  /** Entries without their attributes. */
+  /** Lists entries without their attributes. */
   readonly bareLists?: boolean;
-  /** A status in place of the answer, or the end of the connection. */
+  /** Returns a status to send instead of the answer, or ends the connection. */
   readonly fault?: (request: ServerRequest) => number | "cut" | undefined;
 }
 
@@ -42,7 +42,7 @@ export const OPENSSH_EXTENSIONS = ["posix-rename@openssh.com", "fsync@openssh.co
 const OPENSSH_LIMITS = [256 * 1024, 261_120, 261_120, 1019] as const;
 const BASIC_BYTES = 32 * 1024;
 const ENTRIES_PER_LIST = 100;
-/** Turns of the event loop without a request: the client waits for answers. */
+/** After this many turns of the event loop without a request, the client is taken to wait for answers. */
 const SILENT_TURNS = 4;
 
 type Handle =
@@ -57,7 +57,7 @@ export class StrictServer {
   #nextHandle = 1;
   #received = Buffer.alloc(0);
   #burst: Buffer[] = [];
-  /** Paths with an unanswered change: nothing that replaces files may build upon it. */
+  /** Paths with an unanswered change; no request that replaces files may depend on them. */
   #changing = new Set<string>();
   #silent = 0;
   #cut = false;
@@ -66,7 +66,7 @@ export class StrictServer {
   readonly #counts = new Map<number, number>();
   readonly mostHandles = { files: 0, directories: 0 };
   mostOutstanding = 0;
-  /** What a strict server would have refused. */
+  /** Requests that a strict server would have refused. */
   readonly violations: string[] = [];
 
   constructor(tree: MemoryTree, options: StrictServerOptions = {}) {
@@ -81,14 +81,14 @@ export class StrictServer {
     });
   }
 
-  /** Handles that are open when everything that was sent has been answered. */
+  /** Handles that are still open after all requests have been answered. */
   async openHandles(): Promise<number> {
     this.#silent = 0;
     while (this.#burst.length > 0 || this.#silent++ <= SILENT_TURNS) await new Promise(setImmediate);
     return this.#handles.size;
   }
 
-  /** Requests of a type so far. */
+  /** Number of requests of this type so far. */
   count(type: number): number {
     return this.#counts.get(type) ?? 0;
   }
@@ -170,7 +170,7 @@ export class StrictServer {
     return encodePacket(answer.type, { u32: id }, ...answer.fields);
   }
 
-  /** What the request is about, without doing it. */
+  /** Describes the request without executing it. */
   #look(type: number, packet: Buffer): ServerRequest {
     const reader = new FieldReader(packet.subarray(5));
     const name = type === REQUEST.extended ? reader.string().toString() : "";
@@ -369,7 +369,7 @@ function attributes(node: MemoryNode): Buffer {
   });
 }
 
-/** Seeded: each run has the same order. */
+/** Seeded, so that each run has the same order. */
 function shuffle(items: unknown[]): void {
   let seed = 12345;
   for (let i = items.length - 1; i > 0; i--) {
