@@ -1,6 +1,6 @@
 import type { DerpMap } from "wg-userspace/derp/map";
 
-/** Which of several servers answered, and its region, so that its log can be found. Empty when the server did not name itself. */
+/** Names the server that answered and its region, so that its log can be found. Empty when the server did not name itself. */
 export function answeredByLines(replica: string | undefined, map: DerpMap | undefined): string[] {
   if (replica === undefined) return [];
   const region = [...(map?.regions.values() ?? [])].find(({ embeddedRelay }) => embeddedRelay);

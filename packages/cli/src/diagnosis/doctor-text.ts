@@ -14,7 +14,7 @@ export function pathSentence({ path, candidates, relayRttMs }: PeerPathReport): 
   return `The connection is relayed through "${path.region.name}"${rtt}.`;
 }
 
-/** A numbered list: what, its evidence, who must change what. */
+/** A numbered list of causes: each with its evidence and who must change what. */
 export function doctorLines(report: PeerPathReport, causes: readonly Cause[]): string[] {
   const lines = [pathSentence(report)];
   const problems = causes.filter(({ severity }) => severity !== "note");
@@ -33,7 +33,7 @@ export function doctorLines(report: PeerPathReport, causes: readonly Cause[]): s
   return lines;
 }
 
-/** Healthy: direct, and nothing that blocks or slows. */
+/** Healthy means direct, with nothing that blocks or slows the path. */
 export function isHealthy(report: PeerPathReport, causes: readonly Cause[]): boolean {
   return report.path?.kind === "direct" && causes.every(({ severity }) => severity === "note");
 }

@@ -17,7 +17,7 @@ interface Warning {
 }
 
 const BAR_WIDTH = 24;
-/** Latencies in words, as the dashboard colours them. */
+/** Bounds of good and fair latencies, the same as in the dashboard. */
 const GOOD_MS = 150;
 const FAIR_MS = 300;
 
@@ -47,12 +47,12 @@ export function netcheckJson(probe: NetworkProbe, interfaces: readonly Interface
       dismissed: false,
       interfaces,
     },
-    // Our addition.
+    // not in a stock client's JSON
     workspace_proxies: probe.proxies?.map((proxy) => proxyJson(probe, proxy)),
   };
 }
 
-/** What the relay map and the probe have of a proxy. */
+/** What the relay map and the probe know about a proxy. */
 function proxyRelay(
   { map, relays }: NetworkProbe,
   { name }: ProxyRef,
@@ -92,7 +92,7 @@ function derpWarnings({ report, relays, directBlocked, map }: NetworkProbe): War
 function regionJson(probe: NetworkProbe, region: Region): Record<string, unknown> {
   const relay = probe.relays.find(({ regionId }) => regionId === region.regionId);
   const failed = relay?.error !== undefined;
-  // As the map itself has them, with every field.
+  // Regions in the format of the map itself, with every field.
   const regions = derpMapToJson(probe.map)["Regions"] as Readonly<
     Record<string, { readonly Nodes: readonly unknown[] }>
   >;
@@ -126,7 +126,7 @@ function regionJson(probe: NetworkProbe, region: Region): Record<string, unknown
   };
 }
 
-/** The report for people, a line each. */
+/** The report for people, one line per item. */
 export function netcheckLines(probe: NetworkProbe, interfaces: readonly InterfaceFact[]): string[] {
   const { report } = probe;
   return [
@@ -171,7 +171,7 @@ function natWords(report: NetReport): string {
     : "unknown: no answer over UDP; a firewall that lets UDP out makes direct connections possible";
 }
 
-/** Names were the problem, and UDP was never tried. */
+/** Names could not be resolved, so UDP was never tried. */
 function sentNoProbe({ unresolvedNames, ipv4CanSend, ipv6CanSend }: NetReport): boolean {
   return unresolvedNames.length > 0 && !ipv4CanSend && !ipv6CanSend;
 }
@@ -202,7 +202,7 @@ function relayLines({ relays, map, report }: NetworkProbe): string[] {
     });
 }
 
-/** Nothing where the deployment has no proxies. */
+/** Empty where the deployment has no proxies. */
 function proxySection(probe: NetworkProbe): string[] {
   const { proxies = [] } = probe;
   if (proxies.length === 0) return [];

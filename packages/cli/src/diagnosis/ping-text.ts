@@ -1,4 +1,4 @@
-/** What `coder ping` prints, line by line: pure, so that every line is tested. */
+/** What `coder ping` prints, line by line. Pure. */
 
 import { formatDuration } from "coder-client/diagnosis/durations";
 import type { Cause } from "coder-client/diagnosis/facts";
@@ -7,10 +7,10 @@ import { printable } from "../base/text.ts";
 import { type Paint, PLAIN } from "../ui/paint.ts";
 import { renderTable } from "../ui/table.ts";
 
-/** An old handshake is worth a warning. */
+/** An older handshake deserves a warning. */
 const OLD_HANDSHAKE_MS = 5 * 60_000;
 
-/** One ping as it went. */
+/** The outcome of one ping. */
 export type PingOutcome =
   | { readonly ok: true; readonly atUnixMs: number; readonly pong: DiscoPong }
   | { readonly ok: false; readonly atUnixMs: number; readonly timedOut: boolean; readonly error: string };
@@ -72,7 +72,10 @@ export function peerBlock(report: PeerPathReport, paint: Paint = PLAIN): string[
   return lines;
 }
 
-/** Causes in their groups. `everything`: also when the connection is direct, and behind a general cause that settles it. */
+/**
+ * Causes by group. With `everything`, also those of a direct connection and those that follow a general cause which already
+ * explains the result.
+ */
 export function causeLines(causes: readonly Cause[], everything: boolean, paint: Paint = PLAIN): string[] {
   const lines: string[] = [];
   const general = causes.filter(({ scope }) => scope === "general");
@@ -106,7 +109,7 @@ export interface PingSummary {
   readonly minMs?: number;
   readonly avgMs?: number;
   readonly maxMs?: number;
-  /** Square milliseconds; absent with fewer than two answers. */
+  /** In square milliseconds; absent with fewer than two answers. */
   readonly varianceMs2?: number | undefined;
 }
 
@@ -147,7 +150,7 @@ export function summaryTable(workspace: string, summary: PingSummary): string {
 
 export type Verdict = "direct" | "relayed" | "unreachable";
 
-/** By the last answer; without any answer the workspace is unreachable. */
+/** Taken from the last answer; without any answer the workspace is unreachable. */
 export function verdictOf(outcomes: readonly PingOutcome[]): Verdict {
   const last = outcomes.findLast((outcome) => outcome.ok);
   if (last === undefined || !last.ok) return "unreachable";

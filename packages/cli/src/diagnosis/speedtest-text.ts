@@ -19,7 +19,7 @@ const COLUMNS: Readonly<Record<string, (interval: SpeedtestInterval) => string>>
   Throughput: (interval) => `${megabits(interval).toFixed(4)} Mbits/sec`,
 };
 
-/** Columns by their names in any case, several in one word separated by commas; none: all. Throws UsageError. */
+/** Checks column names, in any case and possibly several in one word, separated by commas; none means all. Throws UsageError. */
 export function speedtestColumns(wanted: readonly string[]): readonly string[] {
   const all = Object.keys(COLUMNS);
   const names = wanted.flatMap((text) => text.split(",")).map((name) => name.trim());
@@ -31,7 +31,7 @@ export function speedtestColumns(wanted: readonly string[]): readonly string[] {
   });
 }
 
-/** A row for every interval, a line, and the whole test. */
+/** One row per interval, a line, and a row for the whole test. */
 export function speedtestTable(result: SpeedtestResult, columns: readonly string[]): string {
   const rows = [...result.intervals, result.overall].map((interval) => columns.map((name) => COLUMNS[name]!(interval)));
   const lines = renderTable(
@@ -54,7 +54,7 @@ export function progressLine(interval: SpeedtestInterval, durationMs: number, pa
   return `${seconds.toFixed(0)} of ${durationMs / 1000} s  ${megabits(interval).toFixed(1)} Mbits/sec  ${path}`;
 }
 
-/** 10^6 bits a second; 0 for no time at all. */
+/** In units of 10^6 bits per second; 0 for an empty interval. */
 export function megabits({ startSeconds, endSeconds, bytes }: SpeedtestInterval): number {
   const seconds = endSeconds - startSeconds;
   return seconds > 0 ? (bytes * 8) / 1e6 / seconds : 0;

@@ -7,7 +7,7 @@ import type { Paint } from "../ui/paint.ts";
 import { renderTable } from "../ui/table.ts";
 import { pathSentence } from "./doctor-text.ts";
 
-/** A running connection of this machine, as its process tells it. */
+/** A running connection of this machine, as its process reports it. */
 export interface OpenConnection {
   readonly pid: number;
   readonly workspace: string;
@@ -20,7 +20,7 @@ export interface OpenConnection {
   readonly txBytes: number;
 }
 
-/** How the view is drawn: as wide as the terminal, in its colours. */
+/** How the view is drawn: its width and its colours. */
 export interface View {
   readonly columns: number;
   readonly paint: Paint;
@@ -47,10 +47,10 @@ export function connectionsTable(connections: readonly OpenConnection[], nowMs: 
   return fitted(headers, rows, FIRST_TO_GO, view, paint);
 }
 
-/** What matters least goes first where the terminal is narrow. */
+/** Columns that a narrow terminal leaves out, the least important first. */
 const FIRST_TO_GO = ["PACKETS", "PID", "SINCE", "SENT", "RECEIVED", "COMMAND"];
 
-/** A table that is no wider than the view: whole columns go, no cell is cut. */
+/** A table no wider than the view: whole columns are dropped, and no cell is cut. */
 function fitted(
   headers: readonly string[],
   rows: readonly (readonly string[])[],
@@ -93,7 +93,7 @@ function bytesText(bytes: number): string {
 
 const ORDER = ["in-use", "worse-than-relay", "usable", "held-off", "lost", "no-answer", "untried"];
 
-/** One workspace: the path, both relays, every candidate and, below each, why it is used or not. */
+/** The status of one workspace: the path, both relays, every candidate and, below each, why it is used or not. */
 export function workspaceStatus(report: PeerPathReport, view: View): string {
   const region = (one: PeerPathReport["ownRegion"]): string => (one === undefined ? "none" : `${one.name} (${one.id})`);
   const candidates = [...report.candidates].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state));
@@ -121,7 +121,7 @@ export function workspaceStatus(report: PeerPathReport, view: View): string {
   return `${[...head, "", titles, ...lines].join("\n")}\n`;
 }
 
-/** Further lines of a fact stand below its first words. */
+/** Further lines of a fact are indented to its first words. */
 function indented(text: string, columns: number): string[] {
   const [first = "", ...more] = wrapWords(text, columns);
   return [first, ...wrapWords(more.join(" "), columns - 2).flatMap((line) => (line === "" ? [] : [`  ${line}`]))];
