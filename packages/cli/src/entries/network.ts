@@ -1,4 +1,4 @@
-/** The work of commands that need the engine: a bundle of its own, so that the others start without it. */
+/** The work of commands that need the engine, in a bundle of its own so that other commands start without it. */
 
 export { runCopy } from "../copy/run-copy.ts";
 export { planForwards, runPortForward } from "../forwarding/run-port-forward.ts";

@@ -1,6 +1,6 @@
 /**
- * The lean start of `coder version`: editors and scripts ask for it before everything they do, so it loads nothing else.
- * Lines with any other flag are served by the full command line.
+ * The lean start of `coder version`, which loads nothing else because editors and scripts run it before everything they do. A
+ * line with any other flag goes to the full command line.
  */
 
 import { EXIT } from "../errors/user-error.ts";
