@@ -5,11 +5,11 @@ import { VERSION } from "../base/version.ts";
 
 export interface BugReport {
   readonly text: string;
-  /** Undefined where no file can be written. */
+  /** Undefined when no file could be written. */
   readonly path: string | undefined;
 }
 
-/** Writes the stack of an unexpected error where a person can attach it from. */
+/** Writes the stack of an unexpected error to a file that the user can attach to a report. */
 export function writeBugReport(error: unknown): BugReport {
   const path = join(tmpdir(), `coder-bug-${process.pid}-${Date.now()}.txt`);
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -21,7 +21,7 @@ export function writeBugReport(error: unknown): BugReport {
   try {
     writeFileSync(path, text, { mode: 0o600 });
   } catch {
-    return { text, path: undefined }; // the error itself matters more, and is printed then
+    return { text, path: undefined }; // the error itself matters more; the caller prints it
   }
   return { text, path };
 }

@@ -5,11 +5,11 @@ import { printable } from "../base/text.ts";
 import type { UsageError } from "../errors/usage-error.ts";
 import { type CancelledError, EXIT, UserError } from "./user-error.ts";
 
-/** What this server and stock ones answer to the token of an account that may not log in: another login changes nothing. */
+/** How this server and stock ones answer when the token's account may not log in: another login would not help. */
 const SUSPENDED = /\bsuspended\b|\bnot active\b/i;
 const KNOWN_REGION = "give one of these with --region or CODER_REGION, or auto for the one with the shortest route";
 
-/** Everything a command can fail with, as words for a person. Undefined: our own bug. */
+/** Turns every expected failure into words for the user. Undefined for a bug of ours. */
 export function toUserError(error: unknown): UserError | undefined {
   if (is<UserError>(error, "UserError")) return error;
   if (is<UsageError>(error, "UsageError"))
@@ -21,7 +21,7 @@ export function toUserError(error: unknown): UserError | undefined {
   return undefined;
 }
 
-/** By name: the work of a command comes from another bundle, which has a class of its own by that name. */
+/** Compares by name: the work of a command is in another bundle, whose class of that name is a different one. */
 function is<T extends Error>(error: unknown, name: T["name"]): error is T {
   return error instanceof Error && error.name === name;
 }
@@ -106,12 +106,12 @@ function presentClientError(error: ClientError): UserError {
   }
 }
 
-/** The server's own sentence, as the end of ours. */
+/** Appends the server's own sentence to ours. */
 function reasonOf(message: string, detail: string): string {
   return [message.replace(/[.!]$/, ""), ...(detail === "" ? [] : [detail])].join("; ");
 }
 
-/** The deployment's sentence as it is, and where to go instead. */
+/** The deployment's sentence unchanged, and where to go instead. */
 function browserOnly(error: ClientError, exit: number = EXIT.failure): UserError {
   const { message, detail, code } = error;
   const next = detail === undefined ? [] : [detail.charAt(0).toLowerCase() + detail.slice(1)];
@@ -122,7 +122,7 @@ function validationText({ field, detail }: ClientError["validations"][number]): 
   return detail === "" ? `${field} is not valid` : `${field}: ${detail}`;
 }
 
-/** The next step for each failure of the network; undefined where the message says all there is. */
+/** The next step for each network failure; undefined where the message says everything. */
 function nextStep(code: ErrorCode): string | undefined {
   switch (code) {
     case "ERR_CONNECTION_REFUSED":
@@ -144,7 +144,7 @@ function nextStep(code: ErrorCode): string | undefined {
       return "run with -v for details; an administrator can force WebSockets with --derp-force-websockets";
     case "ERR_ADDRESS_IN_USE":
       return "stop the other program or choose another port";
-    case "ERR_PROXY_REFUSED": // its message says what to do about which refusal
+    case "ERR_PROXY_REFUSED": // each of its messages names the cause and the remedy
     case "ERR_TLS":
     case "ERR_CLOSED":
     case "ERR_ABORTED":
@@ -177,7 +177,7 @@ function presentEngineError(error: EngineError): UserError {
   });
 }
 
-/** The alerts with which the other side of TLS asks for a certificate or refuses ours (RFC 8446 §6.2). */
+/** The TLS alerts by which the other side asks for a certificate or refuses ours (RFC 8446 §6.2). */
 function wantsClientCertificate(error: EngineError): boolean {
   return (
     error.code === "ERR_TLS" &&
@@ -187,7 +187,7 @@ function wantsClientCertificate(error: EngineError): boolean {
   );
 }
 
-/** With a capital at its beginning; an address or a flag there stays as it is. */
+/** Capitalises the first letter, unless the text starts with an address or a flag. */
 function capitalized(text: string): string {
   return /^[a-z]+(?![a-z]*:\/\/)\b/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
 }

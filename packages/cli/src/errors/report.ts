@@ -3,7 +3,7 @@ import { writeBugReport } from "./bug-report.ts";
 import { isCancelled, renderUserError, toUserError } from "./present.ts";
 import { EXIT } from "./user-error.ts";
 
-/** Prints what went wrong, once, to stderr. Returns the exit code. */
+/** Prints a failure to stderr, once. Returns the exit code. */
 export function reportFailure(error: unknown, signal: AbortSignal): number {
   if (isCancelled(error) || (signal.aborted && error === signal.reason)) return EXIT.cancelled;
   const known = toUserError(error);

@@ -1,12 +1,12 @@
-/** Exit codes of the command. A remote command's own code is passed through as it is. */
+/** Exit codes of the command. A remote command's own code is passed through unchanged. */
 export const EXIT = { ok: 0, failure: 1, usage: 2, bug: 70, cancelled: 130, connectionLost: 255 } as const;
 
-/** Something a person must act on. Rendered once, without a stack. */
+/** A failure that the user must act on. Printed once, without a stack. */
 export class UserError extends Error {
   override readonly name = "UserError";
-  /** Why it failed: the state found, the state wanted. */
+  /** Why it failed: the state found and the state wanted. */
   readonly why: string | undefined;
-  /** What to do next, each one line. */
+  /** What to do next, one line each. */
   readonly next: readonly string[];
   readonly code: string;
   readonly exit: number;
@@ -29,7 +29,7 @@ export class UserError extends Error {
   }
 }
 
-/** The person stopped it (Ctrl-C): exit 130, nothing printed but what cleanup says. */
+/** The user stopped the command (Ctrl-C): exit 130, and nothing is printed except what cleanup reports. */
 export class CancelledError extends Error {
   override readonly name = "CancelledError";
 }
