@@ -3,13 +3,13 @@ import { resolve } from "node:path";
 import { Script } from "node:vm";
 
 export interface BundleSource {
-  /** The text of a bundle; undefined: there is none of that name. */
+  /** The text of a bundle; undefined when there is none of that name. */
   text(name: string): string | undefined;
-  /** Its compiled code, where some was made for this platform. V8 refuses what another version or architecture made. */
+  /** The compiled code of a bundle, if it was built for this platform. V8 refuses code of another version or architecture. */
   compiled(name: string): Buffer | undefined;
-  /** A native module and where it is loaded from; undefined: there is none of that name. */
+  /** A native module and where it is loaded from; undefined when there is none of that name. */
   native(name: string): { readonly exports: unknown; readonly origin: string } | undefined;
-  /** Everything that Node itself has. */
+  /** Returns a module of Node itself. */
   builtin(name: string): unknown;
   /** Called for each bundle before it runs. */
   onCompiled?(name: string, script: Script): void;
@@ -23,10 +23,10 @@ type Wrapper = (
   dirname: string,
 ) => void;
 
-/** Names of bundles are as beside each other in a folder: `./cli.cjs`. */
+/** Bundles are named as if they lay in one folder: `./cli.cjs`. */
 export function requireFrom(source: BundleSource): (name: string) => unknown {
   const modules = new Map<string, { exports: unknown }>();
-  /** Those whose compiled code V8 took. */
+  /** Bundles whose compiled code V8 accepted. */
   const ready = new Set<string>();
   const folder = resolve("/coder");
 

@@ -1,10 +1,10 @@
-/** Start of a single executable: everything else is in it as assets, which are read when they are wanted. */
+/** Entry of the single executable: everything else is inside as assets, which are read when needed. */
 import { tmpdir } from "node:os";
 import { getAsset, getRawAsset } from "node:sea";
 import { missing, requireFrom } from "./bundles.ts";
 import { type LoadedModule, loadNative } from "./native-file.ts";
 
-/** Which native modules are inside: the asset of each by the name that it is asked for. */
+/** The native modules inside: the asset of each by the name under which it is required. */
 const natives = JSON.parse(getAsset("natives.json", "utf8")) as Readonly<Record<string, string>>;
 const loaded = new Map<string, LoadedModule>();
 

@@ -1,6 +1,6 @@
 /**
- * A native module can only be loaded from a file. It is unpacked once, into a folder that no other user can write to, under a name
- * that contains the hash of its content; a file that is there already is loaded only if it has every byte right.
+ * A native module can only be loaded from a file. It is unpacked once, into a folder that no other user can write to, under a
+ * name that contains the hash of its content. A file that already exists is loaded only if every byte is right.
  */
 import { randomBytes } from "node:crypto";
 import {
@@ -28,17 +28,17 @@ export interface Surroundings {
   readonly environment: NodeJS.ProcessEnv;
   readonly uid: number | undefined;
   readonly temporary: string;
-  /** Throws when the file cannot be loaded, as from a file system without execution. */
+  /** Throws when the file cannot be loaded, for example from a file system mounted noexec. */
   readonly open: (path: string) => unknown;
 }
 
 export interface LoadedModule {
   readonly exports: unknown;
-  /** For people: the file, and why it is not where it should be. */
+  /** For messages: the file, and why it is not in the usual place. */
   readonly origin: string;
 }
 
-/** Loads the module from the first place that does; throws an Error that names each place and what is wrong with it. */
+/** Loads the module from the first place that works. Throws an Error that names each place and what is wrong with it. */
 export function loadNative(module: NativeModule, around: Surroundings): LoadedModule {
   const refused: string[] = [];
   for (const { place, folder } of keptPlaces(around)) {
@@ -70,7 +70,7 @@ function keptPlaces({ environment, uid }: Surroundings) {
   return places;
 }
 
-/** From a folder of this process alone, which goes as soon as the module is loaded. */
+/** Loads from a private folder of this process, which is removed as soon as the module is loaded. */
 function loadUnkept(module: NativeModule, around: Surroundings, refused: readonly string[]): LoadedModule {
   if (!isSafeParent(around.temporary, around.uid)) throw new Error("others may rename what is in there");
   const folder = mkdtempSync(join(around.temporary, "coder-native-"));
@@ -78,7 +78,7 @@ function loadUnkept(module: NativeModule, around: Surroundings, refused: readonl
     const path = unpacked(module, folder, around.uid);
     return { exports: around.open(path), origin: `${originOf(dirname(path), refused)}; not kept` };
   } finally {
-    // Windows keeps what is loaded; there the profile folder is writable, so this place is not reached.
+    // Windows cannot remove a loaded file; its profile folder is writable, so this place is not reached there.
     rmSync(folder, { recursive: true, force: true, maxRetries: 1 });
   }
 }
@@ -90,7 +90,7 @@ function isSafeParent(folder: string, uid: number | undefined): boolean {
   return (found.uid === uid || found.uid === 0) && (sticky || (found.mode & 0o022) === 0);
 }
 
-/** @returns the path of the file, intact. */
+/** @returns The path of the intact file. */
 function unpacked({ file, content }: NativeModule, folder: string, uid: number | undefined): string {
   const path = join(folder, file);
   if (isIntact(path, content, uid)) return path;
@@ -117,7 +117,7 @@ function isIntact(path: string, content: Uint8Array, uid: number | undefined): b
   }
 }
 
-/** Files of versions that are no longer in use. One that is unpacks its own again. */
+/** Removes files of other versions. A version still in use unpacks its file again. */
 function removeOld(folder: string, file: string): void {
   const before = Date.now() - KEPT_DAYS * 86_400_000;
   for (const name of readdirSync(folder)) {
