@@ -1,6 +1,6 @@
 import { choice, duration, integer, list, text, toggle } from "./kinds.ts";
 
-/** Flags of `coder agent`, which `coder agent install` keeps for the service. */
+/** Flags of `coder agent` that `coder agent install` keeps for the service. */
 export const AGENT_FLAGS = {
   auth: choice({
     env: "CODER_AGENT_AUTH",

@@ -5,7 +5,7 @@ import { choice, exactText, text } from "./kinds.ts";
 
 export const SHARE_LEVELS = ["owner", "organization", "authenticated", "public"] as const;
 
-/** What is said of an app. */
+/** The properties of an app. */
 export const APP_FLAGS = {
   "app-url": text({
     helpValue: "<url>",
@@ -29,13 +29,13 @@ export const APP_FLAGS = {
   }),
 };
 
-/** The values of the flags; `appBody` (base/app-text) makes the fields of a request of them. */
+/** The values of the flags, from which `appBody` (base/app-text) makes the fields of a request. */
 export function appWords(flags: FlagValues<typeof APP_FLAGS>): AppWords {
   const { name, icon, share, health, command, group } = flags;
   return { url: flags["app-url"], name, icon, share, health, command, group, hostHeader: flags["host-header"] };
 }
 
-/** Values of `--app`. Throws UsageError. */
+/** Parses the values of `--app`. Throws UsageError. */
 export function appsOf(texts: readonly string[] | undefined): Record<string, unknown>[] {
   return (texts ?? []).map((given) => {
     const app = parseAppText(given);

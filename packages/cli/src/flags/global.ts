@@ -4,7 +4,7 @@ import type { DeploymentOptions } from "../rest/deployment.ts";
 import type { FlagValues } from "./kinds.ts";
 import { list, text, toggle } from "./kinds.ts";
 
-/** Flags every command takes, before or after its name. */
+/** Flags that every command takes, before or after its name. */
 export const GLOBAL_FLAGS = {
   url: text({ env: "CODER_URL", helpValue: "<url>", summary: "URL of the deployment" }),
   token: text({
@@ -85,7 +85,7 @@ export const HELP_FLAG = { help: toggle({ char: "h", summary: "Show this help" }
 
 export type GlobalValues = FlagValues<typeof GLOBAL_FLAGS>;
 
-/** Which deployment, with whose login, and how it is dialled. */
+/** Names the deployment, the login to use and how to dial. */
 export function deploymentOptions(flags: GlobalValues): DeploymentOptions {
   return {
     url: flags.url,

@@ -33,7 +33,7 @@ class Sample extends BaseCommand<typeof Sample> {
     expectTypeOf(this.flags["http-address"]).toEqualTypeOf<string | undefined>();
     expectTypeOf(this.flags["tls-enable"]).toEqualTypeOf<boolean>();
     expectTypeOf(this.flags["tls-cert-file"]).toEqualTypeOf<string[] | undefined>();
-    expectTypeOf(this.flags.verbose).toEqualTypeOf<boolean>(); // of every command
+    expectTypeOf(this.flags.verbose).toEqualTypeOf<boolean>(); // a flag of every command
     expectTypeOf(this.args.workspace).toEqualTypeOf<string>();
     expectTypeOf(this.args.app).toEqualTypeOf<string | undefined>();
     // @ts-expect-error a flag that is not defined

@@ -1,6 +1,6 @@
 /**
- * The kinds of flags and arguments, as oclif's definitions with types that know what a value is. `read` and `takes` are for
- * {@link shapeLine}, which refuses a value before oclif sees it, and for the lean start, which has no parser of oclif.
+ * The kinds of flags and arguments: oclif definitions whose types know the type of the value. `read` and `takes` are for {@link
+ * shapeLine}, which refuses a value before oclif sees it, and for the lean start, which has no oclif parser.
  */
 import * as Args from "@oclif/core/args";
 import * as Flags from "@oclif/core/flags";
@@ -11,17 +11,17 @@ type Letter = NonNullable<OptionFlag<string>["char"]>;
 
 interface CommonOptions {
   readonly char?: Letter;
-  /** Variable that sets it when the flag is absent. */
+  /** Variable that gives the value when the flag is absent. */
   readonly env?: string;
   /** One line, shown by --help. */
   readonly summary: string;
   readonly hidden?: boolean;
-  /** A variable that is set to nothing counts: that it is off. Others count as not set. */
+  /** An empty variable switches the flag off. Without this field, an empty variable counts as unset. */
   readonly emptyCounts?: boolean | undefined;
 }
 
 interface ValueOptions<T> extends CommonOptions {
-  /** What the value is called in help, in angle brackets. */
+  /** The name of the value in help, in angle brackets. */
   readonly helpValue?: string;
   readonly default?: T;
 }
@@ -35,13 +35,13 @@ interface ChoiceOptions<V extends string> extends ValueOptions<V> {
 }
 
 export interface ValueFlag<T> extends OptionFlag<T> {
-  /** Given as nothing, it counts as not given. */
+  /** An empty value counts as not given. */
   readonly emptyIsUnset?: boolean;
   readonly emptyCounts?: boolean;
   readonly kind?: "integer" | "duration";
-  /** What `read` accepts, in words. */
+  /** Describes in words what `read` accepts. */
   readonly takes?: string;
-  /** Undefined: the text is not a value of this flag. */
+  /** Returns undefined when the text is not a value of this flag. */
   readonly read?: (text: string) => unknown;
 }
 
@@ -53,20 +53,20 @@ export interface Word<T> extends Arg<T> {
   readonly type: "option";
 }
 
-/** oclif keeps what a definition has besides; its types do not know of it. */
+/** oclif keeps unknown fields of a definition, but its types do not allow them. */
 const own = (fields: object) => fields as { readonly multiple?: false };
 
 /** A flag with a default always has a value. */
 type Given<O, T> = O extends { readonly default: unknown } ? T : T | undefined;
 type Kind<T> = <const O extends ValueOptions<T>>(options: O) => ValueFlag<Given<O, T>>;
 
-/** A text. One that is given as nothing counts as not given. */
+/** A text. An empty one counts as not given. */
 export const text = Flags.custom(own({ emptyIsUnset: true })) as unknown as Kind<string>;
 
-/** A text for which nothing is a value, too. */
+/** A text that may be empty. */
 export const exactText = Flags.custom() as unknown as Kind<string>;
 
-/** Texts, one for each time that the flag is given; in a variable they are separated by commas or line breaks. */
+/** A list of texts, one for each time the flag is given; in a variable they are separated by commas or line breaks. */
 export const list = Flags.custom({ multiple: true, multipleNonGreedy: true }) as unknown as (
   options: Omit<ValueOptions<string>, "default">,
 ) => ValueFlag<string[] | undefined>;
@@ -90,7 +90,7 @@ export const duration = Flags.custom(
   }),
 ) as unknown as Kind<number>;
 
-/** One of its options. */
+/** One of the listed options. */
 export const choice = Flags.custom() as unknown as <
   const V extends string,
   const O extends Omit<ChoiceOptions<V>, "options">,
@@ -105,12 +105,12 @@ interface WordOptions {
   readonly description: string;
 }
 
-/** A positional word. oclif would take a missing one from standard input, which belongs to the command. */
+/** A positional word. Without `ignoreStdin`, oclif would read a missing one from standard input, which belongs to the command. */
 export const word = Args.custom<string>({ ignoreStdin: true }) as unknown as <const O extends WordOptions>(
   options: O,
 ) => Word<O extends { readonly required: true } ? string : string | undefined>;
 
-/** What the values of these definitions are. */
+/** The type of the values of these definitions. */
 export type FlagValues<T> = {
   readonly [K in keyof T]: T[K] extends ToggleFlag ? boolean : T[K] extends ValueFlag<infer V> ? V : never;
 };

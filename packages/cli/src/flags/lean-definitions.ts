@@ -1,6 +1,6 @@
 /**
- * Stands in for `@oclif/core/flags` and `@oclif/core/args` where a bundle reads definitions and has no parser of oclif: the
- * build puts it there (scripts/build.ts). A definition is kept as it is written.
+ * Stands in for `@oclif/core/flags` and `@oclif/core/args` in bundles that read definitions without oclif's parser;
+ * scripts/build.ts substitutes it. A definition is kept as it is written.
  */
 type Definition = Readonly<Record<string, unknown>>;
 

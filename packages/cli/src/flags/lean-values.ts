@@ -1,4 +1,4 @@
-/** The values of a shaped line without oclif, for the lean start. The same as oclif's parser makes of it: a test compares. */
+/** Computes the values of a shaped line without oclif, for the lean start. A test compares the result with oclif's. */
 import type { FlagValues } from "./kinds.ts";
 import type { LineFlags, ShapedLine } from "./line.ts";
 

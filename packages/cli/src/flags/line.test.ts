@@ -18,7 +18,7 @@ const ssh = (argv: readonly string[], environment: Record<string, string> = {}) 
   return { ...line, values: readShaped(FLAGS, line) };
 };
 
-/** What oclif's parser makes of the line. */
+/** How oclif's parser reads the line. */
 async function byOclif(line: ReturnType<typeof shape>) {
   const parsed = await Parser.parse(oclifArgv(line), {
     flags: oclifFlags(FLAGS) as Parameters<typeof Parser.parse>[1]["flags"],
@@ -144,7 +144,7 @@ describe("shapeLine", () => {
 
 describe("the full start, with oclif's parser, and the lean one", () => {
   it.each([
-    [["--tty=false", "dev"]], // whose negation is the name of another flag
+    [["--tty=false", "dev"]], // the negation of this flag is the name of another
     [["--header-command", "-vx", "--log-dir=--verbose", "dev"]],
     [["--header-command", "--", "--url", "-", "dev"]],
     [["dev", "--", "echo", "a", "b", "a", "--", "echo"]],
@@ -186,7 +186,7 @@ describe("the full start, with oclif's parser, and the lean one", () => {
         try {
           line = shape(parts.flat(), environment);
         } catch {
-          return; // a line that neither start takes
+          return; // neither start accepts the line
         }
         read++;
         expect((await byOclif(line)).flags).toEqual(readShaped(FLAGS, line));

@@ -1,6 +1,6 @@
 /**
- * From a command line to what oclif's parser takes without surprises. It knows which flags take values, where the remote
- * command begins, that the last of several values holds, and what variables give. Pure; the lean start uses it as well.
+ * Turns a command line into one that oclif's parser reads without surprises. It knows which flags take values, where the remote
+ * command begins, that the last of several values counts, and what variables set. Pure; the lean start uses it as well.
  */
 
 import { splitList } from "../base/split-list.ts";
@@ -8,25 +8,25 @@ import { nearest } from "../base/suggest.ts";
 import { UsageError } from "../errors/usage-error.ts";
 import { readBoolean } from "./values.ts";
 
-/** What is looked at of oclif's definition of a flag. */
+/** The fields of oclif's flag definition that are read here. */
 export interface LineFlag {
   readonly type: "boolean" | "option";
   readonly char?: string | undefined;
-  /** Variable that sets it when the flag is absent. */
+  /** Variable that gives the value when the flag is absent. */
   readonly env?: string | undefined;
   readonly multiple?: boolean | undefined;
   readonly options?: readonly string[] | undefined;
   readonly default?: unknown;
   readonly hidden?: boolean | undefined;
-  /** Given as nothing, it counts as not given. */
+  /** An empty value counts as not given. */
   readonly emptyIsUnset?: boolean | undefined;
-  /** A variable that is set to nothing counts: that it is off. Others count as not set. */
+  /** An empty variable switches the flag off. Without this field, an empty variable counts as unset. */
   readonly emptyCounts?: boolean | undefined;
-  /** Its value when it is given without one; another value then needs `=` before it. */
+  /** The value when the flag is given without one; any other value must follow an `=`. */
   readonly bare?: string | undefined;
-  /** Undefined: the text is not a value of this flag. */
+  /** Returns undefined when the text is not a value of this flag. */
   readonly read?: ((text: string) => unknown) | undefined;
-  /** What `read` accepts, in words. */
+  /** Describes in words what `read` accepts. */
   readonly takes?: string | undefined;
 }
 
@@ -46,7 +46,7 @@ export interface ShapedLine {
 
 /**
  * `--` ends the flags. Precedence: flag, variable, default. Throws {@link UsageError}.
- * @param wordsBeforeRest After so many words the rest of the line is words, whatever it looks like: a remote command.
+ * @param wordsBeforeRest After this many words everything is a word, whatever it looks like: the remote command.
  */
 export function shapeLine(
   flags: LineFlags,
@@ -76,10 +76,10 @@ export function shapeLine(
   return { given, origins, words };
 }
 
-/** Stands before each value in {@link oclifArgv}: oclif takes a value that is the name of a flag for that flag. */
+/** Precedes each value in {@link oclifArgv}, because oclif takes a value that is the name of a flag for that flag. */
 const MARK = "=";
 
-/** The line as oclif's parser reads it: every flag by its long name, one after another, then the words. */
+/** The line in the form that oclif's parser reads: every flag by its long name, one after another, then the words. */
 export function oclifArgv({ given, words }: ShapedLine): string[] {
   const argv: string[] = [];
   for (const [name, value] of Object.entries(given)) {
@@ -92,8 +92,8 @@ export function oclifArgv({ given, words }: ShapedLine): string[] {
 type Parse = (text: string, ...rest: readonly unknown[]) => unknown;
 
 /**
- * The definitions that go with {@link oclifArgv}: letters and variables are resolved, and values are checked. A switch has a
- * value like others: `--no-tty` would not be the negation of --tty, but a flag of its own.
+ * The definitions for {@link oclifArgv}: letters and variables are already resolved, and values checked. A switch has a value
+ * like other flags, because `--no-tty` would be a separate flag and not the negation of --tty.
  */
 export function oclifFlags(flags: LineFlags): LineFlags {
   const bare = ({ char: _, env: __, options: ___, ...flag }: LineFlag): LineFlag & { readonly parse: Parse } => {
@@ -146,13 +146,13 @@ function split(flags: LineFlags, argv: readonly string[], wordsBeforeRest: numbe
 }
 
 interface FoundFlag {
-  /** Undefined: there is no such flag. */
+  /** Undefined when there is no such flag. */
   readonly name: string | undefined;
-  /** As it was typed, without a value. */
+  /** The flag as typed, without a value. */
   readonly head: string;
   readonly inline?: string | undefined;
   readonly negated?: boolean;
-  /** The rest of a group such as -vA. */
+  /** The rest of a group of short flags such as -vA. */
   readonly others?: string | undefined;
 }
 

@@ -10,7 +10,7 @@ export const OUTPUT_FLAG = {
   }),
 };
 
-/** The value of `--output text|json`. */
+/** `--output text|json`. */
 export const TEXT_OUTPUT_FLAG = choice({
   char: "o",
   options: ["text", "json"],
@@ -23,7 +23,7 @@ export const COLUMN_FLAG = {
   column: list({ char: "c", helpValue: "<name>", summary: "Columns of the table; may be given several times" }),
 };
 
-/** Of every listing command. */
+/** Flags of every listing command. */
 export const LISTING_FLAGS = { ...OUTPUT_FLAG, ...COLUMN_FLAG };
 
 export const YES_FLAG = {

@@ -3,7 +3,7 @@ import type { GlobalValues } from "./global.ts";
 import type { FlagValues } from "./kinds.ts";
 import { duration } from "./kinds.ts";
 
-/** Flags of the commands that look at the path to a workspace. */
+/** Flags of the commands that examine the path to a workspace. */
 export const PATH_FLAGS = {
   "connect-timeout": duration({
     helpValue: "<duration>",
@@ -14,7 +14,7 @@ export const PATH_FLAGS = {
 
 export type PathOptions = Pick<ConnectRequest, "name" | "wait" | "timeoutMs" | "disableDirect" | "region">;
 
-/** A look at a path changes nothing: a stopped workspace stays stopped, and startup scripts are not waited for. */
+/** Examining a path changes nothing: a stopped workspace stays stopped, and startup scripts are not waited for. */
 export function pathOptions(
   name: string,
   flags: FlagValues<typeof PATH_FLAGS> & Pick<GlobalValues, "disable-direct-connections" | "region">,

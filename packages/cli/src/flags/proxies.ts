@@ -9,7 +9,7 @@ export const PROXY_TEXT_FLAGS = {
   icon: text({ helpValue: "<url>", summary: "Address of a picture for it" }),
 };
 
-/** Of commands that make a token. */
+/** Flags of commands that make a token. */
 export const PROXY_TOKEN_FLAGS = {
   "only-token": toggle({ summary: "Print the token and nothing else, for scripts" }),
   output: TEXT_OUTPUT_FLAG,

@@ -2,8 +2,8 @@ import { GLOBAL_FLAGS } from "./global.ts";
 import type { LineFlag, LineFlags } from "./line.ts";
 
 /**
- * Editors and scripts put global flags in front: `coder --global-config dir ssh …`. Moves those behind the first word,
- * where every parser finds them.
+ * Moves global flags behind the first word, where every parser finds them: editors and scripts put them in front, as in `coder
+ * --global-config dir ssh …`.
  */
 export function rotateGlobalFlags(argv: readonly string[]): string[] {
   const front: string[] = [];

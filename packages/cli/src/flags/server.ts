@@ -11,10 +11,10 @@ export const SERVER_FLAGS = definitionsOf(serverFlags) as unknown as {
   readonly [Row in ServerFlagRow as Row["name"]]: DefinitionOf<Row>;
 };
 
-/** Of a workspace proxy. */
+/** Flags of a workspace proxy. */
 export const WORKSPACE_PROXY_FLAGS = definitionsOf(PROXY_FLAGS);
 
-/** Values stay text: the server checks them, with its own words, and knows what they mean. */
+/** Values stay text: the server checks them, with messages of its own, and knows what they mean. */
 function definitionsOf(table: readonly ServerFlag[]): Record<string, ToggleFlag | ValueFlag<unknown>> {
   return Object.fromEntries(
     table.map(({ name, ...flag }) => {
@@ -31,12 +31,12 @@ function definitionsOf(table: readonly ServerFlag[]): Record<string, ToggleFlag 
   );
 }
 
-/** What the line and the environment give; the server knows what holds otherwise. */
+/** The values set by the command line and the environment; the server knows the defaults. */
 export function givenServerFlags(values: Readonly<Record<string, unknown>>, origins: Origins): ServerFlagValues {
   return givenOf(serverFlags, values, origins);
 }
 
-/** As {@link givenServerFlags}, for a workspace proxy. */
+/** Like {@link givenServerFlags}, for a workspace proxy. */
 export function givenProxyFlags(values: Readonly<Record<string, unknown>>, origins: Origins): ServerFlagValues {
   return givenOf(PROXY_FLAGS, values, origins);
 }

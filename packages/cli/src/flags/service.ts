@@ -2,7 +2,7 @@ import type { GivenSetting } from "../systemd/settings.ts";
 import { toggle } from "./kinds.ts";
 import type { LineFlag, Origins } from "./line.ts";
 
-/** For whom a service is. */
+/** Whether the service is for one user or for the machine. */
 export const SCOPE_FLAGS = {
   user: toggle({ summary: "A service of your own, by systemctl --user; without root it always is" }),
 };
@@ -18,7 +18,7 @@ interface KeptFlag extends LineFlag {
   readonly helpValue?: string | string[] | undefined;
 }
 
-/** What the line and the environment give of these flags, for a service's file of settings. */
+/** The values of these flags set by the command line and the environment, for the settings file of a service. */
 export function givenSettings(
   definitions: Readonly<Record<string, KeptFlag>>,
   values: Readonly<Record<string, unknown>>,

@@ -5,7 +5,7 @@ import { configDirOf, type GlobalValues } from "./global.ts";
 import type { FlagValues } from "./kinds.ts";
 import { choice, duration, list, text, toggle } from "./kinds.ts";
 
-/** Flags of `coder ssh`, read by the ordinary command and by the lean start of `ssh --stdio` alike. */
+/** Flags of `coder ssh`, for the ordinary command and the lean start of `ssh --stdio`. */
 export const SSH_FLAGS = {
   stdio: toggle({
     env: "CODER_SSH_STDIO",
@@ -128,7 +128,7 @@ export type SshConnectOptions = Pick<
   | "telemetry"
 >;
 
-/** Where to, and how to wait: the same for both starts. */
+/** Where to connect and how to wait; the same for both starts. */
 export function sshConnectOptions(
   name: string,
   flags: SshValues & Pick<GlobalValues, "disable-direct-connections" | "disable-network-telemetry" | "region">,
@@ -146,7 +146,7 @@ export function sshConnectOptions(
   };
 }
 
-/** Where the connection is reported: the status file of this machine, and the file that editors ask for. */
+/** Where the connection is reported: the status file of this machine and the file that editors request. */
 export function sshReportOptions(
   flags: SshValues & Pick<GlobalValues, "global-config">,
 ): Pick<ReportOptions, "networkInfoDir" | "intervalMs" | "configDir"> {

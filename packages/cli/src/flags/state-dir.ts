@@ -1,4 +1,4 @@
-/** Where the server's state is: for commands that work on it from beside the server. */
+/** Flags that locate the server's state, for commands that work on it beside the server. */
 
 import type { FlagValues } from "./kinds.ts";
 import { text } from "./kinds.ts";
@@ -27,7 +27,7 @@ export const STATE_DIR_FLAGS = {
   }),
 };
 
-/** What was given of them, as the server's own options. */
+/** The given values as the server's own options. */
 export function stateDirOf(flags: FlagValues<typeof STATE_DIR_FLAGS>): Record<string, string> {
   const names = ["state-dir", "cache-dir", "postgres-url", "postgres-url-file"] as const;
   const given = Object.fromEntries(names.map((name) => [name, flags[name]]));

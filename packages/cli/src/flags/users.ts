@@ -1,4 +1,4 @@
 import { COLUMN_FLAG, YES_FLAG } from "./output.ts";
 
-/** Of commands that change who may log in. The columns are of the user that the command asks about. */
+/** Flags of commands that change who may log in. The columns describe the user in the confirmation question. */
 export const STATUS_FLAGS = { ...COLUMN_FLAG, ...YES_FLAG };

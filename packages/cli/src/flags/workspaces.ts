@@ -4,7 +4,7 @@ import type { FlagValues } from "./kinds.ts";
 import { exactText, list, text, toggle } from "./kinds.ts";
 import type { Origins } from "./line.ts";
 
-/** Which workspaces a listing is about. */
+/** Selects the workspaces to list. */
 export const LIST_FLAGS = {
   all: toggle({ char: "a", summary: "Workspaces of all users that you may see" }),
   search: exactText({
@@ -23,7 +23,7 @@ const NO_PARAMETERS = {
   hidden: true,
 };
 
-/** Parameters belong to templates with a provisioner; scripts that give some anyway get a note. */
+/** Parameters belong to templates with a provisioner; scripts that pass them anyway get a note. */
 export const PARAMETER_FLAGS = {
   parameter: list({ helpValue: "<name=value>", ...NO_PARAMETERS }),
   "parameter-default": list({ helpValue: "<name=value>", ...NO_PARAMETERS }),
@@ -32,7 +32,7 @@ export const PARAMETER_FLAGS = {
   "rich-parameter-file": text({ helpValue: "<file>", ...NO_PARAMETERS }),
 };
 
-/** That what was given changes nothing; undefined when nothing was given. */
+/** A note that the given parameters have no effect; undefined when none were given. */
 export function parameterNote(origins: Origins): string | undefined {
   const given = Object.keys(PARAMETER_FLAGS).filter((name) => origins[name] === "flag");
   if (given.length === 0) return undefined;
