@@ -31,12 +31,12 @@ it("announces a port once, although on one machine it also sees its own listener
     places: new ForwardPlaces(),
   });
   await forwards.look(signal);
-  // The program holds its port on this machine, so the forward has another one.
+  // The program uses its port on this machine, so the forward has another one.
   const ours = Number(/localhost:(\d+)$/.exec(said[0]!)![1]);
   expect([said.length, ours === port]).toEqual([1, false]);
   listening = [port, ours];
   await forwards.look(signal);
-  // The program has ended; the list that shows it is older than the end of our listener.
+  // The program has ended. The list that shows this was made before our listener closed.
   listening = [ours];
   for (let look = 0; look < 4; look++) {
     await forwards.look(signal);

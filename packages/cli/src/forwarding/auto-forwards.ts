@@ -1,4 +1,4 @@
-/** Follows the ports that programs of the workspace listen on: each gets a forward while it is there. */
+/** Follows the ports on which programs in the workspace listen: each gets a forward while it is open. */
 import { sleep } from "coder-client/base/backoff";
 import type { Logger } from "wg-userspace/base/ports";
 import type { ListeningPort } from "../connection/agent-api.ts";
@@ -6,7 +6,7 @@ import { UserError } from "../errors/user-error.ts";
 import { TcpForward, type TcpForwardOptions } from "./tcp-forward.ts";
 
 const POLL_MS = 2_000;
-/** A port that is missing from this many answers in a row is closed: servers that restart keep theirs. */
+/** A port counts as closed once it is missing from this many answers in a row, so servers that restart keep their forward. */
 const MISSING_LIMIT = 2;
 const MAX_FORWARDS = 256;
 
@@ -14,7 +14,7 @@ export interface AutoForwardsOptions extends Pick<TcpForwardOptions, "dial" | "s
   /** Names the workspace in addresses. */
   readonly workspace: string;
   readonly list: (signal: AbortSignal) => Promise<readonly ListeningPort[]>;
-  /** Ports of the workspace that are forwarded anyway. */
+  /** Ports of the workspace that have a forward already. */
   readonly taken: ReadonlySet<number>;
   readonly logger: Logger;
 }
@@ -28,7 +28,7 @@ export class AutoForwards {
   readonly #options: AutoForwardsOptions;
   readonly #followed = new Map<number, Followed>();
   readonly #refused = new Set<number>();
-  /** Ports of ours that were closed in the last look. */
+  /** Local ports of forwards that the previous pass closed. */
   readonly #closing = new Set<number>();
   #reportedFailure = false;
 
@@ -42,7 +42,7 @@ export class AutoForwards {
     return open;
   }
 
-  /** Looks every two seconds until aborted; then closes what it opened. */
+  /** Lists the ports every two seconds until aborted, then closes the forwards it opened. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
@@ -60,12 +60,12 @@ export class AutoForwards {
     this.#followed.clear();
   }
 
-  /** One look. */
+  /** One pass. */
   async look(signal: AbortSignal): Promise<void> {
     const listed = await this.#options.list(signal);
     const ports = new Map(listed.map(({ port, processName }) => [port, processName]));
-    // Where client and workspace are one machine, our own listeners are in the list, and those that were closed lately: it
-    // may be a second old.
+    // When client and workspace are one machine, the list contains our own listeners, including those just closed: it may be a
+    // second old.
     const ours = new Set([...this.#closing, ...[...this.#followed.values()].map(({ forward }) => forward.port)]);
     this.#closing.clear();
     for (const [port, entry] of this.#followed) {
@@ -91,7 +91,7 @@ export class AutoForwards {
     let forward = new TcpForward({ spec: { protocol: "tcp", port, target }, dial, say, logger, places });
     try {
       await forward.start().catch(async () => {
-        // Taken on this machine, or not ours to use: any other port will do, the address says which.
+        // The port is taken on this machine or needs privileges, so use any other; the announced address names it.
         forward = new TcpForward({
           spec: { protocol: "tcp", bind: "127.0.0.1", port: 0, target },
           dial,

@@ -1,8 +1,8 @@
 import { RELAYED_CONNECTIONS_PER_CLIENT } from "coder-protocol/tunnel-ports";
 
 /**
- * Places for the connections that all forwards of one command hold together: an agent relays so many for one client, and
- * refuses one more as it refuses a port that nothing listens on.
+ * Limits the connections that all forwards of one command hold together. An agent relays only so many for one client and refuses
+ * a further one just as it refuses a port on which nothing listens.
  */
 export class ForwardPlaces {
   readonly limit: number;
@@ -13,7 +13,7 @@ export class ForwardPlaces {
     this.limit = limit;
   }
 
-  /** Returns the way to give the place back; undefined when there is none. */
+  /** Returns a function that frees the place; undefined when none is free. */
   take(): (() => void) | undefined {
     if (this.#taken >= this.limit) return undefined;
     this.#taken++;
@@ -22,12 +22,12 @@ export class ForwardPlaces {
       if (!held) return;
       held = false;
       this.#taken--;
-      // Reported again when it is reached again, not for every connection beyond it.
+      // The limit is reported each time it is reached, not for every connection beyond it.
       if (this.#taken < this.limit / 2) this.#reported = false;
     };
   }
 
-  /** Says once that connections are closed for want of a place. */
+  /** Reports once that connections are closed because the limit is reached. */
   reportFull(port: number, say: (line: string) => void): void {
     if (this.#reported) return;
     this.#reported = true;

@@ -4,11 +4,11 @@ import { type ForwardProtocol, formatEnd } from "./spec.ts";
 
 export interface ListenAddress {
   readonly host: string;
-  /** Without it the forward is useless; the others are a bonus. */
+  /** The forward fails without this address; the others are optional. */
   readonly required: boolean;
 }
 
-/** Loopback means both families: `127.0.0.1` has to succeed, and `::1` may be missing. */
+/** Loopback means both families: `127.0.0.1` must succeed, `::1` may be missing. */
 export function listenAddresses(bind: string | undefined): readonly ListenAddress[] {
   if (bind !== undefined) return [{ host: bind, required: true }];
   return [

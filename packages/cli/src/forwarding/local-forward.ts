@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { UsageError } from "../errors/usage-error.ts";
 
-/** One `-L`: what listens on this machine and what the workspace connects it to. */
+/** One `-L`: where this machine listens, and what the workspace connects it to. */
 export interface LocalForward {
   /** Address to listen on; absent: loopback. */
   readonly bind?: string;
@@ -9,7 +9,7 @@ export interface LocalForward {
   readonly target:
     | { readonly kind: "tcp"; readonly host: string; readonly port: number }
     | { readonly kind: "unix"; readonly path: string };
-  /** As it was given, for messages. */
+  /** The value as given, for messages. */
   readonly text: string;
 }
 
@@ -19,7 +19,7 @@ export interface DynamicForward {
   readonly port: number;
 }
 
-/** `[address:]port:host:port` or `[address:]port:/socket`, as OpenSSH's. Throws UsageError. */
+/** `[address:]port:host:port` or `[address:]port:/socket`, as in OpenSSH. Throws UsageError. */
 export function parseLocalForward(text: string): LocalForward {
   const usage = (): never => {
     throw new UsageError(
@@ -55,7 +55,7 @@ function listenOf(parts: readonly string[], text: string, flag: string): { bind?
   const port = portOf(parts.at(-1) ?? "", text, flag);
   const bind = parts.length < 2 ? undefined : parts[0]!;
   if (bind === undefined || bind === "localhost") return { port };
-  // As OpenSSH: an empty address, or a star, is every address.
+  // As in OpenSSH, an empty address or a star means every address.
   if (bind === "" || bind === "*") return { bind: "::", port };
   if (isIP(bind) === 0) throw new UsageError(`${flag} "${text}": "${bind}" is no address of this machine`);
   return { bind, port };
@@ -68,7 +68,7 @@ function portOf(digits: string, text: string, flag: string): number {
   return port;
 }
 
-/** Splits at colons outside brackets, which are taken off; undefined when they do not match. */
+/** Splits at colons outside brackets and removes the brackets; undefined when they do not match. */
 function splitColons(text: string): string[] | undefined {
   const parts: string[] = [];
   for (const match of text.matchAll(/(?:\[([0-9A-Fa-f:.%]*)\]|([^:[\]]*))(:|$)/gy)) {

@@ -1,4 +1,4 @@
-/** What `coder port-forward` runs: all its forwards over one lasting connection, and words about what happens to them. */
+/** Runs all forwards of `coder port-forward` over one lasting connection and reports what happens to them. */
 import type { Duplex } from "node:stream";
 import { formatDuration } from "coder-client/diagnosis/durations";
 import type { Deployment } from "coder-client/rest/deployment";
@@ -42,7 +42,7 @@ export class PortForwarding {
     this.#options = options;
   }
 
-  /** Listens, says what leads where, and goes on until aborted or until the workspace is gone for good. */
+  /** Listens, reports what leads where, and runs until aborted or until the workspace is gone for good. */
   async run(lasting: LastingConnection, signal: AbortSignal): Promise<void> {
     const { forwards, reverse, auto, say, logger, deployment, workspace } = this.#options;
     const dialSsh = async (until: AbortSignal): Promise<Duplex> =>
@@ -103,7 +103,7 @@ export class PortForwarding {
     await Promise.race([Promise.all(running), lasting.failed, aborted]);
   }
 
-  /** Says what happened to the way to the workspace. */
+  /** Reports changes of the connection to the workspace. */
   linkChanged(event: LinkEvent): void {
     const { say } = this.#options;
     switch (event.kind) {
@@ -166,7 +166,7 @@ export class PortForwarding {
       say(`Forwarding ${formatEnd(spec.protocol, host, spec.port)} locally to ${to} in the workspace`);
   }
 
-  /** The status file always speaks of the connection of the moment. */
+  /** Keeps the status file on the present connection. */
   #report(lasting: LastingConnection): () => void {
     let stop: () => void = () => undefined;
     let reported = lasting.current;

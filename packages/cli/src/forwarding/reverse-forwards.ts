@@ -9,14 +9,14 @@ import { type ForwardSpec, formatEnd } from "./spec.ts";
 import { joined, reasonOf } from "./tcp-forward.ts";
 
 export interface ReverseForwardsOptions {
-  /** What listens in the workspace, and where its connections go from this machine. */
+  /** Where the workspace listens, and where its connections go from this machine. */
   readonly specs: readonly ForwardSpec[];
   readonly link: SshLink;
   readonly say: (line: string) => void;
   readonly logger: Logger;
 }
 
-/** Has the workspace listen, leads its connections to this machine, and asks again whenever the connection was lost. */
+/** Makes the workspace listen, passes its connections to this machine, and asks again after the connection was lost. */
 export class ReverseForwards {
   readonly #options: ReverseForwardsOptions;
   readonly #byPort: ReadonlyMap<number, ForwardSpec>;
@@ -26,7 +26,7 @@ export class ReverseForwards {
     this.#byPort = new Map(options.specs.map((spec) => [spec.port, spec]));
   }
 
-  /** Asks for all of them. Rejects with UserError naming the one that was refused. */
+  /** Requests all of them. Rejects with a UserError that names the refused one. */
   async start(signal: AbortSignal): Promise<void> {
     const client = await this.#request(signal);
     void this.#keep(client, signal);
@@ -102,7 +102,7 @@ export class ReverseForwards {
   }
 }
 
-/** Resolves when the connection is over, however it ended, or the signal aborts. */
+/** Resolves when the connection ends, for whatever reason, or the signal aborts. */
 function closed(client: Client, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve();

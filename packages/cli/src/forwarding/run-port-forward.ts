@@ -37,7 +37,7 @@ export function planForwards(
   return { forwards, reverse: parseForwards("tcp", reverse, "--reverse") };
 }
 
-/** Until the signal ends it. */
+/** Runs until the signal ends it. */
 export async function runPortForward(
   { connect: request, ...options }: PortForwardOptions,
   { stages, say }: Display,
@@ -77,7 +77,7 @@ export async function runPortForward(
   try {
     await forwarding.run(lasting, signal);
   } catch (error) {
-    if (!signal.aborted) throw error; // Ctrl-C is how it is meant to end
+    if (!signal.aborted) throw error; // Ctrl-C is the ordinary end
   } finally {
     forwarding.close();
     await lasting.close();

@@ -18,7 +18,7 @@ async function listening(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** A SOCKS server whose every target is one that echoes. */
+/** A SOCKS server that connects every request to an echo server. */
 async function socks(
   dial?: (target: SocksTarget) => Promise<Duplex>,
 ): Promise<{ port: number; dialed: SocksTarget[] }> {
@@ -32,13 +32,13 @@ async function socks(
         const stream = connect({ port: echo, host: "127.0.0.1", allowHalfOpen: true });
         await once(stream, "connect");
         return stream;
-      }).catch(() => undefined); // these tests check the client's view
+      }).catch(() => undefined); // these tests check what the client sees
     }),
   );
   return { port, dialed };
 }
 
-/** Everything that comes back for these bytes, which arrive in pieces of that size. */
+/** Sends these bytes in pieces of the given size and returns everything received. */
 async function talk(port: number, bytes: readonly number[], piece = bytes.length): Promise<number[]> {
   const socket: Socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
   const heard: Buffer[] = [];

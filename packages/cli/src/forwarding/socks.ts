@@ -1,6 +1,6 @@
 /**
- * The server's side of SOCKS 5 (RFC 1928), 4 and 4a: the client names a host, the workspace connects to it. Without
- * authentication, and CONNECT only: every program that reaches the listener may use it, as with OpenSSH's -D.
+ * The server side of SOCKS 5 (RFC 1928), 4 and 4a: the client names a host, and the workspace connects to it. No authentication,
+ * and CONNECT only. As with OpenSSH's -D, every program that reaches the listener may use it.
  */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -8,7 +8,7 @@ import { formatIp, ipFromBytes } from "wg-userspace/base/ip";
 import { joined } from "./tcp-forward.ts";
 
 const REQUEST_TIMEOUT_MS = 30_000;
-/** The longest request there is: SOCKS 4a with two names. */
+/** The longest possible request: SOCKS 4a with two names. */
 const MAX_REQUEST_BYTES = 600;
 const CONNECT = 1;
 
@@ -17,7 +17,7 @@ export interface SocksTarget {
   readonly port: number;
 }
 
-/** What the bytes so far say. `used`: how many of them. */
+/** The result of parsing the bytes so far; `used` is how many of them were consumed. */
 type Parsed<T> = { readonly value: T; readonly used: number } | "more" | { readonly refuse: Uint8Array | undefined };
 
 interface Request {
@@ -27,11 +27,11 @@ interface Request {
 }
 
 /**
- * Serves one client to its end; owns the socket.
- * @param dial Rejects when the host cannot be reached; the client gets a reply.
+ * Serves one client until it ends; owns the socket.
+ * @param dial Rejects when the host cannot be reached; the client then gets a reply.
  */
 export async function serveSocks(socket: Socket, dial: (target: SocksTarget) => Promise<Duplex>): Promise<void> {
-  socket.on("error", () => undefined); // "close" follows, and the reader below hears it
+  socket.on("error", () => undefined); // "close" follows, and the reader below handles it
   const late = setTimeout(() => socket.destroy(), REQUEST_TIMEOUT_MS);
   late.unref();
   const reader = new RequestReader(socket);
@@ -61,7 +61,7 @@ export async function serveSocks(socket: Socket, dial: (target: SocksTarget) => 
   }
 }
 
-/** Collects bytes until a parser is content. What is left over goes back into the socket. */
+/** Collects bytes until a parser has enough, and returns the remaining bytes to the socket. */
 class RequestReader {
   readonly #socket: Socket;
   #bytes: Uint8Array = new Uint8Array(0);
@@ -115,14 +115,14 @@ function nextChunk(socket: Socket): Promise<Uint8Array> {
   });
 }
 
-/** Version 5, number of methods, methods. */
+/** Layout: version 5, number of methods, methods. */
 function parseGreeting(bytes: Uint8Array): Parsed<undefined> {
   if (bytes.length < 2 || bytes.length < 2 + bytes[1]!) return "more";
   const methods = bytes.subarray(2, 2 + bytes[1]!);
   return methods.includes(0) ? { value: undefined, used: 2 + bytes[1]! } : { refuse: Uint8Array.of(5, 0xff) };
 }
 
-/** Version 5, command, 0, kind of address, address, port. */
+/** Layout: version 5, command, 0, address type, address, port. */
 function parseSocks5(bytes: Uint8Array): Parsed<Request> {
   if (bytes.length < 5) return "more";
   const answer = (code: number): Uint8Array => Uint8Array.of(5, code, 0, 1, 0, 0, 0, 0, 0, 0);
@@ -141,7 +141,7 @@ function parseSocks5(bytes: Uint8Array): Parsed<Request> {
   return { value: { target: { host, port }, granted: answer(0), failed: answer(5) }, used };
 }
 
-/** Version 4, command, port, IPv4 address, user NUL; with 0.0.0.x for an address a name and NUL follow (4a). */
+/** Layout: version 4, command, port, IPv4 address, user NUL. If the address is 0.0.0.x, a name and NUL follow (4a). */
 function parseSocks4(bytes: Uint8Array): Parsed<Request> {
   if (bytes.length < 9) return bytes.length > 0 && bytes[0] !== 4 ? { refuse: undefined } : "more";
   const answer = (code: number): Uint8Array => Uint8Array.of(0, code, 0, 0, 0, 0, 0, 0);
@@ -164,7 +164,7 @@ function parseSocks4(bytes: Uint8Array): Parsed<Request> {
   return { value: { target: { host, port }, granted: answer(90), failed: answer(91) }, used };
 }
 
-/** A host name; undefined when it cannot be one. */
+/** A host name; undefined when the bytes cannot be one. */
 function textOf(bytes: Uint8Array): string | undefined {
   const text = Buffer.from(bytes).toString("latin1");
   return /^[!-~]{1,255}$/.test(text) ? text : undefined;

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { UsageError } from "../errors/usage-error.ts";
 import { formatEnd, MAX_FORWARDS, parseForwards } from "./spec.ts";
 
-/** `bind listen host target` of each forward. */
+/** Formats each forward as `bind listen host target`. */
 const brief = (values: readonly string[]): string[] =>
   parseForwards("tcp", values, "--tcp").map(
     ({ bind, port, target }) => `${bind ?? "-"} ${port} ${target.host ?? "-"} ${target.port}`,

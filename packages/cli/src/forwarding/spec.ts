@@ -11,7 +11,7 @@
 import { isIP, isIPv4 } from "node:net";
 import { UsageError } from "../errors/usage-error.ts";
 
-/** Every port of a range is a listener of its own. */
+/** Limits ranges, because every port is a separate listener. */
 export const MAX_FORWARDS = 4096;
 const MAX_VALUE_LENGTH = 64 * 1024;
 const MAX_HOST_LENGTH = 253;
@@ -19,7 +19,7 @@ const MAX_HOST_LENGTH = 253;
 export type ForwardProtocol = "tcp" | "udp";
 
 export interface ForwardTarget {
-  /** Absent: the far machine itself, at its loopback address. */
+  /** When absent, the far machine itself, at its loopback address. */
   readonly host?: string | undefined;
   readonly port: number;
 }
@@ -33,7 +33,10 @@ export interface ForwardSpec {
   readonly target: ForwardTarget;
 }
 
-/** @param flag How messages call the value, such as `--tcp`. Throws UsageError. */
+/**
+ * @param flag The flag's name in messages, such as `--tcp`.
+ * @throws UsageError
+ */
 export function parseForwards(protocol: ForwardProtocol, values: readonly string[], flag: string): ForwardSpec[] {
   const forwards: ForwardSpec[] = [];
   for (const value of values) {
@@ -127,7 +130,7 @@ function portCount(count: number): string {
 function refuseDuplicates(forwards: readonly ForwardSpec[], flag: string): void {
   const seen = new Set<string>();
   for (const { bind, port } of forwards) {
-    // Without an address it listens on 127.0.0.1 above all.
+    // Without an address it always listens on 127.0.0.1.
     const key = `${bind ?? "127.0.0.1"} ${port}`;
     if (seen.has(key))
       throw new UsageError(`${flag} names port ${port}${bind === undefined ? "" : ` of ${bind}`} twice`);

@@ -9,17 +9,17 @@ import { type ForwardSpec, type ForwardTarget, formatEnd } from "./spec.ts";
 
 export interface TcpForwardOptions {
   readonly spec: ForwardSpec;
-  /** How messages call the target; default: by its address. */
+  /** The target's name in messages; default: its address. */
   readonly targetName?: string | undefined;
-  /** Connects in the workspace. Rejects with words for a person, or when the signal aborts. */
+  /** Connects in the workspace. Rejects with a message for the user, or when the signal aborts. */
   readonly dial: (target: ForwardTarget, signal: AbortSignal) => Promise<Duplex>;
   readonly say: (line: string) => void;
   readonly logger: Logger;
-  /** Shared by the forwards of a command; a connection without a place is closed. */
+  /** Shared by all forwards of a command; a connection that gets no place is closed. */
   readonly places: ForwardPlaces;
 }
 
-/** Listens on this machine and leads every connection to the workspace. */
+/** Listens on this machine and passes every connection to the workspace. */
 export class TcpForward {
   readonly #options: TcpForwardOptions;
   readonly #servers: Server[] = [];
@@ -34,18 +34,18 @@ export class TcpForward {
     return this.#sockets.size;
   }
 
-  /** Where it listens, once it does. */
+  /** The port, known once it listens. */
   get port(): number {
     const address = this.#servers[0]?.address();
     return typeof address === "object" && address !== null ? address.port : this.#options.spec.port;
   }
 
-  /** The addresses it listens on, once it does. */
+  /** The addresses, known once it listens. */
   get hosts(): readonly string[] {
     return this.#servers.map((server) => (server.address() as AddressInfo).address);
   }
 
-  /** Resolves when it listens. Rejects with UserError naming the address; then nothing listens. */
+  /** Resolves when it listens. Rejects with a UserError that names the address; then nothing listens. */
   async start(): Promise<void> {
     const { spec, say } = this.#options;
     for (const { host, required } of listenAddresses(spec.bind)) {
@@ -109,7 +109,7 @@ export class TcpForward {
   }
 }
 
-/** Each direction ends on its own, as in TCP. */
+/** Joins two streams. Each direction ends separately, as in TCP. */
 export async function joined(a: Duplex, b: Duplex): Promise<void> {
   await Promise.all([drainInto(a, b), drainInto(b, a)]);
 }

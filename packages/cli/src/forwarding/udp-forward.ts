@@ -5,13 +5,13 @@ import type { Logger } from "wg-userspace/base/ports";
 import { listenAddresses, listenFailure } from "./listen.ts";
 import { type ForwardSpec, formatEnd } from "./spec.ts";
 
-/** A sender that is silent both ways for this long is forgotten; its next datagram starts a new flow. */
+/** A flow without traffic in both directions for this long is forgotten; the sender's next datagram starts a new one. */
 const IDLE_MS = 120_000;
-/** Senders at once; the one that was idle longest makes room. */
+/** Flows at the same time; a new one replaces the one that was idle longest. */
 const MAX_FLOWS = 512;
 
 export interface UdpFlow {
-  /** False: dropped. Throws EngineError. */
+  /** False when the payload was dropped. Throws EngineError. */
   send(payload: Uint8Array): boolean;
   close(): void;
 }
@@ -19,8 +19,8 @@ export interface UdpFlow {
 export interface UdpForwardOptions {
   readonly spec: ForwardSpec;
   /**
-   * Opens a flow to the port in the workspace; undefined while there is no connection: the datagram is dropped, as a
-   * network would. Payloads given to `onMessage` are borrowed.
+   * Opens a flow to the port in the workspace. Undefined while there is no connection: the datagram is dropped, as a network
+   * would do. Payloads given to `onMessage` are borrowed.
    */
   readonly open: (
     port: number,
@@ -36,11 +36,11 @@ interface Sender {
   lastUsedAt: number;
 }
 
-/** Listens on this machine; every sender is a flow of its own, so that answers find their way back. */
+/** Listens on this machine. Every sender has a flow of its own, so that answers find their way back. */
 export class UdpForward {
   readonly #options: UdpForwardOptions;
   readonly #sockets: Socket[] = [];
-  /** The one used longest ago first. */
+  /** In order of last use, oldest first. */
   readonly #senders = new Map<string, Sender>();
   readonly #idleMs: number;
   #timer: NodeJS.Timeout | undefined;
@@ -56,12 +56,12 @@ export class UdpForward {
     return this.#senders.size;
   }
 
-  /** The addresses it listens on, once it does. */
+  /** The addresses, known once it listens. */
   get hosts(): readonly string[] {
     return this.#sockets.map((socket) => socket.address().address);
   }
 
-  /** Resolves when it listens. Rejects with UserError naming the address; then nothing listens. */
+  /** Resolves when it listens. Rejects with a UserError that names the address; then nothing listens. */
   async start(): Promise<void> {
     const { spec } = this.#options;
     for (const { host, required } of listenAddresses(spec.bind)) {
@@ -95,7 +95,7 @@ export class UdpForward {
     this.endFlows();
   }
 
-  /** The connection they belong to is over. New datagrams open new ones. */
+  /** Ends the flows of a lost connection. New datagrams open new flows. */
   endFlows(): void {
     for (const { flow } of this.#senders.values()) flow.close();
     this.#senders.clear();
@@ -125,7 +125,7 @@ export class UdpForward {
     const flow = open(spec.target.port, {
       onMessage: (payload) => {
         if (sender !== undefined) sender.lastUsedAt = performance.now();
-        // The socket keeps the bytes until they are sent; these are borrowed.
+        // Copied, because these bytes are borrowed and the socket keeps them until they are sent.
         if (this.#sockets.includes(socket)) socket.send(Buffer.from(payload), from.port, from.address);
       },
       onUnreachable: () => this.#unreachable(),
