@@ -1,7 +1,7 @@
-/** Articles of `coder help`: the sections of a page of the documentation. Pure. */
+/** Articles of `coder help`: sections of a documentation page. Pure. */
 import { wrapWords } from "../base/text.ts";
 
-/** The section under a heading of this name; the whole page by the name of the page. Undefined: there is none. */
+/** The section under the heading of this name, or the whole page for the name of the page. Undefined when there is none. */
 export function articleOf(page: string, pageName: string, wanted: string, columns: number): string | undefined {
   if (wanted === pageName) return reflowed(page, columns);
   const sections = page.split(/^(?=## )/m);
@@ -9,7 +9,7 @@ export function articleOf(page: string, pageName: string, wanted: string, column
   return section === undefined ? undefined : reflowed(section, columns);
 }
 
-/** Paragraphs as wide as the page; headings and blank lines stay. */
+/** Rewraps paragraphs to the page's width; headings and blank lines stay. */
 function reflowed(text: string, columns: number): string {
   const paragraphs = text
     .replace(/^#+ (.*)$/gm, "$1\n")

@@ -1,8 +1,12 @@
-/** The manual: a page for each command and an index, in Markdown, from the commands' own tables. */
+/** The manual in Markdown, from the commands' definitions: an index, and a page for each command. */
 import { GLOBAL_FLAGS } from "../flags/global.ts";
 import { type CommandTexts, type FlagText, flagTexts } from "./command-texts.ts";
 
-/** File names and their texts. @param commands By id, words joined by colons. */
+/**
+ * File names and their texts.
+ *
+ * @param commands By id: the words joined by colons.
+ */
 export function commandPages(commands: Readonly<Record<string, CommandTexts>>): Record<string, string> {
   const ids = Object.keys(commands).sort();
   const pages = Object.fromEntries(ids.map((id) => [fileOf(id), page(id, commands[id]!)]));

@@ -1,4 +1,4 @@
-/** What the manual, completion and help say of a command, read from its definition. Pure. */
+/** What the manual, completion and help say about a command, read from its definition. Pure. */
 import { durationText } from "../flags/values.ts";
 
 export interface FlagText {
@@ -7,10 +7,10 @@ export interface FlagText {
   readonly env?: string | undefined;
   readonly kind: "boolean" | "string" | "list" | "integer" | "duration";
   readonly options?: readonly string[] | undefined;
-  /** As a person would type it. */
+  /** As a user would type it. */
   readonly default?: string | undefined;
   readonly summary: string;
-  /** What its value is called. */
+  /** The name of its value in help. */
   readonly value?: string | undefined;
   readonly hidden?: boolean | undefined;
 }
@@ -24,15 +24,15 @@ export interface WordText {
 export interface CommandTexts {
   readonly summary: string;
   readonly description: string | undefined;
-  /** Lines of a shell; `<%= config.bin %>` stands for the command's name. */
+  /** Shell command lines; `<%= config.bin %>` stands for the command's name. */
   readonly examples: readonly string[];
   readonly flags: readonly FlagText[];
   readonly words: readonly WordText[];
-  /** Further words belong to the command, as with a remote command line. */
+  /** Further words belong to the command, such as a remote command line. */
   readonly takesRest: boolean;
 }
 
-/** What is read of oclif's definitions. */
+/** The fields of oclif's definitions that are read. */
 export interface DefinedFlag {
   readonly type: "boolean" | "option";
   readonly char?: string | undefined;
@@ -95,7 +95,7 @@ function defaultText(flag: DefinedFlag): string | undefined {
   return flag.kind === "duration" ? durationText(Number(flag.default)) : String(flag.default);
 }
 
-/** The words of a command line: `ssh [flags] <workspace> [command …]`. */
+/** The usage line: `ssh [flags] <workspace> [command …]`. */
 export function usageOf(command: Pick<CommandTexts, "words" | "takesRest">, id: string): string {
   const words = command.words.map(({ name, required }) => (required ? `<${name}>` : `[${name}]`));
   return [id.replaceAll(":", " "), "[flags]", ...words, ...(command.takesRest ? ["[command …]"] : [])].join(" ");

@@ -22,7 +22,7 @@ describe.runIf(hasBash)("completion in bash", () => {
     rmSync(folder, { recursive: true });
   });
 
-  /** The completions of the last word. */
+  /** The completions offered for the last word. */
   function offered(...words: string[]): string[] {
     const line = words.map((word) => `'${word}'`).join(" ");
     const script = `source '${folder}/script'; COMP_WORDS=(coder ${line}); COMP_CWORD=${words.length}; _coder; printf '%s\\n' "\${COMPREPLY[@]}"`;

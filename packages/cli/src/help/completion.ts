@@ -1,13 +1,16 @@
-/** Completion scripts, made from the commands' own tables. */
+/** Completion scripts, made from the commands' definitions. */
 import { GLOBAL_FLAGS } from "../flags/global.ts";
 import { type CommandTexts, flagTexts } from "./command-texts.ts";
 
 export type CommandTable = Readonly<Record<string, Pick<CommandTexts, "summary" | "flags" | "words">>>;
 
-/** Workspace names come from `coder list`, asked when the key is pressed; errors stay silent there. */
+/** Workspace names come from `coder list`, run when the key is pressed; its errors are not shown. */
 const NAMES = "coder list --column workspace 2>/dev/null | tail -n +2 | sed 's|^.*/||'";
 
-/** @param commands By id, words joined by colons. Undefined for a shell that is not known. */
+/**
+ * @param commands By id: the words joined by colons.
+ * @returns Undefined for an unknown shell.
+ */
 export function completionScript(shell: string, commands: CommandTable): string | undefined {
   switch (shell) {
     case "bash":
@@ -25,7 +28,7 @@ function firstWords(commands: CommandTable): string[] {
   return [...new Set(Object.keys(commands).map((id) => id.split(":")[0]!))].sort();
 }
 
-/** Second words by first word. */
+/** The second words of each topic, by its first word. */
 function topicsOf(commands: CommandTable): Map<string, string[]> {
   const topics = new Map<string, string[]>();
   for (const id of Object.keys(commands).sort()) {
@@ -91,7 +94,7 @@ complete -F _coder coder
 `;
 }
 
-/** To be sourced, or to lie in a folder of $fpath as _coder: it is run there when somebody completes for the first time. */
+/** Works when sourced, and as _coder in a folder of $fpath, where zsh runs it at the first completion. */
 function zsh(commands: CommandTable): string {
   return `#compdef coder
 autoload -U +X bashcompinit && bashcompinit

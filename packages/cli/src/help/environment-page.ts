@@ -1,8 +1,8 @@
-/** The page of every environment variable, from the commands' tables. */
+/** The documentation page of all environment variables, from the commands' definitions. */
 import { GLOBAL_FLAGS } from "../flags/global.ts";
 import { type CommandTexts, type FlagText, flagTexts } from "./command-texts.ts";
 
-/** Not of one option: read by libraries, by the system, or before options are. */
+/** Variables that belong to no option: libraries, the system or the start of the command read them. */
 const OTHERS: readonly (readonly [string, string, string])[] = [
   ["CODER_NO_NATIVE", "all", "1: do without the optional native module"],
   [
@@ -20,7 +20,7 @@ const OTHERS: readonly (readonly [string, string, string])[] = [
   ["CODER_NEW_USER_PASSWORD", "reset-password", "The new password, instead of asking for it"],
 ];
 
-/** @param commands By id, words joined by colons. */
+/** @param commands By id: the words joined by colons. */
 export function environmentPage(commands: Readonly<Record<string, CommandTexts>>): string {
   const known = new Map<string, { commands: string[]; option: string; summary: string }>();
   const add = (spec: FlagText, command: string): void => {

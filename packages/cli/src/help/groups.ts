@@ -1,5 +1,3 @@
-/** How help pages group the commands. */
-
 /** First words that several commands share. */
 export const TOPICS: Readonly<Record<string, string>> = {
   apps: "Declare, share and open web apps of a workspace",
@@ -15,7 +13,7 @@ export const TOPICS: Readonly<Record<string, string>> = {
   wsproxy: "Workspace proxies: relays near users",
 };
 
-/** The root page: every command and topic once. */
+/** The groups of the root page, which lists every command and topic once. */
 export const GROUPS: readonly { readonly title: string; readonly names: readonly string[] }[] = [
   { title: "CONNECT", names: ["ssh", "terminals", "port-forward", "cp", "open", "config-ssh"] },
   {

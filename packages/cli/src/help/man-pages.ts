@@ -1,14 +1,18 @@
-/** The manual in roff, for man(1), from the commands' own tables: `coder.1`, and a page for each command. Pure. */
+/** The manual in roff, for man(1), from the commands' definitions: `coder.1`, and a page for each command. Pure. */
 import { GLOBAL_FLAGS } from "../flags/global.ts";
 import { type CommandTexts, type FlagText, flagTexts, usageOf } from "./command-texts.ts";
 
 export interface ManualEdition {
   readonly version: string;
-  /** As 2026-01-31. */
+  /** For example 2026-01-31. */
   readonly date: string;
 }
 
-/** File names and their texts. @param commands By id, words joined by colons. */
+/**
+ * File names and their texts.
+ *
+ * @param commands By id: the words joined by colons.
+ */
 export function manPages(
   commands: Readonly<Record<string, CommandTexts>>,
   edition: ManualEdition,
@@ -99,7 +103,7 @@ function page(lines: readonly string[]): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** Plain text, whatever it looks like: no escapes, and no line that is a request. */
+/** Escapes text so that roff prints it literally: no escapes, and no line that is a request. */
 function roff(text: string): string {
   return text
     .replaceAll("\\", "\\e")
@@ -113,7 +117,7 @@ function sentence(text: string): string {
   return roff(/[.!?]$/.test(text) ? text : `${text}.`);
 }
 
-/** "Run it" but "SSH options". */
+/** Lowers the first letter of "Run it", but not of "SSH options". */
 function lowerFirst(text: string): string {
   return /^[A-Z][a-z]/.test(text) ? text[0]!.toLowerCase() + text.slice(1) : text;
 }

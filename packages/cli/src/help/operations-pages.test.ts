@@ -1,4 +1,4 @@
-/** The pages of docs/operations: their commands have the options that they are given. */
+/** The commands in the pages of docs/operations use only options that exist. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -9,7 +9,7 @@ const folder = join(import.meta.dirname, "../../../../docs/operations");
 const pages = readdirSync(folder);
 const read = (page: string): string => readFileSync(join(folder, page), "utf8");
 
-/** Calls of the command in the blocks of a page: lines put together, comments and what is behind a pipe taken away. */
+/** Calls of the command in the code blocks of a page, with continued lines joined, and comments and pipes removed. */
 function calls(page: string): string[][] {
   const blocks = [...read(page).matchAll(/```sh\n([\s\S]*?)```/g)].map(([, text]) => text!);
   return blocks

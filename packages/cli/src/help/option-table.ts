@@ -4,7 +4,7 @@ import { renderTable } from "../ui/table.ts";
 const SECRET = /token|header|password/;
 const UNLISTED = ["help", "debug-options"];
 
-/** `--debug-options`: every option, its value and where it came from. Secrets are masked. */
+/** The output of `--debug-options`: every option, its value and where it came from. Secrets are masked. */
 export function optionTable(flags: LineFlags, values: Readonly<Record<string, unknown>>, origins: Origins): string {
   return renderTable(
     ["OPTION", "VALUE", "FROM"],

@@ -1,4 +1,4 @@
-/** Help pages, laid out by oclif from the commands' definitions. Loaded when one is asked for. */
+/** Help pages, laid out by oclif from the commands' definitions. Loaded only when a page is requested. */
 import type { Command, Interfaces } from "@oclif/core";
 import { CommandHelp } from "@oclif/core/help";
 import troubleshooting from "../../../../docs/troubleshooting.md";
@@ -12,7 +12,7 @@ const TROUBLESHOOTING = "troubleshooting";
 
 type CommandTable = Readonly<Record<string, Command.Class>>;
 
-/** The page of a command, of a topic, or with no words of everything. */
+/** The page of a command or a topic; without words, the root page. */
 export async function renderHelp(config: Interfaces.Config, words: readonly string[]): Promise<string> {
   const id = words.join(":");
   const commands: CommandTable = await allClasses(config);
@@ -30,7 +30,7 @@ async function allClasses(config: Interfaces.Config): Promise<CommandTable> {
   return Object.fromEntries(await Promise.all(own.map(async (command) => [command.id, await command.load()] as const)));
 }
 
-/** An article that is no command's: a cause that a diagnosis names. Undefined: there is none of that name. */
+/** An article that belongs to no command, such as a cause named by a diagnosis. Undefined when there is none of that name. */
 export function renderArticle(name: string): string | undefined {
   return articleOf(troubleshooting, TROUBLESHOOTING, name, pageWidth());
 }
@@ -46,11 +46,11 @@ class Page extends CommandHelp {
     this.#commands = commands;
     this.#texts = command && textsOf(command);
     this.#id = id;
-    // oclif's own compiles every text as a template.
+    // oclif's own method compiles every text as a template.
     this.render = filled;
   }
 
-  /** As oclif's, by our measure of text, which needs no tables of emoji. */
+  /** Like oclif's own method, but with our measure of text, which needs no emoji tables. */
   override wrap(body: string, spacing: number = this.indentSpacing): string {
     const columns = this.opts.maxWidth! - spacing;
     return this.render(body)
@@ -102,7 +102,7 @@ class Page extends CommandHelp {
     return words.map(({ name, required, summary }) => [required ? `<${name}>` : `[${name}]`, summary]);
   }
 
-  /** The summary stands above the page. */
+  /** Returns nothing: the page starts with the summary. */
   protected override description(): string | undefined {
     const { description } = this.#texts!;
     return description === undefined ? undefined : this.wrap(description);
@@ -115,7 +115,7 @@ class Page extends CommandHelp {
   #globalFlags(): string {
     const flags = Object.values(shownFlags(GLOBAL_FLAGS))
       .filter(({ hidden }) => hidden !== true)
-      .sort((a, b) => Number(a.char === undefined) - Number(b.char === undefined)); // as in the page of a command
+      .sort((a, b) => Number(a.char === undefined) - Number(b.char === undefined)); // the same order as in a command's page
     return this.section("GLOBAL FLAGS", this.flags(flags) ?? "");
   }
 
@@ -125,17 +125,17 @@ class Page extends CommandHelp {
   }
 }
 
-/** The name of the command is all that a text of ours leaves open. */
+/** Fills in the command's name, the only placeholder in our texts. */
 function filled(text: string): string {
   return text.replaceAll("<%= config.bin %>", "coder");
 }
 
-/** As wide as the terminal, within what is pleasant to read. */
+/** The terminal's width, limited to what is comfortable to read. */
 function pageWidth(): number {
   return Math.min(110, Math.max(40, process.stdout.columns ?? 80));
 }
 
-/** The command as its page shows it: the flags of every command and its other names are left to other pages. */
+/** The command as its page shows it, without the flags that every command has and without its aliases. */
 function shownCommand(command: Command.Class | undefined, id: string): Command.Loadable {
   return {
     id: id.replaceAll(":", " "),
@@ -149,7 +149,7 @@ function shownCommand(command: Command.Class | undefined, id: string): Command.L
   } as unknown as Command.Loadable;
 }
 
-/** Variables behind the summaries, defaults as a person would type them, and no dots for flags that may be repeated. */
+/** Adds variables to the summaries, shows defaults as a user would type them, and removes the dots of repeatable flags. */
 function shownFlags(flags: Readonly<Record<string, DefinedFlag>>): Record<string, Command.Flag.Cached> {
   const shown = flagTexts(flags).map(({ name, env, summary, default: text }) => {
     const flag = flags[name]!;

@@ -1,2 +1,2 @@
-/** That there are completion scripts for. */
+/** Shells that have a completion script. */
 export const SHELLS = ["bash", "zsh", "fish"] as const;
