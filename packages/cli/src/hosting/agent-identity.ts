@@ -1,4 +1,4 @@
-/** What an agent must know before anything else: its deployment and its token. */
+/** What an agent needs before anything else: its deployment and its token. */
 import { readFileSync } from "node:fs";
 import { isUuid } from "coder-protocol/addresses";
 import { UserError } from "../errors/user-error.ts";
@@ -15,7 +15,7 @@ export function agentUrl(text: string | undefined): URL {
   });
 }
 
-/** @param file Holds the token, where none is given itself. */
+/** @param file Contains the token; read when none is given directly. */
 export function agentToken(given: string | undefined, file: string | undefined): string {
   const token = given ?? (file === undefined ? undefined : readTokenFile(file));
   if (token === undefined) {

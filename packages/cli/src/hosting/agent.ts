@@ -31,8 +31,8 @@ export interface AgentOptions {
 }
 
 /**
- * Runs the agent until the signal ends it. Returns the exit code, after reporting what went wrong: this is a bundle of its
- * own, whose error classes the caller does not know.
+ * Runs the agent until the signal ends it. Reports failures and returns the exit code, because the caller is in another bundle
+ * and does not know this one's error classes.
  */
 export async function runAgentCommand(options: AgentOptions, signal: AbortSignal): Promise<number> {
   try {

@@ -3,7 +3,7 @@ import { getRawAsset, isSea } from "node:sea";
 import { fileURLToPath } from "node:url";
 import type { DashboardFiles } from "coder-server";
 
-/** The dashboard as the build left it: a folder beside the bundles, or assets of the executable. */
+/** The built dashboard: a folder beside the bundles, or assets of the executable. */
 export function dashboardFiles(): DashboardFiles {
   return { read: isSea() ? readAsset : readFile };
 }

@@ -1,12 +1,12 @@
-/** The licences of everything that this program consists of, which accompany every copy of it. */
+/** The licences of everything in this program, which accompany every copy of it. */
 import { readFileSync } from "node:fs";
 import { getAsset, isSea } from "node:sea";
 import { fileURLToPath } from "node:url";
 import { UserError } from "../errors/user-error.ts";
 
-/** Inside an executable. */
+/** Name of the asset inside an executable. */
 export const LICENCES_ASSET = "licences.txt";
-/** In the package for npm, beside the folder of the bundles. */
+/** Files in the npm package, beside the folder of the bundles. */
 const FILES = ["LICENSE", "THIRD-PARTY-LICENSES.txt"];
 
 export function licencesText(): string {

@@ -2,10 +2,10 @@ import { isSea } from "node:sea";
 import { fileURLToPath } from "node:url";
 import { type ProgramSources, platformOfNode } from "coder-server";
 
-/** Where a release of this checkout is built, from the bundles. */
+/** Where this checkout builds a release from the bundles. */
 const RELEASE = "../../../.build/release";
 
-/** Executables that a server can serve without configuration: itself, or what its checkout has built. */
+/** Executables that a server offers without configuration: itself, or those that its checkout has built. */
 export function packagedPrograms(): ProgramSources {
   if (!isSea()) return { directories: [fileURLToPath(new URL(RELEASE, import.meta.url))] };
   const platform = platformOfNode(process.platform, process.arch);

@@ -3,7 +3,7 @@ import { reportFailure } from "../errors/report.ts";
 import { EXIT } from "../errors/user-error.ts";
 import type { Display } from "../ui/display.ts";
 
-/** Does the work and returns the exit code, after saying what went wrong: callers in other bundles do not know its errors. */
+/** Does the work, reports failures and returns the exit code: callers in other bundles do not know its error classes. */
 export async function reported(
   { say }: Pick<Display, "say">,
   signal: AbortSignal,

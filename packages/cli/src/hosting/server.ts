@@ -24,8 +24,8 @@ import { packagedPrograms } from "./packaged-programs.ts";
 import { reported } from "./reported.ts";
 
 /**
- * Runs the control plane until it is stopped. Returns the exit code, after saying what went wrong: this is a bundle of
- * its own, whose error classes the caller does not know.
+ * Runs the control plane until it is stopped. Reports failures and returns the exit code, because the caller is in another bundle
+ * and does not know this one's error classes.
  */
 export async function runServerCommand(
   values: ServerFlagValues,
@@ -39,7 +39,7 @@ export async function runServerCommand(
   });
 }
 
-/** Asks the server that listens where this line says. Returns the exit code. */
+/** Asks the server at the address that these flags give for its health. Returns the exit code. */
 export async function runHealth(values: ServerFlagValues, display: Display, signal: AbortSignal): Promise<number> {
   return reported(display, signal, async () => {
     const { http, tls } = parseServerConfig(values, surroundings());
@@ -50,7 +50,10 @@ export async function runHealth(values: ServerFlagValues, display: Display, sign
   });
 }
 
-/** Whether a server could be started by this line, as far as its flags tell. Returns the exit code, after saying what is wrong. */
+/**
+ * Checks whether a server could start with these flags, as far as the flags alone show. Reports what is wrong and returns the
+ * exit code.
+ */
 export async function checkServerFlags(
   values: ServerFlagValues,
   display: Display,
@@ -59,7 +62,7 @@ export async function checkServerFlags(
   return reported(display, signal, async () => void parseServerConfig(values, surroundings()));
 }
 
-/** Changes a password in the store of the server that is started with the same values. Returns the exit code. */
+/** Changes a password in the store of the server that uses the same flags. Returns the exit code. */
 export async function runResetPassword(
   values: ServerFlagValues,
   username: string,
@@ -73,7 +76,7 @@ export async function runResetPassword(
   });
 }
 
-/** Copies that server's state to a new folder. Returns the exit code. */
+/** Copies the state of the server that uses the same flags to a new folder. Returns the exit code. */
 export async function runBackup(
   values: ServerFlagValues,
   to: string,
@@ -89,7 +92,7 @@ export async function runBackup(
   });
 }
 
-/** Puts a backup in place of that server's state. Returns the exit code. */
+/** Replaces the state of the server that uses the same flags with a backup. Returns the exit code. */
 export async function runRestore(
   values: ServerFlagValues,
   from: string,
@@ -154,7 +157,7 @@ export async function runGenerateKeys(path: string, display: Display, signal: Ab
   });
 }
 
-/** The settings of a server whose store is a file. Throws ServerError for one that uses PostgreSQL, which has its own tools. */
+/** The settings of a server whose store is a file. Throws a ServerError for a server on PostgreSQL, which has its own tools. */
 function filesOnly(values: ServerFlagValues): ServerConfig {
   const config = parseServerConfig(values, surroundings());
   if (config.postgres === undefined) return config;

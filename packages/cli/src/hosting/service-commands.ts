@@ -1,4 +1,4 @@
-/** What `coder agent install`, `coder server install` and their opposites have in common. */
+/** What `coder agent install`, `coder server install` and their uninstall commands have in common. */
 import { join } from "node:path";
 import { lastingSelfCommand } from "coder-client/base/self-command";
 import { accountHome, defaultConfigDir } from "../base/config-dir.ts";
@@ -20,18 +20,18 @@ import type { Display } from "../ui/display.ts";
 import { agentToken, agentUrl } from "./agent-identity.ts";
 
 export interface InstallOptions {
-  /** For the calling person alone, even when root calls. */
+  /** Install for the calling user only, even for root. */
   readonly user: boolean;
-  /** Start it, too. */
+  /** Also start it. */
   readonly now: boolean;
-  /** Print the unit, and change nothing. */
+  /** Print the unit and change nothing. */
   readonly print: boolean;
-  /** To change in its settings. */
+  /** Settings to change. */
   readonly settings: readonly GivenSetting[];
 }
 
 export interface AgentInstallOptions extends InstallOptions {
-  /** Account that people of the workspace work as. */
+  /** Account under which users work in the workspace. */
   readonly runAs: string;
   readonly url: string | undefined;
   readonly token: string | undefined;
@@ -40,9 +40,9 @@ export interface AgentInstallOptions extends InstallOptions {
 
 interface ServiceRequest extends Omit<InstallOptions, "settings"> {
   readonly service: ServiceName;
-  /** To change in its settings. */
+  /** Variables to change in its settings. */
   readonly variables: Readonly<Record<string, string>>;
-  /** What else the unit depends on, by the settings that it will have. Throws when something is missing in them. */
+  /** What else the unit depends on, given the new settings. Throws when a setting is missing. */
   readonly unit: (settings: string) => Pick<UnitOptions, "runAs" | "lowPort">;
 }
 
@@ -55,7 +55,7 @@ export async function installServer({ settings, ...options }: InstallOptions, di
   });
 }
 
-/** The token itself is kept, wherever it was given. Throws what the agent itself would when something is missing. */
+/** Keeps the token itself, wherever it was given. When something is missing, throws what the agent would. */
 export async function installAgent(
   { settings, url, token, tokenFile, ...options }: AgentInstallOptions,
   display: Display,
@@ -106,7 +106,7 @@ async function runInstall({ print, say }: Display, request: ServiceRequest): Pro
   if (own) say("To keep it while you are logged out: loginctl enable-linger");
 }
 
-/** `forgets`: its settings go as well. */
+/** With `forgets`, removes its settings too. */
 export async function runUninstall(
   { service, user, forgets }: { readonly service: ServiceName; readonly user: boolean; readonly forgets: boolean },
   { say }: Display,

@@ -1,4 +1,4 @@
-/** What `coder version` prints, as text and as the document that editors read. Pure. */
+/** The output of `coder version`: text, and the document that editors read. Pure. */
 import { VERSION } from "../base/version.ts";
 
 export function versionLine(): string {

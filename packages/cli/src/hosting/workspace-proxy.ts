@@ -1,4 +1,4 @@
-/** A bundle of its own: a proxy loads nothing of the server but what it uses. */
+/** A bundle of its own, so that a proxy loads only those parts of the server that it uses. */
 import type { ServerFlagValues } from "coder-server/config/flags";
 import { parseProxyConfig } from "coder-server/proxy/config";
 import { runWorkspaceProxy } from "coder-server/proxy/run";
@@ -6,7 +6,7 @@ import { dialerOf, type TlsFiles } from "../rest/deployment.ts";
 import type { Display } from "../ui/display.ts";
 import { reported } from "./reported.ts";
 
-/** Runs a workspace proxy until it is stopped. Returns the exit code, after saying what went wrong. */
+/** Runs a workspace proxy until it is stopped. Reports failures and returns the exit code. */
 export async function runProxyCommand(
   line: { readonly values: ServerFlagValues; readonly verbose: boolean; readonly tls: TlsFiles },
   display: Display,
