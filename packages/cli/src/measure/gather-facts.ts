@@ -6,18 +6,18 @@ import { agentNetwork } from "../connection/agent-api.ts";
 import { localInterfaces } from "./interfaces.ts";
 import { nat64Prefix } from "./nat64.ts";
 
-/** An answer to the first pings is on its way, however short the user's patience. */
+/** Waits for the answer to a first ping this long, even if the user's own limit is shorter. */
 const ANSWER_MS = 5_000;
-/** Our own first report is on its way when a connection is young. */
+/** Waits this long for the first report of our own network, which may be pending on a young connection. */
 const OWN_REPORT_MS = 5_000;
 const POLL_MS = 50;
 const AGENT_MS = 12_000;
 
-/** Probes on the direct path alone: enough to see a loss of a few percent, within three seconds. */
+/** Probes the direct path only: enough to see a loss of a few percent, within three seconds. */
 const SAMPLE = { count: 40, everyMs: 50, waitMs: 1_000 };
 
 /**
- * Never rejects: what cannot be had in time is missing, with the reason.
+ * Never rejects: a fact that cannot be had in time is missing, with the reason.
  * @param pingTimeoutMs How long the user lets one ping take.
  */
 export async function collectFacts(
@@ -51,7 +51,7 @@ export async function collectFacts(
   };
 }
 
-/** Until any path was measured: only then can a failed ping be distinguished from one that was too short. */
+/** Waits until any path was measured: only then can a lost ping be told from one whose limit was too short. */
 async function firstAnswer(connection: WorkspaceConnection, signal: AbortSignal): Promise<void> {
   for (let waited = 0; waited < ANSWER_MS && !signal.aborted; waited += POLL_MS) {
     const { relayRttMs, candidates } = connection.pathReport();

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import type { InterfaceFact } from "coder-client/diagnosis/facts";
 
-/** The machine's network interfaces but loopback. MTU 0 where the system does not tell it. */
+/** The machine's network interfaces except loopback. The MTU is 0 where the system does not report it. */
 export function localInterfaces(): InterfaceFact[] {
   return Object.entries(networkInterfaces())
     .filter(([, addresses]) => addresses?.some(({ internal }) => !internal))
@@ -17,6 +17,6 @@ function mtuOf(name: string): number {
   try {
     return Number(readFileSync(`/sys/class/net/${name}/mtu`, "utf8")) || 0;
   } catch {
-    return 0; // no Linux: Node cannot tell
+    return 0; // not Linux: Node cannot tell the MTU
   }
 }

@@ -1,12 +1,12 @@
 import { Resolver } from "node:dns/promises";
 import { formatIp, ipFromBytes, parseIp } from "wg-userspace/base/ip";
 
-/** Has IPv4 addresses only, so an IPv6 address of it was made by the network (RFC 7050). */
+/** Has only IPv4 addresses, so an IPv6 address for it was made by the network (RFC 7050). */
 const IPV4_ONLY_NAME = "ipv4only.arpa";
 const PREFIX_BYTES = 12;
 const LIMIT_MS = 1_000;
 
-/** What is needed of a {@link Resolver}. */
+/** The part of {@link Resolver} that is used. */
 export interface AddressResolver {
   resolve6(name: string): Promise<string[]>;
   cancel(): void;
@@ -25,7 +25,7 @@ export async function nat64Prefix(
     prefix.set(address.subarray(0, PREFIX_BYTES));
     return `${formatIp(ipFromBytes(prefix))}/96`;
   } catch {
-    return undefined; // no such record, which is the ordinary case, or no DNS
+    return undefined; // no such record, which is the usual case, or no DNS
   } finally {
     clearTimeout(timer);
   }

@@ -6,9 +6,9 @@ import { UserError } from "../errors/user-error.ts";
 const LINKTYPE_RAW = 101;
 const MAX_PACKET_BYTES = 65_535;
 const RECORD_HEADER_BYTES = 16;
-/** Packets are collected up to this before they are handed to the file. */
+/** Packets are collected up to this size before they are written to the file. */
 const BATCH_BYTES = 256 * 1024;
-/** What may wait for a slow disk; packets beyond it are left out and counted. */
+/** Limit of the data waiting for a slow disk; packets beyond it are dropped and counted. */
 const MAX_WAITING_BYTES = 16 * 1024 * 1024;
 
 export class PacketCapture {
@@ -22,7 +22,7 @@ export class PacketCapture {
   #leftOut = 0;
   #failure: Error | undefined;
 
-  /** Creates or empties the file. Throws when that is not possible: nothing has been measured yet then. */
+  /** Creates or empties the file. Throws when that fails, which is before any measurement. */
   static async create(path: string, now: () => number = preciseUnixMs): Promise<PacketCapture> {
     let file: FileHandle;
     try {
@@ -50,13 +50,13 @@ export class PacketCapture {
     header.writeUInt32LE(0xa1b2c3d4, 0);
     header.writeUInt16LE(2, 4);
     header.writeUInt16LE(4, 6);
-    header.writeBigUInt64LE(0n, 8); // local time zone, accuracy: unused
+    header.writeBigUInt64LE(0n, 8); // local time zone, accuracy: not used
     header.writeUInt32LE(MAX_PACKET_BYTES, 16);
     header.writeUInt32LE(LINKTYPE_RAW, 20);
     this.#used = 24;
   }
 
-  /** The packet is `bytes[offset, offset + length)`; copied. Never throws. */
+  /** Copies the packet `bytes[offset, offset + length)`. Never throws. */
   add(bytes: Uint8Array, offset: number, length: number): void {
     if (this.#failure !== undefined || length > MAX_PACKET_BYTES) return;
     const needed = RECORD_HEADER_BYTES + length;
@@ -78,7 +78,10 @@ export class PacketCapture {
     this.#packets++;
   }
 
-  /** Writes what is left and closes the file. @returns what a person should know: a warning, or undefined. */
+  /**
+   * Writes the rest and closes the file.
+   * @returns A warning for the user, or undefined.
+   */
   async close(): Promise<string | undefined> {
     if (this.#failure === undefined) {
       this.#flush();
@@ -93,7 +96,7 @@ export class PacketCapture {
 
   #flush(): void {
     this.#stream.write(this.#batch.subarray(0, this.#used));
-    this.#batch = Buffer.allocUnsafe(BATCH_BYTES); // the old one is the stream's
+    this.#batch = Buffer.allocUnsafe(BATCH_BYTES); // the stream still owns the old one
     this.#used = 0;
   }
 }

@@ -1,10 +1,10 @@
-/** The measuring of `coder ping`: one disco ping after the other, each with its deadline. */
+/** The measurement behind `coder ping`: one disco ping after the other, each with its deadline. */
 import { sleep } from "coder-client/base/backoff";
 import type { DiscoPong } from "coder-client/node/path-report";
 import { EngineError } from "wg-userspace/base/errors";
 import type { PingOutcome } from "../diagnosis/ping-text.ts";
 
-/** While the peer is not known yet, it is asked for again after this, without counting as a ping. */
+/** While the peer is not known yet, asks again after this time; that does not count as a ping. */
 const NO_PEER_RETRY_MS = 100;
 
 export interface Pingable {
@@ -13,7 +13,7 @@ export interface Pingable {
 
 export interface PingRun {
   readonly target: Pingable;
-  /** 0: until the signal ends it. */
+  /** 0 means until the signal ends it. */
   readonly count: number;
   readonly everyMs: number;
   readonly timeoutMs: number;
@@ -22,13 +22,13 @@ export interface PingRun {
   readonly onOutcome: (outcome: PingOutcome) => void;
 }
 
-/** Pings until the count is reached or the signal says stop. Returns what happened; never rejects for a lost ping. */
+/** Pings until the count is reached or the signal aborts. Returns the outcomes; never rejects for a lost ping. */
 export async function runPings(run: PingRun): Promise<PingOutcome[]> {
   const outcomes: PingOutcome[] = [];
   while (!run.signal.aborted && (run.count === 0 || outcomes.length < run.count)) {
     const startedAt = performance.now();
     const outcome = await pingOnce(run.target, run.timeoutMs, run.signal);
-    if (outcome === undefined) break; // stopped while it was under way
+    if (outcome === undefined) break; // stopped while the ping was pending
     outcomes.push(outcome);
     run.onOutcome(outcome);
     if (run.count !== 0 && outcomes.length >= run.count) break;
@@ -38,7 +38,7 @@ export async function runPings(run: PingRun): Promise<PingOutcome[]> {
   return outcomes;
 }
 
-/** One ping; undefined when the signal ended it. */
+/** Sends one ping. Undefined when the signal ended it. */
 export async function pingOnce(
   target: Pingable,
   timeoutMs: number,
@@ -55,7 +55,7 @@ export async function pingOnce(
       if (timeout.aborted) return { ok: false, atUnixMs, timedOut: true, error: `no answer within ${timeoutMs} ms` };
       if (!(error instanceof EngineError) || error.code !== "ERR_NO_PEER")
         return { ok: false, atUnixMs, timedOut: false, error: error instanceof Error ? error.message : String(error) };
-      await sleep(NO_PEER_RETRY_MS, either).catch(() => undefined); // the next round says which of the two it was
+      await sleep(NO_PEER_RETRY_MS, either).catch(() => undefined); // the next round finds out which of the two aborted
     }
   }
 }

@@ -1,7 +1,7 @@
-/** Takes secrets out of what leaves the machine. Rather too much than too little: what is replaced says so. */
+/** Removes secrets from data that leaves the machine. In doubt it removes too much; replaced text is marked as such. */
 
 const REPLACED = "[redacted]";
-/** Fields whose value is a secret, whatever it looks like. */
+/** Fields whose value is always a secret. */
 const SECRET_KEY =
   /(^|[_-])(token|secret|password|passphrase|authorization|cookie|private_?key|session_?key|api_?key|credential|psk)s?$/i;
 const HEADER_LINE =
@@ -11,7 +11,7 @@ const ASSIGNMENT =
   /((?:token|secret|password|passphrase|authorization|cookie|private_?key|session_?key|api_?key)s?["']?\s*[:=]\s*["']?)([^\s"',;&)}\]]{4,})/gi;
 const URL_USER = /\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@"']+@/gi;
 const PEM = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z0-9 ]*PRIVATE KEY-----/g;
-/** A Coder token: ten characters, a hyphen, twenty-two. */
+/** A Coder token: ten characters, a hyphen, twenty-two characters. */
 const CODER_TOKEN = /\b[A-Za-z0-9]{10}-[A-Za-z0-9]{22}\b/g;
 const KEY_TEXT = /\b(privkey|discokeypriv|nlpriv):[0-9a-f]{64}\b/gi;
 const BEARER = /\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}/g;
@@ -19,7 +19,7 @@ const BEARER = /\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}/g;
 export class Redactor {
   readonly #secrets: readonly string[];
 
-  /** @param secrets Values known to be secret, such as the session's token. Short ones are not looked for. */
+  /** @param secrets Values known to be secret, such as the session token. Short ones are ignored. */
   constructor(secrets: readonly (string | undefined)[]) {
     this.#secrets = secrets
       .filter((secret): secret is string => secret !== undefined && secret.length >= 6)
@@ -41,7 +41,7 @@ export class Redactor {
       .replace(ASSIGNMENT, `$1${REPLACED}`);
   }
 
-  /** A copy with the values of secret fields replaced, and every text looked through. */
+  /** A copy in which the values of secret fields are replaced and every text is redacted. */
   json(value: unknown): unknown {
     if (typeof value === "string") return this.text(value);
     if (Array.isArray(value)) return value.map((item) => this.json(item));

@@ -17,9 +17,9 @@ import { ownJson } from "../ui/own-json.ts";
 import { collectFacts } from "./gather-facts.ts";
 import { pingOnce } from "./ping.ts";
 
-/** The search for a direct path gets this long before it is judged … */
+/** The search for a direct path gets this long before it is judged. */
 const SEARCH_MS = 6_000;
-/** … and this much more where probes were too few, or their answers too contradictory, for a verdict: packets are lost. */
+/** Added to the search when there were too few probes for a verdict, or contradictory answers, because packets are lost. */
 const LONGER_MS = 14_000;
 const PING_EVERY_MS = 500;
 
@@ -30,7 +30,7 @@ export interface DoctorOptions {
   readonly json: boolean;
 }
 
-/** Exit code 0 when the connection is direct and healthy. */
+/** Exits with 0 when the connection is direct and healthy. */
 export async function runDoctor(
   { deployment, connect, verbose, json }: DoctorOptions,
   { stages, print, say }: Display,
@@ -76,11 +76,11 @@ async function examine(connection: WorkspaceConnection, stages: Display["stages"
   stages.set("The path fell silent: looking for it again");
   await search(connection, LONGER_MS, signal, isDecided);
   const later = await collectFacts(connection, signal);
-  // A path that comes back is no less one that fell silent.
+  // Report the loss even if the path has come back.
   return died ? { ...later, sample: facts.sample! } : later;
 }
 
-/** Until the path is direct, `enough` says so, or the time is over. */
+/** Searches until the path is direct, `enough` is satisfied or the time is over. */
 async function search(
   connection: WorkspaceConnection,
   limitMs: number,

@@ -23,7 +23,7 @@ import { ownJson } from "../ui/own-json.ts";
 import { collectFacts } from "./gather-facts.ts";
 import { pingOnce, runPings } from "./ping.ts";
 
-/** Collecting what may be wrong ends after this, whatever is still missing. */
+/** Limit for collecting what may be wrong. */
 const DIAGNOSIS_MS = 30_000;
 const TROUBLESHOOTING = "More: coder help not-direct";
 
@@ -31,20 +31,20 @@ export interface PingOptions {
   readonly deployment: DeploymentOptions;
   readonly connect: Pick<ConnectRequest, "name" | "wait" | "timeoutMs" | "disableDirect" | "region">;
   readonly verbose: boolean;
-  /** 0: until it is stopped. */
+  /** 0 means until it is stopped. */
   readonly count: number;
   readonly everyMs: number;
   readonly timeoutMs: number;
-  /** The time before each line. */
+  /** Whether each line starts with the time. */
   readonly stamp: "local" | "utc" | undefined;
   readonly output: "table" | "json" | "jsonl";
 }
 
-/** Exit code 0 when a ping was answered. */
+/** Exits with 0 when at least one ping was answered. */
 export async function runPing(options: PingOptions, display: Display, cancel: AbortSignal): Promise<number> {
   const { print, stages, sayPaint, sayPainted } = display;
   const { verbose, output } = options;
-  // A run without an end has no document at its end.
+  // A run without an end cannot print one document at its end.
   const streams = output === "jsonl" || (output === "json" && options.count === 0);
   const json = streams || output === "json";
   const { connect, deployment } = options;

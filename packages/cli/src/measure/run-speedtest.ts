@@ -16,7 +16,7 @@ import { runSpeedtest as measure } from "./speedtest.ts";
 
 const PING_TIMEOUT_MS = 5_000;
 const LOOK_EVERY_MS = 1_000;
-/** Waiting for a direct path goes on, but by now it is worth asking why. */
+/** After this long, a hint tells the user how to find out why no direct path was found yet. */
 const HINT_AFTER_MS = 15_000;
 
 export interface SpeedtestOptions {
@@ -79,7 +79,7 @@ interface PathWait {
   readonly say: Display["say"];
 }
 
-/** One line with latency and path; with `direct` one a second until the path is direct. */
+/** Prints one line with latency and path; with `direct`, one each second until the path is direct. */
 async function sayPath(connection: WorkspaceConnection, { direct, workspace, signal, say }: PathWait): Promise<void> {
   const started = performance.now();
   let hinted = false;
@@ -98,7 +98,7 @@ async function sayPath(connection: WorkspaceConnection, { direct, workspace, sig
       say(`Waiting for a direct connection... (${latency} via ${via})`);
     } else {
       say(outcome === undefined || outcome.timedOut ? "No answer to a ping" : `No answer to a ping: ${outcome.error}`);
-      if (!direct) return; // the test itself shows whether data goes through
+      if (!direct) return; // the test itself shows whether data gets through
     }
     if (!hinted && performance.now() - started > HINT_AFTER_MS) {
       hinted = true;

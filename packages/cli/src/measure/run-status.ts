@@ -13,7 +13,7 @@ import { ownJson } from "../ui/own-json.ts";
 import { pingOnce } from "./ping.ts";
 
 const EVERY_MS = 1_000;
-/** Printed once, the search for paths gets this long first. */
+/** When the status is printed only once, the search for paths first gets this long. */
 const SETTLE_MS = 3_000;
 
 export interface StatusOptions {
@@ -54,7 +54,7 @@ export async function showPaths(
   const table = (): string => workspaceStatus(connection.pathReport(), viewOf(display));
   if (!json && display.live) {
     const render = (): string => {
-      // A path that nothing uses is not watched: the ping keeps it in use.
+      // Only paths in use are watched, so pings keep this one in use.
       void pingOnce(connection, EVERY_MS, signal);
       return table();
     };
@@ -84,11 +84,11 @@ async function watch(title: string, { display, signal, whenEndedAtOnce, render }
     const gap = columns - displayWidth(title) - displayWidth(hint);
     const head = gap < 2 ? [title, paint.faint(hint)] : [paint.keyword(title) + " ".repeat(gap) + paint.faint(hint)];
     screen.draw([...head, "", render()].join("\n"));
-    await sleep(EVERY_MS, signal).catch(() => undefined); // Ctrl-C is the way to end it
+    await sleep(EVERY_MS, signal).catch(() => undefined); // Ctrl-C is the ordinary end
   }
 }
 
-/** A pipe is as wide as it needs to be for every column. */
+/** A pipe has no width, so every column fits. */
 function viewOf({ paint }: Display): View {
   return { columns: process.stdout.columns ?? Number.POSITIVE_INFINITY, paint };
 }

@@ -10,12 +10,12 @@ import { collectBundle, zipBundle } from "./support-bundle.ts";
 
 export interface SupportBundleOptions {
   readonly deployment: DeploymentOptions;
-  /** With its agent, when one is named. */
+  /** The workspace and possibly its agent, as typed. */
   readonly workspace: string | undefined;
   readonly disableDirect: boolean;
-  /** Absolute. */
+  /** Absolute path. */
   readonly file: string;
-  /** Whether to go ahead, once it is known that there is a deployment. */
+  /** Asks whether to go ahead, once a deployment is known. */
   readonly confirm: () => Promise<boolean>;
 }
 

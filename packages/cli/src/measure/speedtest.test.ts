@@ -100,7 +100,7 @@ test("a connection that breaks off is reported, whatever the direction", async (
       socket.once("data", () => socket.write("{}\n"));
     });
     const running = runSpeedtest({ stream, durationMs: 60_000, direction, signal: never });
-    running.catch(() => undefined); // looked at below
+    running.catch(() => undefined); // awaited below
     await vi.waitFor(() => expect(stream.bytesRead).toBe(3), { timeout: 10_000, interval: 5 });
     far!.resetAndDestroy();
     await expect(running).rejects.toMatchObject({ code: "ERR_SPEEDTEST_INTERRUPTED" });
@@ -112,7 +112,7 @@ test("a signal ends it with its reason", async () => {
   const cancel = new AbortController();
   const stream = await agent((socket) => void socket.write("{}\n"));
   const running = runSpeedtest({ stream, durationMs: 60_000, direction: "down", signal: cancel.signal });
-  running.catch(() => undefined); // looked at below
+  running.catch(() => undefined); // awaited below
   await vi.waitFor(() => expect(stream.bytesRead).toBe(3), { timeout: 10_000, interval: 5 });
   cancel.abort(new Error("enough"));
   await expect(running).rejects.toThrow("enough");

@@ -1,34 +1,37 @@
-/** The measuring of `coder speedtest`: one connection to the agent's speed test, data in one direction for a while. */
+/**
+ * The measurement behind `coder speedtest`: sends data over one connection to the agent's speed test, in one direction for a
+ * while.
+ */
 import { randomFillSync } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { lenderOf } from "wg-userspace/io/sockets/owned-buffers";
 import type { SpeedtestInterval, SpeedtestResult } from "../diagnosis/speedtest-text.ts";
 import { UserError } from "../errors/user-error.ts";
 
-/** Of the protocol. */
+/** Version of the protocol. */
 const VERSION = 2;
-/** The agent's side counts whole blocks, so whole blocks are sent. */
+/** The agent counts whole blocks, so whole blocks are sent. */
 const BLOCK_BYTES = 2 * 1024 * 1024;
-/** Between two looks at the clock while sending: a block may take many seconds on a slow path. */
+/** Sent between two looks at the clock, because a whole block may take many seconds on a slow path. */
 const SLICE_BYTES = 64 * 1024;
 const INTERVAL_MS = 1_000;
 const ANSWER_TIMEOUT_MS = 10_000;
 const MAX_ANSWER_BYTES = 4096;
-/** A test takes at most this many times what was asked for. */
+/** A test may take at most this many times the requested duration. */
 const PATIENCE = 4;
 
 export interface SpeedtestRun {
-  /** Connection to the agent's speed test; destroyed in the end. */
+  /** Connection to the agent's speed test; destroyed at the end. */
   readonly stream: Duplex;
   readonly durationMs: number;
   readonly direction: "down" | "up";
   readonly signal: AbortSignal;
   readonly onInterval?: (interval: SpeedtestInterval) => void;
-  /** Milliseconds, never backwards; default: the process's. */
+  /** Monotonic milliseconds; default: the clock of the process. */
   readonly now?: () => number;
 }
 
-/** Cuts a count of bytes into intervals of a second at least: each ends with the first bytes after its second. */
+/** Divides a byte count into intervals of at least one second. Each ends with the first bytes that arrive after its second. */
 export class IntervalCounter {
   readonly #onInterval: (interval: SpeedtestInterval) => void;
   readonly #intervals: SpeedtestInterval[] = [];
@@ -67,7 +70,7 @@ export class IntervalCounter {
   }
 }
 
-/** Runs one test. Rejects with `signal.reason`, or a UserError that says what the agent did. */
+/** Runs one test. Rejects with `signal.reason`, or with a UserError that says what the agent did. */
 export async function runSpeedtest(run: SpeedtestRun): Promise<SpeedtestResult> {
   const { stream, signal, durationMs } = run;
   const now = run.now ?? (() => performance.now());
@@ -101,7 +104,10 @@ export async function runSpeedtest(run: SpeedtestRun): Promise<SpeedtestResult> 
   }
 }
 
-/** Reads the agent's line. @returns test data that came with it. */
+/**
+ * Reads the agent's line.
+ * @returns Test data that arrived with it.
+ */
 async function readAnswer(stream: Duplex, fail: (error: Error) => void): Promise<Uint8Array> {
   const late = setTimeout(() => fail(noAnswer()), ANSWER_TIMEOUT_MS);
   let bytes = Buffer.alloc(0);
@@ -164,12 +170,12 @@ async function receive(stream: Duplex, early: Uint8Array, counter: IntervalCount
   await promise;
 }
 
-/** Ends when the agent has closed as well: only then everything has arrived there. */
+/** Ends when the agent has closed too: only then has it received everything. */
 async function send(stream: Duplex, durationMs: number, counter: IntervalCounter, now: () => number): Promise<void> {
   const block = randomFillSync(new Uint8Array(BLOCK_BYTES));
   const until = now() + durationMs;
   const { promise: ended, resolve, reject } = Promise.withResolvers<void>();
-  ended.catch(() => undefined); // heard below, unless a write fails first
+  ended.catch(() => undefined); // handled below, unless a write fails first
   stream.once("end", resolve);
   stream.once("close", () => reject(brokenOff(undefined)));
   stream.resume();

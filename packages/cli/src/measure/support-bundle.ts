@@ -1,4 +1,4 @@
-/** What a support bundle holds: each part is collected on its own, and a part that fails says so in its place. */
+/** The content of a support bundle. Each part is collected separately, and a part that fails contains the reason. */
 import { release, totalmem } from "node:os";
 import { ClientError } from "coder-client/base/client-error";
 import type { ConnectedWorkspace } from "coder-client/connection/connect";
@@ -25,35 +25,35 @@ const MAX_PART_BYTES = 16 * 1024 * 1024;
 
 export interface BundleRequest {
   readonly deployment: Deployment;
-  /** As typed; absent: nothing about a workspace. */
+  /** As typed; when absent, the bundle has nothing about a workspace. */
   readonly workspace: string | undefined;
   readonly disableDirect: boolean;
   readonly redactor: Redactor;
   readonly logger: Logger;
-  /** What the command itself logged so far. */
+  /** What the command itself has logged so far. */
   readonly ownLog: () => string;
   readonly signal: AbortSignal;
   readonly onPart: (name: string) => void;
-  /** Takes a line for the person. */
+  /** Called with a line for the user. */
   readonly warn: (text: string) => void;
 }
 
 export interface BundlePart {
   readonly name: string;
-  /** Undefined: it failed. */
+  /** Undefined when the part failed. */
   readonly content: string | undefined;
   readonly error?: string;
 }
 
 export interface Bundle {
   readonly parts: readonly BundlePart[];
-  /** For people: what looks wrong, first. */
+  /** For people, with what looks wrong first. */
   readonly summary: string;
 }
 
 type Collect = (signal: AbortSignal) => Promise<unknown>;
 
-/** Never rejects but for `signal`. */
+/** Rejects only when `signal` aborts or the workspace is not found. */
 export async function collectBundle(bundle: BundleRequest): Promise<Bundle> {
   const { deployment, signal } = bundle;
   const findings: string[] = [];
@@ -127,7 +127,7 @@ async function addWorkspace(
   get: (path: string) => Collect,
   findings: string[],
 ): Promise<void> {
-  // A name that is wrong is no part that cannot be had: the person meant another one.
+  // A wrong name is not a failed part: the user meant another workspace.
   await findWorkspace(bundle.deployment, parseWorkspaceName(typed), { signal: bundle.signal }).catch(
     (error: unknown) => {
       if (error instanceof ClientError && error.code === "ERR_NOT_FOUND") throw error;
@@ -200,7 +200,7 @@ async function addWorkspace(
   }
 }
 
-/** JSON as such, everything else as text. */
+/** Parses JSON; everything else stays text. */
 async function pageOf({ connection }: ConnectedWorkspace, path: string, signal: AbortSignal): Promise<unknown> {
   const { status, text } = await agentPage(connection, path, signal, MAX_PART_BYTES);
   if (status !== 200) throw new Error(`the agent answered ${path} with HTTP ${status}`);
@@ -211,7 +211,7 @@ function parsed(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    return text; // a page or a log
+    return text; // no JSON but a page or a log
   }
 }
 
@@ -265,7 +265,7 @@ function summaryOf(bundle: BundleRequest, parts: readonly BundlePart[], findings
   return bundle.redactor.text(lines.join("\n"));
 }
 
-/** A zip file, the summary first. */
+/** A zip file that starts with the summary. */
 export function zipBundle({ parts, summary }: Bundle): Uint8Array {
   const files: Record<string, Uint8Array> = { "summary.txt": strToU8(summary) };
   for (const { name, content, error } of parts) {
