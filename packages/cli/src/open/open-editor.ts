@@ -1,4 +1,4 @@
-/** Addresses that open a workspace in an editor or a browser, and what opens them on this machine. */
+/** Addresses that open a workspace in an editor or a browser, and the programs that open them. */
 import { spawn } from "node:child_process";
 
 export interface EditorTarget {
@@ -6,13 +6,13 @@ export interface EditorTarget {
   readonly owner: string;
   readonly workspace: string;
   readonly agent: string | undefined;
-  /** Directory in the workspace; absent: the one that was open last. */
+  /** Directory in the workspace; when absent, the one that was open last. */
   readonly folder: string | undefined;
-  /** A session token for the editor; absent: it uses its own login. */
+  /** A session token for the editor; when absent, it uses its own login. */
   readonly token: string | undefined;
 }
 
-/** What the VS Code extension registers. */
+/** The address that the VS Code extension handles. */
 export function vscodeUri(target: EditorTarget): string {
   const query = new URLSearchParams();
   query.set("owner", target.owner);
@@ -25,7 +25,7 @@ export function vscodeUri(target: EditorTarget): string {
   return `vscode://coder.coder-remote/open?${query}`;
 }
 
-/** The program that opens an address as a double click would, with its arguments. */
+/** The program, with its arguments, that opens an address as a double click would. */
 export function openerOf(platform: NodeJS.Platform, address: string): { file: string; args: string[] } {
   switch (platform) {
     case "darwin":
@@ -38,7 +38,7 @@ export function openerOf(platform: NodeJS.Platform, address: string): { file: st
   }
 }
 
-/** Resolves when the opener took it. Rejects when there is none, or it failed. */
+/** Resolves when the opener has accepted the address. Rejects when there is none or it failed. */
 export function openAddress(address: string, platform: NodeJS.Platform = process.platform): Promise<void> {
   const { file, args } = openerOf(platform, address);
   return new Promise((resolve, reject) => {
