@@ -1,4 +1,4 @@
-/** Ports of a workspace: what listens, and what is shared. */
+/** The ports of a workspace: which are in use and which are shared. */
 import { ClientError } from "coder-client/base/client-error";
 import type { Deployment } from "coder-client/rest/deployment";
 import { chooseAgent } from "coder-client/rest/workspaces";
@@ -6,7 +6,7 @@ import { printable } from "../base/text.ts";
 import type { ListedPort } from "../ui/port-table.ts";
 import type { AppPlace } from "./apps.ts";
 
-/** Of one agent, by port. The agent connects to programs that are shared, to find out what they speak. */
+/** The ports of one agent, in order. The agent connects to shared ports to find out which protocol they speak. */
 export async function listPorts(
   deployment: Deployment,
   { workspace, agentName }: AppPlace,
@@ -20,7 +20,6 @@ export async function listPorts(
   return mergedPorts(listening, shared, agent.name);
 }
 
-/** Exported for its test. */
 export function mergedPorts(listening: unknown, shared: unknown, agentName: string): ListedPort[] {
   const { ports, address } = record(listening);
   const { shares } = record(shared);
@@ -56,7 +55,7 @@ export function mergedPorts(listening: unknown, shared: unknown, agentName: stri
     .map((row) => ({ ...row, address: pattern === "" ? "" : addressOf(pattern, row) }));
 }
 
-/** What to say of a port that was shared just now. */
+/** Advice about a port that has just been shared. */
 export function shareAdvice(row: ListedPort | undefined): string[] {
   if (row === undefined) return [];
   const lines = row.address === "" ? [] : [`It is opened at ${printable(row.address)}`];

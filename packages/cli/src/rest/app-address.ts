@@ -1,4 +1,4 @@
-/** Where an app of a workspace is opened. */
+/** The address at which an app of a workspace opens. */
 import type { Deployment } from "coder-client/rest/deployment";
 
 export interface AppNames {
@@ -6,7 +6,7 @@ export interface AppNames {
   readonly agent: string;
   readonly workspace: string;
   readonly owner: string;
-  /** First label of the app's host name; empty for an app below a path. */
+  /** First label of the app's host name; empty for an app served under a path. */
   readonly subdomainName: string;
 }
 
@@ -16,7 +16,7 @@ export async function applicationsHost(deployment: Deployment, signal: AbortSign
   return typeof body?.host === "string" ? body.host : "";
 }
 
-/** At a host of its own where there is one, below a path of the deployment otherwise. */
+/** At a host name of its own where the deployment has one, otherwise under a path. */
 export function appAddress(deployment: URL, host: string, app: AppNames): string {
   if (host !== "" && app.subdomainName !== "") return ownAddress(deployment, host, app.subdomainName);
   const place = `@${app.owner}/${app.workspace}.${app.agent}`;

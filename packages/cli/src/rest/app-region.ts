@@ -16,13 +16,13 @@ interface NamedRegion extends AppRegion {
 
 export interface OpenedApp {
   readonly address: string;
-  /** Why it is not at the region that was wanted. */
+  /** Why it is not at the requested region. */
   readonly note: string | undefined;
 }
 
 /**
- * Where an app is opened: at the region of this name, and at the deployment itself where that one is not well or does not serve it.
- * Rejects with UserError for an unknown name, ClientError, EngineError or `signal.reason`.
+ * Chooses where an app opens: the region of this name, or the deployment itself if that region is not healthy or does not serve
+ * it. Rejects with UserError for an unknown name, ClientError, EngineError or `signal.reason`.
  */
 export async function openedAt(
   deployment: Deployment,
@@ -42,8 +42,8 @@ export async function openedAt(
 }
 
 /**
- * The workspace proxy of this name, display name, code or id; "primary": the deployment itself is wanted. Rejects with UserError
- * for an unknown name, ClientError, EngineError or `signal.reason`.
+ * The workspace proxy with this name, display name, code or id; "primary" means the deployment itself. Rejects with UserError for
+ * an unknown name, ClientError, EngineError or `signal.reason`.
  */
 async function appRegion(
   deployment: Deployment,

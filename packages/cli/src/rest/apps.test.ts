@@ -4,7 +4,7 @@ import { type AppPlace, type PortShareWish, sharePort } from "./apps.ts";
 
 const place = { workspace: { id: "w", name: "dev", agents: [{ id: "a", name: "main" }] } } as unknown as AppPlace;
 
-/** The body that a share is changed with, as JSON has it. */
+/** The request body that changes a share, as parsed JSON. */
 async function sent(wish: Partial<PortShareWish>): Promise<Readonly<Record<string, unknown>>> {
   let body: unknown;
   const deployment = {

@@ -7,7 +7,7 @@ import type { AgentApp } from "coder-protocol/rest/workspace-apps";
 import { printable } from "../base/text.ts";
 import { UserError } from "../errors/user-error.ts";
 
-/** A workspace and the agent that its name was given with. */
+/** A workspace, and the agent if its name includes one. */
 export interface AppPlace {
   readonly workspace: WorkspaceRef;
   readonly agentName: string | undefined;
@@ -18,7 +18,7 @@ export async function findAppPlace(deployment: Deployment, name: string, signal:
   return { workspace: await findWorkspace(deployment, parsed, { signal }), agentName: parsed.agent };
 }
 
-/** The apps of the workspace, or of one agent where the name has one. */
+/** The apps of the workspace, or only those of the named agent. */
 export async function listApps(
   deployment: Deployment,
   { workspace, agentName }: AppPlace,
@@ -30,7 +30,7 @@ export async function listApps(
   return body.apps.filter((app) => agentName === undefined || app.agent_name === agentName);
 }
 
-/** What commands show or use of an app. */
+/** Fields of an app that commands show or use. */
 const APP_TEXTS = [
   "slug",
   "display_name",
@@ -54,7 +54,7 @@ function isApp(value: unknown): value is AgentApp {
   );
 }
 
-/** Rejects with ERR_NO_APP, naming what there is. */
+/** Rejects with ERR_NO_APP, which lists the existing apps. */
 export async function findApp(
   deployment: Deployment,
   place: AppPlace,
@@ -105,7 +105,7 @@ export async function removeApp(
   await call(deployment, workspace, `/${encodeURIComponent(slug)}`, { method: "DELETE", signal });
 }
 
-/** Gives an app of an agent the level that the agent asks for. What is approved is the address that was looked at. */
+/** Gives an app the sharing level that its agent requested. The approval covers the address that was shown, not a later one. */
 export async function approveApp(
   deployment: Deployment,
   place: AppPlace,
@@ -119,13 +119,13 @@ export interface PortShareWish {
   readonly port: number;
   readonly level: string;
   readonly secure: boolean;
-  /** Undefined: the label of a share that is there stays. */
+  /** Undefined keeps the label of an existing share. */
   readonly label: string | undefined;
-  /** Undefined: the end of a share that is there stays; a new one lasts until it is removed. */
+  /** Undefined keeps the end of an existing share; a new one then lasts until it is removed. */
   readonly forMs: number | undefined;
 }
 
-/** Shares a port; the level "owner" ends that. */
+/** Shares a port. The level "owner" ends a share. */
 export async function sharePort(
   deployment: Deployment,
   { workspace, agentName }: AppPlace,

@@ -9,7 +9,7 @@ export interface StatusChange {
   readonly deployment: Deployment;
   /** Name or id. */
   readonly user: string;
-  /** Of the table that shows the user. */
+  /** Columns of the table that shows the user. */
   readonly column: readonly string[] | undefined;
   readonly verb: "suspend" | "activate";
   readonly done: "suspended" | "activated";
@@ -18,7 +18,7 @@ export interface StatusChange {
   readonly signal: AbortSignal;
 }
 
-/** Shows whom it is about, asks, and changes the status. */
+/** Shows the user, asks for confirmation, and changes the status. */
 export async function changeStatus(change: StatusChange): Promise<void> {
   const { deployment, verb, signal } = change;
   const { print, say } = change.display;

@@ -1,4 +1,4 @@
-/** Which users and workspaces are left to web browsers, as owners of a deployment set it. */
+/** Which users and workspaces may be reached only from web browsers, as the owners of a deployment set it. */
 import type { Deployment } from "coder-client/rest/deployment";
 import { findWorkspace } from "coder-client/rest/workspaces";
 import { parseWorkspaceName } from "coder-protocol/names";

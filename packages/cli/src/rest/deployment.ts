@@ -14,39 +14,42 @@ import { UserError } from "../errors/user-error.ts";
 import { ownProgram, packagedBy } from "./packaged-by.ts";
 
 const HEADER_COMMAND_TIMEOUT_MS = 10_000;
-/** A rollout behind a load balancer takes seconds. Before a login it is unknown whether the URL belongs to a deployment at all. */
+/**
+ * Requests are retried this long, because a rollout behind a load balancer takes seconds. Before a login it is unknown whether
+ * the URL belongs to a deployment at all.
+ */
 const PATIENCE_MS = 8_000;
 
-/** Which deployment, with whose login, and how it is dialled; undefined is what the stored login says. */
+/** Which deployment and login to use, and how to dial. Undefined fields are taken from the stored login. */
 export interface DeploymentOptions {
   readonly url: string | undefined;
   readonly token: string | undefined;
   /** Folder where the login is stored. */
   readonly configDir: string;
-  /** `key=value`. */
+  /** Each `key=value`. */
   readonly headers: readonly string[];
-  /** Program that prints more of them. */
+  /** Program that prints further headers. */
   readonly headerCommand: string | undefined;
   readonly tls: TlsFiles;
   /** Whether to warn when the versions differ. */
   readonly versionWarning: boolean;
-  /** Takes a line for the person. */
+  /** Called with a line for the user. */
   readonly say: (text: string) => void;
 }
 
-/** Files of TLS by the names of their options; a login remembers them for its deployment. */
+/** TLS files by the names of their options; a login remembers them for its deployment. */
 export type TlsFiles = Readonly<Record<TlsFile, string | undefined>>;
 export type TlsFile = (typeof TLS_FILES)[number];
 const TLS_FILES = ["ca-file", "client-cert", "client-key"] as const;
 
-/** The deployment's URL by flag, variable or file. Throws when there is none. */
+/** The deployment's URL from a flag, variable or file. Throws when there is none. */
 function deploymentUrl({ url, configDir }: DeploymentOptions): URL {
   const text = url ?? readConfig(configDir, "url");
   if (text === undefined) throw new ClientError("ERR_NOT_LOGGED_IN", "You are not logged in");
   return parseDeploymentUrl(text);
 }
 
-/** A deployment URL as people type it: no scheme means https, or http for localhost. */
+/** Parses a deployment URL as people type it: without a scheme it is https, or http for localhost. */
 export function parseDeploymentUrl(text: string): URL {
   const withScheme = /^[a-z]+:\/\//i.test(text)
     ? text
@@ -63,7 +66,7 @@ export function parseDeploymentUrl(text: string): URL {
   return url;
 }
 
-/** The deployment with the stored or given login. Throws when not logged in. */
+/** The deployment with the given or stored login. Throws when there is none. */
 export function openDeployment(options: DeploymentOptions): Deployment {
   const token = options.token ?? readConfig(options.configDir, "session");
   return deploymentAt(deploymentUrl(options), token, options);
@@ -90,7 +93,10 @@ function mismatchText(server: string, url: URL): string {
   return `version mismatch: this client is ${VERSION}, the deployment is ${server}; to have its client, run: ${line}`;
 }
 
-/** What brings the deployment's client: the command itself where it can replace itself, else what keeps it, else the install script. */
+/**
+ * The command that installs the deployment's version of the client: `update-cli` for an executable that can replace itself,
+ * otherwise that of its package manager or the install script.
+ */
 export function updateLine(
   url: URL,
   { path, single, platform }: { readonly path: string; readonly single: boolean; readonly platform: NodeJS.Platform },
@@ -103,25 +109,25 @@ export function updateLine(
     : `curl -fsSL ${url.origin}/install.sh | sh`;
 }
 
-/** How everything is dialled with these files. */
+/** A dialer that uses these TLS files. */
 export function dialerOf(files: TlsFiles): Dialer {
   return new Dialer({ tls: tlsSettings(files) });
 }
 
-/** The files, with what was remembered at the login to this deployment where they name none. */
+/** Fills missing files with those remembered at the login to this deployment. */
 function withRemembered({ tls, configDir }: DeploymentOptions, url: URL): TlsFiles {
   const stored = readConfig(configDir, "url");
   if (stored === undefined || parseDeploymentUrl(stored).href !== url.href) return tls;
   const remembered = (file: TlsFile): string | undefined => tls[file] ?? readConfig(configDir, file);
   const ca = { "ca-file": remembered("ca-file") };
-  // A pair belongs together: one from here and one from there would fit nothing.
+  // Certificate and key belong together: a given one and a remembered one would not match.
   if (tls["client-cert"] !== undefined || tls["client-key"] !== undefined) return { ...tls, ...ca };
   return { ...ca, "client-cert": remembered("client-cert"), "client-key": remembered("client-key") };
 }
 
 /**
- * Stores beside the login which files of TLS it took. Call before the URL is stored.
- * @param speakForThemselves Those that variables name: they do so next time.
+ * Stores beside the login the TLS files that it used. Call before the URL is stored.
+ * @param speakForThemselves Files named by variables, which will name them again next time.
  */
 export function rememberTlsFiles(options: DeploymentOptions, url: URL, speakForThemselves: readonly TlsFile[]): void {
   const used = withRemembered(options, url);
@@ -143,7 +149,7 @@ function tlsSettings(files: TlsFiles): TlsSettings {
   return { ca, cert, key };
 }
 
-/** Checked up front, so that the error can name the files; in the middle of a handshake it would be opaque. */
+/** Checked up front so that the error can name the files; a failed handshake could not. */
 function refuseMismatch(files: TlsFiles, cert: string, key: string): void {
   try {
     createSecureContext({ cert, key });
@@ -177,7 +183,7 @@ function readPem(files: TlsFiles, name: TlsFile): string | undefined {
   return text;
 }
 
-/** Fixed headers, then those of the command, which is run for every request. */
+/** Fixed headers, then those printed by the header command, which runs for every request. */
 export function headerSource(
   url: URL,
   pairs: readonly string[],

@@ -5,7 +5,7 @@ import { parseWorkspaceName } from "coder-protocol/names";
 import { printableLines } from "../base/text.ts";
 import { UserError } from "../errors/user-error.ts";
 
-/** How to start the agent of a workspace that runs on a machine of one's own. JSON keys as a stock CLI prints them. */
+/** How to start the agent of a workspace on the user's own machine. The JSON keys are those of a stock CLI. */
 export interface AgentInstructions {
   readonly workspace_name: string;
   readonly agent_name: string;
@@ -42,13 +42,13 @@ export async function agentInstructions(
   return instructionsOf(external, await deployment.call(externalAgentPath(external, "credentials"), { signal }));
 }
 
-/** An agent of an external workspace, as a person named it. */
+/** An agent of an external workspace, as the user named it. */
 export interface ExternalAgent {
   readonly workspace: WorkspaceRef;
   readonly agent: AgentRef;
 }
 
-/** Rejects with ERR_NOT_FOUND, naming what there is. */
+/** Rejects with ERR_NOT_FOUND, which lists the existing agents. */
 export async function findExternalAgent(
   deployment: Deployment,
   name: string,
@@ -59,7 +59,7 @@ export async function findExternalAgent(
   return { workspace, agent: chooseAgent(workspace, parsed.agent) };
 }
 
-/** Makes the agent's token worthless, which ends its session, and returns how to start it with the new one. */
+/** Replaces the agent's token, which ends the agent's session, and returns how to start the agent with the new one. */
 export async function rotateAgentToken(
   deployment: Deployment,
   external: ExternalAgent,
@@ -103,7 +103,7 @@ function instructionsOf({ workspace, agent }: ExternalAgent, answer: unknown): A
   };
 }
 
-/** For people: the line that makes a machine the workspace, and what to do where the command is there already. */
+/** For people: the command that turns a machine into the workspace, and what to do if `coder` is already installed there. */
 export function renderInstructions(deployment: Deployment, instructions: AgentInstructions): string {
   const url = deployment.url.href.replace(/\/$/, "");
   const name = instructions.workspace_name;

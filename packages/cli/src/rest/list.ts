@@ -14,7 +14,7 @@ export async function listWorkspaces(deployment: Deployment, query: string, sign
   return body.workspaces as Workspace[];
 }
 
-/** `owner:me` goes over the wire as `owner:"me"`, as other clients send it. */
+/** Sends `owner:me` as `owner:"me"`, as other clients do. */
 function quoted(query: string): string {
   return query.replace(/\b([a-z_-]+):([^"\s]+)/g, '$1:"$2"');
 }

@@ -1,4 +1,4 @@
-/** Waits for the token that the deployment's page sends after a person agreed to it in the browser. */
+/** Waits for the token that the deployment's page sends once the user has agreed in the browser. */
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -20,11 +20,11 @@ const HEADERS = {
 export interface LoginListener extends AsyncDisposable {
   /** The page to open. */
   readonly page: URL;
-  /** The first token that comes with the right state. Never rejects. */
+  /** The first token that arrives with the right state. Never rejects. */
   readonly token: Promise<string>;
 }
 
-/** Listens on the loopback interface alone. `deployment` is the only origin that may send a token. */
+/** Listens on the loopback interface only. Only `deployment`'s origin may send a token. */
 export async function listenForLogin(deployment: URL): Promise<LoginListener> {
   const state = randomBytes(STATE_BYTES).toString("base64url");
   const { promise: token, resolve } = Promise.withResolvers<string>();
@@ -51,7 +51,7 @@ export async function listenForLogin(deployment: URL): Promise<LoginListener> {
     [Symbol.asyncDispose]: async () => {
       const closed = once(server, "close");
       server.close();
-      // The page may still be reading the answer; no request is under way that matters.
+      // The page may still be reading the answer, and no other request matters.
       server.closeIdleConnections();
       setTimeout(() => server.closeAllConnections(), 500).unref();
       await closed;
@@ -68,7 +68,7 @@ async function answer(
     response.writeHead(status, HEADERS).end(`${text}\n`);
   };
   const { host, origin } = request.headers;
-  // A name that leads here by DNS is not ours.
+  // Refuses a foreign host name that resolves to this address (DNS rebinding).
   if (host !== `127.0.0.1:${expected.port}`) return refuse(421, "This host name is not served.");
   if (request.url !== PATH || request.method !== "POST") return refuse(404, "There is nothing here.");
   if (origin !== expected.origin) return refuse(403, "Only the deployment's page may send a token.");

@@ -12,7 +12,7 @@ export interface SignedInUser {
   readonly roles: readonly string[];
 }
 
-/** The user of the deployment's token. */
+/** The user to whom the deployment's token belongs. */
 export async function currentUser(deployment: Deployment, signal: AbortSignal): Promise<SignedInUser> {
   const body = (await deployment.call("/api/v2/users/me", { signal })) as Record<string, unknown> | undefined;
   const { id, username, organization_ids, roles } = body ?? {};
@@ -83,14 +83,14 @@ export async function logInWithPassword(
   throw new ClientError("ERR_NOT_A_CODER_SERVER", "the deployment's login answer has no session token");
 }
 
-/** Mints a new session token with the deployment's own: what is stored is not what was typed. */
+/** Makes a new session token with the given one, so that the stored token is not the one that was typed. */
 export async function mintSessionToken(deployment: Deployment, signal: AbortSignal): Promise<string> {
   const body = (await deployment.call("/api/v2/users/me/keys", { method: "POST", signal })) as { key?: unknown };
   if (typeof body.key === "string") return body.key;
   throw new ClientError("ERR_NOT_A_CODER_SERVER", "the deployment's answer has no key");
 }
 
-/** What is wrong with an answer, before the deployment is asked. Undefined: nothing that could be seen from here. */
+/** What is wrong with a user name, as far as it shows before the deployment is asked; undefined when nothing is. */
 export function userNameProblem(text: string): string | undefined {
   const problem = isReservedUserName(text) ? `the user name "${text}" is reserved` : validateUserName(text);
   return problem === undefined ? undefined : `${problem[0]!.toUpperCase()}${problem.slice(1)}.`;

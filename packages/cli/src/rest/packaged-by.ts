@@ -1,17 +1,20 @@
-/** Whether a package manager keeps this program, which must then update it. */
+/** Whether a package manager owns this program and must update it. */
 import { existsSync, realpathSync } from "node:fs";
 
 export interface Packaged {
-  /** Of the package manager. */
+  /** Name of the package manager. */
   readonly by: string;
   /** The command that updates it. */
   readonly next: string;
 }
 
-/** Written by dpkg for each package that it keeps. */
+/** Written by dpkg when it installs the package. */
 const DPKG_LIST = "/var/lib/dpkg/info/coder.list";
 
-/** Folders that package managers keep, and how each updates. There is no repository for apt and dnf: they take the file of a release. */
+/**
+ * Folders owned by package managers, and how to update each. There is no repository for apt and dnf, so they take a file of the
+ * release.
+ */
 const PACKAGED: readonly (Packaged & { readonly where: RegExp })[] = [
   { where: /^\/nix\/store\//, by: "Nix", next: "update it there" },
   { where: /^\/snap\//, by: "snap", next: "snap refresh coder" },
@@ -21,7 +24,7 @@ const PACKAGED: readonly (Packaged & { readonly where: RegExp })[] = [
 const SYSTEM = /^\/usr\/(bin|lib|libexec|sbin)\/|^\/s?bin\//;
 
 /**
- * By which package manager a file was installed, if it lies where one keeps its files.
+ * The package manager in whose folder a file lies.
  * @param arch Node's `process.arch`.
  */
 export function packagedBy(
@@ -41,12 +44,12 @@ export function packagedBy(
       };
 }
 
-/** The program that runs: an executable of its own, or a script of Node. Links to it are followed. */
+/** The running program: a single executable, or a script of Node. Links to it are followed. */
 export function ownProgram(single: boolean): string {
   const path = single ? process.execPath : process.argv[1]!;
   try {
     return realpathSync(path);
   } catch {
-    return path; // it was removed while it runs: its place still says who kept it
+    return path; // it was removed while running; its path still shows who owned it
   }
 }

@@ -24,9 +24,9 @@ import {
 import { listenForLogin } from "./login-listener.ts";
 
 export interface LoginOptions {
-  /** With `url`, where the line names one. */
+  /** With `url`, if the command line names one. */
   readonly deployment: DeploymentOptions;
-  /** Files of TLS that variables name, which need not be remembered. */
+  /** TLS files that variables name, which need not be remembered. */
   readonly fromVariables: readonly TlsFile[];
   readonly firstUser: {
     readonly username: string | undefined;
@@ -37,9 +37,9 @@ export interface LoginOptions {
   };
   readonly email: string | undefined;
   readonly password: string | undefined;
-  /** Store the given token itself instead of a new one made with it. */
+  /** Store the given token itself, instead of a new one made with it. */
   readonly useTokenAsSession: boolean;
-  /** Opens a page in the browser; undefined: a person does. */
+  /** Opens a page in the browser; when undefined, the user does. */
   readonly openPage: ((address: string) => Promise<void>) | undefined;
 }
 

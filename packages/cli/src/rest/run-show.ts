@@ -1,4 +1,4 @@
-/** What `coder show` prints of a workspace. */
+/** The output of `coder show` for a workspace. */
 import type { Deployment } from "coder-client/rest/deployment";
 import type { Workspace } from "coder-protocol/rest/workspaces";
 import { printable } from "../base/text.ts";
@@ -9,7 +9,7 @@ import { agentNetworkText, listeningPorts } from "./show.ts";
 
 type Agent = NonNullable<Workspace["latest_build"]["resources"][number]["agents"]>[number];
 
-/** @param details Ids, platform, directory, scripts and apps as well. */
+/** @param details Also print ids, platform, directory, scripts and apps. */
 export async function workspaceText(
   deployment: Deployment,
   workspace: Workspace,

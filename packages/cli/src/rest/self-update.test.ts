@@ -20,7 +20,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest
 import { UserError } from "../errors/user-error.ts";
 import { programName, type UpdatedProgram, updateProgram } from "./self-update.ts";
 
-/** A script stands for an executable: on Windows there would be none. */
+/** A script stands in for an executable, which does not work on Windows. */
 const script = (version: string) => `#!/bin/sh\necho '{"version":"${version}"}'\n`;
 const sumOf = (text: string) => createHash("sha256").update(text).digest("hex");
 
@@ -28,9 +28,9 @@ let folder: string;
 let server: Server;
 let deployment: Deployment;
 let answers: Record<string, string>;
-/** How many bytes of an answer are sent before the connection ends. */
+/** Number of bytes of an answer that are sent before the connection ends. */
 let cutAfter: number | undefined;
-/** What is answered to everything instead of the deployment's answer. */
+/** Sent instead of every answer of the deployment. */
 let inItsPlace: { status: number; headers: Record<string, string>; body: string } | undefined;
 let program: UpdatedProgram;
 const name = programName(process);
@@ -78,7 +78,7 @@ function offer(content: string, sum = sumOf(content)): void {
 
 const update = () => updateProgram(deployment, program, { signal, say: (line) => lines.push(line) });
 
-/** After any failure the old one stays and nothing is beside it. */
+/** After any failure the old program stays, with nothing beside it. */
 async function refuses(code: string): Promise<UserError> {
   const error = await update().catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(UserError);
@@ -127,7 +127,7 @@ test.each([
 });
 
 test.runIf(process.platform === "linux")("a folder that may not be written to is named", async () => {
-  // No user can create files there, not even root.
+  // Not even root can create files there.
   program = { ...program, path: "/sys/kernel/uevent_seqnum" };
   await expect(update()).rejects.toMatchObject({
     code: "ERR_NOT_UPDATABLE",

@@ -12,16 +12,16 @@ import type { Deployment } from "coder-client/rest/deployment";
 import { UserError } from "../errors/user-error.ts";
 import { packagedBy } from "./packaged-by.ts";
 
-/** Larger than any executable there is. */
+/** Larger than any real executable. */
 const MAX_PROGRAM_BYTES = 1024 * 1024 * 1024;
 const MAX_SUMS_BYTES = 64 * 1024;
-/** Without a byte for so long a download has failed. */
+/** A download that receives no byte for this long has failed. */
 const STALL_MS = 60_000;
-/** A first start unpacks and compiles. */
+/** Allows for a first start, which unpacks and compiles. */
 const TRY_MS = 60_000;
 
 export interface UpdatedProgram {
-  /** What runs: an executable of its own, or Node with our script. */
+  /** The running program: a single executable, or Node with our script. */
   readonly path: string;
   readonly single: boolean;
   readonly platform: NodeJS.Platform;
@@ -33,7 +33,7 @@ export type UpdateOutcome =
   | { readonly kind: "same"; readonly path: string; readonly version: string }
   | { readonly kind: "replaced"; readonly path: string; readonly before: string; readonly after: string };
 
-/** Replaces the executable that runs by the one that the deployment hands out. Throws UserError, and then changed nothing. */
+/** Replaces the running executable with the one that the deployment provides. Throws a UserError, having changed nothing then. */
 export async function updateProgram(
   deployment: Deployment,
   program: UpdatedProgram,
@@ -44,7 +44,7 @@ export async function updateProgram(
   const name = programName(program);
   const wanted = await announcedSum(deployment, name, options.signal);
   if ((await sumOf(path)) === wanted) return { kind: "same", path, version: program.version };
-  // Beside its place, so that the last step is a rename; with its ending, as Windows runs no other.
+  // In the same folder, so that the last step is a rename, and with the same extension, without which Windows would not run it.
   const fresh = join(dirname(path), `.${randomBytes(6).toString("hex")}-${basename(path)}`);
   try {
     options.say(`Downloading ${deployment.resolve(`/bin/${name}`).href}`);
@@ -60,7 +60,7 @@ export async function updateProgram(
 }
 
 async function ownPath(program: UpdatedProgram, installLine: string): Promise<string> {
-  // Package managers put links to what they keep where programs are looked for.
+  // Package managers put links to their programs into folders of PATH.
   const path = await realpath(program.path);
   const packaged = packagedBy(path, program.arch);
   if (!program.single) {
@@ -80,7 +80,7 @@ async function ownPath(program: UpdatedProgram, installLine: string): Promise<st
   });
 }
 
-/** What the deployment calls the executable of this platform. */
+/** The deployment's name for the executable of this platform. */
 export function programName(program: Pick<UpdatedProgram, "platform" | "arch">): string {
   const system = program.platform === "win32" ? "windows" : program.platform;
   const architecture = ({ x64: "amd64", arm: "armv7" } as Record<string, string>)[program.arch] ?? program.arch;
@@ -92,7 +92,7 @@ async function announcedSum(deployment: Deployment, name: string, signal: AbortS
   const answer = await deployment.send("/bin/SHA256SUMS", { signal });
   const text = typeof answer.body === "string" && answer.body.length <= MAX_SUMS_BYTES ? answer.body : "";
   if (answer.status !== 200 || !/^[0-9a-f]{64} {2}coder-/m.test(text)) {
-    // A load balancer's 503 or a login page says nothing about what the deployment hands out, nor does its own failure.
+    // A load balancer's 503, a login page or a failure of the deployment says nothing about what it provides.
     const foreign = foreignAnswer(answer, host);
     if (foreign !== undefined) throw foreign;
     if (answer.status !== 200 && answer.status !== 404)
@@ -157,7 +157,7 @@ async function sumOf(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
-/** It must run here before it takes the place of one that does. */
+/** Checks that the new program runs here before it replaces the old one. */
 async function versionOf(path: string, signal: AbortSignal): Promise<string> {
   try {
     const done = await promisify(execFile)(path, ["version", "--output", "json"], { timeout: TRY_MS, signal });
@@ -174,7 +174,7 @@ async function versionOf(path: string, signal: AbortSignal): Promise<string> {
   }
 }
 
-/** Windows lets a program that runs be renamed, but not replaced. */
+/** Windows lets a running program be renamed, but not replaced. */
 async function replace(path: string, fresh: string, platform: NodeJS.Platform): Promise<void> {
   if (platform !== "win32") return rename(fresh, path);
   const old = `${path}.old`;

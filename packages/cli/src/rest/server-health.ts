@@ -1,4 +1,4 @@
-/** Asks a server of this machine whether it serves, as the health check of a container does. */
+/** Asks a server on this machine whether it serves, as the health check of a container does. */
 import { request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { UserError } from "../errors/user-error.ts";
@@ -7,19 +7,19 @@ const LIMIT_MS = 5_000;
 
 export interface HealthTarget {
   readonly secure: boolean;
-  /** Where it listens; "" and addresses that mean all are asked over loopback. */
+  /** The server's listen address; "" and wildcard addresses are reached over loopback. */
   readonly host: string;
   readonly port: number;
 }
 
-/** Throws UserError when it does not answer that it is well. */
+/** Throws a UserError unless the server answers that it is healthy. */
 export async function askHealth({ secure, host, port }: HealthTarget, signal: AbortSignal): Promise<string> {
   const address = host === "" || host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
   const url = `${secure ? "https" : "http"}://${address.includes(":") ? `[${address}]` : address}:${port}/healthz`;
   const limit = AbortSignal.any([signal, AbortSignal.timeout(LIMIT_MS)]);
   try {
     const status = await new Promise<number | undefined>((resolve, reject) => {
-      // Whose certificate it is does not matter for whether it serves.
+      // Health does not depend on whose certificate it is.
       const request = secure
         ? requestHttps(url, { signal: limit, rejectUnauthorized: false })
         : requestHttp(url, { signal: limit });

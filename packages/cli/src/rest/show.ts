@@ -2,7 +2,7 @@ import { foreignAnswer, type HttpAnswer } from "coder-client/rest/answerer";
 import type { Deployment } from "coder-client/rest/deployment";
 import type { WorkspaceAgent } from "coder-protocol/rest/agents";
 
-/** How an agent is reached, in words; "" when the server cannot tell, as stock servers cannot. */
+/** How an agent is reached, in words; "" where the server does not know, as stock servers do not. */
 export interface AgentNetworkText {
   readonly home: string;
   readonly connections: string;
@@ -31,7 +31,7 @@ interface NetworkBody {
   readonly clients: readonly { readonly path: string; readonly endpoint?: string; readonly latency_ms?: number }[];
 }
 
-/** The answer, if it has the fields that are printed, of the kind that they are printed as. */
+/** The answer, if the fields that are printed have the expected types. */
 function networkBody(value: unknown): NetworkBody | undefined {
   if (!isObject(value)) return undefined;
   const { home, connections, clients } = value;
@@ -61,7 +61,7 @@ function maybe(value: unknown, type: "string" | "number"): boolean {
   return value === undefined || typeof value === type;
 }
 
-/** What every server tells: the preferred region and its latency. */
+/** The preferred region and its latency, which every server provides. */
 function homeOf(latency: WorkspaceAgent["latency"]): string {
   const preferred = Object.entries(latency ?? {}).find(([, region]) => region.preferred);
   return preferred === undefined ? "" : relayText(preferred[0], preferred[1].latency_ms);
@@ -85,7 +85,7 @@ function connectionsText(counts: NetworkBody["connections"], clients: NetworkBod
   return parts.length === 0 ? "none" : parts.join(", ");
 }
 
-/** Ports that programs in the workspace listen on. A server that cannot tell leaves the column empty. */
+/** Ports that programs in the workspace listen on. Where the server does not know them, the column stays empty. */
 export async function listeningPorts(deployment: Deployment, agentId: string, signal: AbortSignal): Promise<string[]> {
   const answer = await deployment.send(`/api/v2/workspaceagents/${agentId}/listening-ports`, { signal });
   throwForeign(deployment, answer);
@@ -98,7 +98,7 @@ export async function listeningPorts(deployment: Deployment, agentId: string, si
     : [];
 }
 
-/** An empty column is what the deployment does not know, never what did not come through. */
+/** An empty column means that the deployment does not know, never that the answer was lost. */
 function throwForeign(deployment: Deployment, answer: HttpAnswer): void {
   const foreign = foreignAnswer(answer, deployment.url.host);
   if (foreign !== undefined) throw foreign;

@@ -14,7 +14,10 @@ export async function listTerminals(
   return terminalsOf(deployment, await agentId(deployment, name, signal), signal);
 }
 
-/** @param which The id, or a beginning of it that no other terminal's id has. Rejects with ERR_NOT_FOUND, and with UsageError for an empty one. */
+/**
+ * @param which The id, or a prefix that no other terminal's id has. Rejects with ERR_NOT_FOUND, and with UsageError for an empty
+ *   one.
+ */
 export async function endTerminal(
   deployment: Deployment,
   name: string,

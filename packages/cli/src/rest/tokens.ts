@@ -4,7 +4,7 @@ import type { ApiKeyWithOwner } from "coder-protocol/rest/api-keys";
 
 const NANOSECONDS_PER_MS = 1_000_000;
 
-/** Returns the whole token: the only time it is shown. */
+/** Returns the whole token, which is shown only this once. */
 export async function createToken(
   deployment: Deployment,
   user: string,
@@ -31,7 +31,7 @@ export async function listTokens(
   throw new ClientError("ERR_NOT_A_CODER_SERVER", "unexpected answer: expected a list of tokens");
 }
 
-/** By name, id or whole token. Rejects with ERR_NOT_FOUND when none matches. */
+/** Removes a token by name, id or the token itself. Rejects with ERR_NOT_FOUND when none matches. */
 export async function removeToken(deployment: Deployment, which: string, signal: AbortSignal): Promise<void> {
   const tokens = await listTokens(deployment, false, signal);
   const id = which.split("-")[0];

@@ -7,7 +7,7 @@ import type { User } from "coder-protocol/rest/users";
 
 const PAGE = 1000;
 const PASSWORD_LENGTH = 20;
-/** Without what looks alike when it is read aloud or copied by hand. */
+/** Without letters that are easily confused when read aloud or copied by hand. */
 const PASSWORD_LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
 export interface NewUser {
@@ -39,7 +39,7 @@ export async function createUser(deployment: Deployment, user: NewUser, signal: 
   return userOf(await deployment.call("/api/v2/users", { method: "POST", body, signal }));
 }
 
-/** A suspended user is refused everywhere, at once. */
+/** A suspended user is refused everywhere, immediately. */
 export async function setUserStatus(
   deployment: Deployment,
   which: string,
@@ -62,7 +62,7 @@ export async function deleteUser(deployment: Deployment, which: string, signal: 
   await callUser(deployment, which, "", { method: "DELETE", signal });
 }
 
-/** Long enough to withstand guessing, and to be typed once. */
+/** Long enough to resist guessing, short enough to type once. */
 export function generatePassword(): string {
   return Array.from({ length: PASSWORD_LENGTH }, () => PASSWORD_LETTERS[randomInt(PASSWORD_LETTERS.length)]).join("");
 }

@@ -1,4 +1,4 @@
-/** Starting and stopping a workspace, and what that means where a person powers its machine. */
+/** Starting and stopping a workspace, including one whose machine the user powers on and off. */
 
 import { sleep } from "coder-client/base/backoff";
 import { ClientError } from "coder-client/base/client-error";
@@ -9,7 +9,7 @@ import type { Workspace } from "coder-protocol/rest/workspaces";
 import { UserError } from "../errors/user-error.ts";
 
 const POLL_MS = 500;
-/** Statuses of a build that is under way. */
+/** Statuses of a build in progress. */
 const MOVING = /^(pending|starting|stopping|canceling|deleting)$/;
 
 export interface BuildRequest {
@@ -28,13 +28,13 @@ export async function fetchWorkspace({ deployment, name, signal }: Omit<BuildReq
 
 export interface StartOptions {
   readonly reason: string;
-  /** Return once the start was asked for. */
+  /** Return once the start has been requested. */
   readonly noWait: boolean;
   /** Use the template's active version. */
   readonly update: boolean;
 }
 
-/** Starts it and waits until it runs. A workspace that runs already is fine. */
+/** Starts the workspace and waits until it runs. One that already runs is fine. */
 export async function startWorkspace(request: BuildRequest, options: StartOptions): Promise<void> {
   const { say } = request;
   const workspace = await settled(request);
@@ -61,7 +61,7 @@ export async function startWorkspace(request: BuildRequest, options: StartOption
   }
 }
 
-/** Stops it and waits until it is stopped. A workspace that is stopped already is fine. */
+/** Stops the workspace and waits until it is stopped. One that is already stopped is fine. */
 export async function stopWorkspace(request: BuildRequest): Promise<void> {
   const { say } = request;
   const workspace = await settled(request);
@@ -77,7 +77,7 @@ export async function stopWorkspace(request: BuildRequest): Promise<void> {
     say("Its agent is cut off until the workspace is started again; its machine runs on, that is not the deployment's");
 }
 
-/** Ends everything that is connected to it and frees its name. */
+/** Deletes the workspace: ends all its connections and frees its name. */
 export async function deleteWorkspace(request: BuildRequest): Promise<void> {
   const workspace = await settled(request);
   await build(request, workspace, { transition: "delete" });
@@ -112,7 +112,7 @@ async function build(request: BuildRequest, workspace: Workspace, body: object):
   }
 }
 
-/** The workspace once no build is under way. */
+/** Waits until no build is in progress. */
 async function settled(request: BuildRequest): Promise<Workspace> {
   let reported = "";
   for (;;) {

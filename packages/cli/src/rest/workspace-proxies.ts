@@ -18,7 +18,7 @@ export interface NewProxy {
   readonly icon: string;
 }
 
-/** What is wrong with the name of a proxy, in a sentence; undefined when it may be one. */
+/** What is wrong with the name of a proxy, in a sentence; undefined when it is valid. */
 export function proxyNameProblem(name: string): string | undefined {
   if (name === PRIMARY_PROXY_NAME || name === "me") return `The name "${name}" is reserved.`;
   const fault = proxyNameFault(name);
@@ -55,7 +55,7 @@ export async function deleteProxy(deployment: Deployment, which: string, signal:
   await callProxy(deployment, which, { method: "DELETE", signal });
 }
 
-/** The token of a proxy for people: the only time that it is shown. */
+/** Presents the token of a proxy to people; it is shown only this once. */
 export function tokenText({ proxy, proxy_token: token }: UpdateWorkspaceProxyResponse): string {
   return [
     `The proxy ${proxy.name} is started with "coder wsproxy server", which takes the token from CODER_PROXY_SESSION_TOKEN.`,
@@ -84,7 +84,7 @@ function madeOf(body: unknown): UpdateWorkspaceProxyResponse {
   return { proxy: proxyOf(body["proxy"]), proxy_token: body["proxy_token"] };
 }
 
-/** What commands show of a proxy. */
+/** Fields of a proxy that commands show. */
 const PROXY_TEXTS = [
   "id",
   "name",
@@ -108,7 +108,7 @@ function proxyOf(value: unknown): WorkspaceProxy {
   };
 }
 
-/** Lists are null where a deployment in Go has none. */
+/** Deployments written in Go send null for an empty list. */
 function textsOf(value: unknown): string[] {
   if (value === null || value === undefined) return [];
   if (!Array.isArray(value) || value.some((text) => typeof text !== "string")) throw noProxy();
