@@ -4,7 +4,7 @@ import { untilReasonKnown } from "./end-reason.ts";
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** How long the wait lasted, in ms of virtual time. */
+/** Duration of the wait, in ms of virtual time. */
 async function waited(connected: Promise<void>, signal = new AbortController().signal): Promise<number> {
   const from = Date.now();
   const ended = untilReasonKnown({ coordinated: () => connected }, signal).then(() => Date.now() - from);

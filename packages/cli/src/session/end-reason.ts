@@ -1,13 +1,13 @@
 import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
 import { sleep } from "wg-userspace/async/abort";
 
-/** The end of a session and that of the control connection race on their way here. */
+/** The ends of a session and of the control connection may arrive in either order, this far apart. */
 const RACE_MS = 200;
 const ANSWER_MS = 5_000;
 
 /**
- * Waits for the reason of a session's end. The deployment ends sessions together with the control connection, and states
- * why when that is dialled again: `signal` is aborted with the reason then. Resolves also when nothing is to be expected.
+ * Waits until the reason for a session's end may be known. The deployment ends a session together with the control connection and
+ * states the reason when that is dialled again; `signal` is then aborted with it. Also resolves when no reason is to be expected.
  */
 export async function untilReasonKnown(
   connection: Pick<WorkspaceConnection, "coordinated">,

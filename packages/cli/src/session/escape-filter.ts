@@ -1,4 +1,4 @@
-/** Escapes of an interactive session, as OpenSSH's: recognised at the start of a line only. */
+/** Escapes of an interactive session. As in OpenSSH, they are recognised only at the start of a line. */
 export type EscapeAction = "disconnect" | "help" | "suspend" | "status";
 
 export const ESCAPE_HELP = [
@@ -15,7 +15,7 @@ const RETURN = 13;
 const TILDE = 126;
 const ACTIONS: Readonly<Record<number, EscapeAction>> = { 46: "disconnect", 63: "help", 26: "suspend", 35: "status" };
 
-/** Takes typed bytes and gives back what goes to the workspace; calls back for each escape found. */
+/** Takes typed bytes and returns those for the workspace; calls back for each escape. */
 export class EscapeFilter {
   readonly #onAction: (action: EscapeAction) => void;
   #atLineStart = true;

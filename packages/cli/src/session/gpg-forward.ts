@@ -1,6 +1,6 @@
 /**
- * `coder ssh -G`: programs of the workspace sign and decrypt with the keys of this machine's gpg-agent, which stay here. The
- * public keys and how far they are trusted are copied there; the agent is reached by its socket for such guests.
+ * `coder ssh -G`: programs in the workspace sign and decrypt with the keys of this machine's gpg-agent, which stay here. The
+ * public keys and their trust levels are copied to the workspace; the agent is reached by its extra socket, made for remote use.
  */
 import { execFile } from "node:child_process";
 import { connect as connectSocket } from "node:net";
@@ -13,14 +13,14 @@ const LOCAL_TIMEOUT_MS = 20_000;
 const MAX_KEYRING_BYTES = 64 * 1024 * 1024;
 const NOT_FOUND = 127;
 
-/** Rejects with UserError naming what is missing, and on which side. The forward ends with the client. */
+/** Rejects with a UserError that says what is missing and on which side. The forward ends with the client. */
 export async function forwardGpg(client: Client, stderr: Writable): Promise<void> {
   const [extraSocket, keys, trust] = await localAgent();
   const remoteSocket = await remoteAgentSocket(client);
   await remote(client, "gpgconf --kill gpg-agent", undefined, "its gpg-agent cannot be stopped");
   const quoted = `'${remoteSocket.replaceAll("'", "'\\''")}'`;
   await remote(client, `mkdir -p -m 700 "$(dirname ${quoted})" && rm -f ${quoted}`, undefined, "its socket's folder");
-  // An agent of its own would take the socket.
+  // Prevents gpg in the workspace from starting an agent, which would take the socket.
   if (keys.length > 0)
     await remote(client, "gpg --batch --no-autostart --quiet --import", keys, "the public keys cannot be imported");
   if (trust.length > 0)
@@ -33,7 +33,7 @@ export async function forwardGpg(client: Client, stderr: Writable): Promise<void
   await listen(client, remoteSocket, extraSocket, stderr);
 }
 
-/** Socket for guests, public keys, trust. */
+/** The extra socket, the public keys and their trust levels. */
 async function localAgent(): Promise<[socket: string, keys: Buffer, trust: Buffer]> {
   const run = async (program: string, ...args: string[]): Promise<Buffer> => {
     try {

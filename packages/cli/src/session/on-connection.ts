@@ -1,4 +1,4 @@
-/** A session over a connection: its SSH client, forwards and notices, which end with it in reverse order. */
+/** A session over one connection: its SSH client, forwards and notices, which end with it in reverse order. */
 
 import type { ConnectedWorkspace } from "coder-client/connection/connect";
 import { SSH_PORT } from "coder-protocol/tunnel-ports";
@@ -21,16 +21,16 @@ export interface SessionSurroundings {
   readonly signal: AbortSignal;
 }
 
-/** What a session of either kind is run on. */
+/** What both kinds of session run on. */
 export interface SessionStreams extends LocalTerminal {
-  /** Words for `~#`. */
+  /** The text for `~#`. */
   readonly describeConnection: () => string;
-  /** Given the way to have full-screen programs draw themselves again. */
+  /** Called with a function that makes full-screen programs redraw. */
   readonly onRedrawable: (redraw: () => void) => void;
   readonly signal: AbortSignal;
 }
 
-/** @param resumed Runs the shell of a plan that has it outlive this command: it needs no SSH itself. */
+/** @param resumed Runs the shell of a plan with `resume`; the shell itself does not use SSH. */
 export async function runOnConnection(
   plan: SessionPlan,
   connected: ConnectedWorkspace,
@@ -105,7 +105,7 @@ async function runShell(
   });
 }
 
-/** `-N`: the forwards run until they are ended. */
+/** For `-N`: the forwards run until they are ended. */
 function untilClosed(client: Client, signal: AbortSignal, ending: () => Promise<void>): Promise<never> {
   return new Promise((_, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason), { once: true });

@@ -1,4 +1,4 @@
-/** What a line of `coder ssh` asks for, checked before anything is connected. Pure. */
+/** What a `coder ssh` command line requests, checked before anything is connected. Pure. */
 import { UsageError } from "../errors/usage-error.ts";
 import { UserError } from "../errors/user-error.ts";
 import {
@@ -10,20 +10,20 @@ import {
 import { parseRemoteForward, type RemoteForward } from "./remote-forward.ts";
 
 export interface SessionRequest {
-  /** The remote command line; undefined: a shell. */
+  /** The remote command line; undefined for a shell. */
   readonly command: string | undefined;
   /** Standard input and output are terminals. */
   readonly interactive: boolean;
-  /** Ask for a terminal even with a command. */
+  /** Request a terminal even for a command. */
   readonly tty: boolean;
-  /** Ask for none, not even for a shell. */
+  /** Request no terminal, not even for a shell. */
   readonly noTty: boolean;
   /** Forwards only. */
   readonly noCommand: boolean;
   /** A shell that outlives this command. */
   readonly resume: boolean;
   readonly forwardAgent: boolean;
-  /** The SSH agent of this machine; undefined: there is none. */
+  /** The SSH agent of this machine; undefined if there is none. */
   readonly agentSocket: string | undefined;
   readonly forwardGpg: boolean;
   readonly forwardX11: boolean;
@@ -36,10 +36,10 @@ export interface SessionRequest {
 
 export interface SessionPlan {
   readonly command: string | undefined;
-  /** Undefined: no shell at all. */
+  /** Undefined when no shell is run. */
   readonly pty: boolean | undefined;
   readonly resume: boolean;
-  /** To forward; undefined: none is. */
+  /** The agent to forward; undefined for none. */
   readonly agentSocket: string | undefined;
   readonly forwardGpg: boolean;
   readonly forwardX11: boolean;

@@ -4,11 +4,11 @@ export type ForwardEnd =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }
   | { readonly kind: "unix"; readonly path: string };
 
-/** One `-R`: what listens in the workspace and where it leads on this machine. */
+/** One `-R`: where the workspace listens, and where that leads on this machine. */
 export interface RemoteForward {
   readonly remote: ForwardEnd;
   readonly local: ForwardEnd;
-  /** As it was given, for messages. */
+  /** The value as given, for messages. */
   readonly text: string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * A shell on a terminal of the workspace that goes on when this process is lost (port 2 of the tunnel). A stock agent keeps
- * it for five minutes, ours for as long as it is asked to.
+ * A shell on a terminal of the workspace (port 2 of the tunnel) that survives this process. A stock agent keeps it for five
+ * minutes, ours for as long as requested.
  */
 import type { Duplex } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
@@ -10,24 +10,24 @@ import { flushed, type LocalTerminal, readTerminal, windowSize } from "./termina
 export interface ResumableShellOptions extends LocalTerminal {
   /** A connection to the terminal port; owned. */
   readonly stream: Duplex;
-  /** Names the shell: the same id means the same shell. */
+  /** Identifies the shell: the same id means the same shell. */
   readonly id: string;
-  /** How long it is kept without a viewer. */
+  /** How long the agent keeps it without a viewer. */
   readonly keepMs: number;
-  /** Empty: the login shell. */
+  /** Empty for the login shell. */
   readonly command: string;
   readonly describeConnection: () => string;
   readonly onRedrawable?: (redraw: () => void) => void;
   readonly signal: AbortSignal;
 }
 
-/** `ended`: the program is over. `left`: the person left it. `lost`: the connection is gone; the program may live on. */
+/** `ended`: the program has exited. `left`: the user left it. `lost`: the connection is gone; the program may live on. */
 export type ShellOutcome = "ended" | "left" | "lost";
 
 export function showShell(options: ResumableShellOptions): Promise<ShellOutcome> {
   const { stream, stdout, stderr } = options;
   stream.write(firstMessage(options));
-  // Input is text on the wire: a character that arrives in two pieces waits for its end.
+  // The wire carries text, so a character that arrives in two pieces is held until it is complete.
   const decoder = new StringDecoder("utf8");
   const send = (fields: object): boolean => stream.write(JSON.stringify(fields));
   const resize = (rows: number, columns: number): void => void send({ height: rows, width: columns });
@@ -43,7 +43,7 @@ export function showShell(options: ResumableShellOptions): Promise<ShellOutcome>
           return data === "" || send({ data });
         },
         onceDrained: (listener) => stream.once("drain", listener),
-        // Ctrl-D is a key; the end of our input leaves the shell as it is.
+        // Ctrl-D is an ordinary key here; the end of our input leaves the shell running.
         end: () => finish("left"),
         resize,
       },

@@ -21,7 +21,7 @@ afterEach(() => {
 
 const store = (agentId = AGENT): ResumeStore => new ResumeStore(folder, agentId, (pid) => alive.has(pid));
 const names = (): string[] => readdirSync(join(folder, "resume")).sort();
-/** A shell that process `pid` was attached to, `agoMs` ago. */
+/** Records a shell to which process `pid` was attached `agoMs` ago. */
 function left(id: string, pid: number, agoMs: number, agentId = AGENT): void {
   const path = join(folder, "resume", `${agentId}.${id}.${pid}`);
   writeFileSync(path, "");
@@ -37,7 +37,7 @@ test("there is nothing to resume at first, and a query creates nothing", () => {
 test("a shell is resumed when its process is gone, the one left last first, and only once", () => {
   const ours = store();
   ours.add(shell(1));
-  expect(store().claim()).toBeUndefined(); // this process shows it
+  expect(store().claim()).toBeUndefined(); // this process is already attached to it
   left(shell(2), 5001, 60_000);
   left(shell(3), 5002, 30_000);
   left(shell(4), 5003, 10_000);

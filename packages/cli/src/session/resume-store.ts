@@ -1,20 +1,20 @@
 /**
- * Shells that outlive the `coder ssh --resume` they were opened by. Each is an empty file in the configuration folder,
- * named by agent, shell and the process that shows it; the process that renames it to its own id owns it.
+ * Shells that outlive the `coder ssh --resume` that opened them. Each is an empty file in the configuration folder, named by
+ * agent, shell and attached process. A process takes a shell over by renaming its file to its own process id.
  */
 import { readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeDirectories } from "../base/make-directories.ts";
 
-/** As long as an agent keeps a shell without viewers. */
+/** How long an agent keeps a shell without viewers. */
 export const KEEP_MS = 72 * 3_600_000;
 const NAME = /^([0-9a-f-]{36})\.([0-9a-f-]{36})\.([0-9]+)$/;
 
 export interface KeptShell {
   readonly id: string;
-  /** When somebody was last seen looking at it, in ms since 1970. */
+  /** When a process was last attached to it, in ms since 1970. */
   readonly seenAt: number;
-  /** Others of the same agent that wait to be resumed. */
+  /** How many other shells of the same agent can be resumed. */
   readonly more: number;
 }
 
@@ -29,7 +29,7 @@ export class ResumeStore {
     this.#isAlive = isAlive;
   }
 
-  /** The shell that was left last and that no process shows; undefined when there is none. It is ours then. */
+  /** Takes over the shell that was left last and has no attached process; undefined when there is none. */
   claim(now = Date.now()): KeptShell | undefined {
     const left = this.#abandoned(now);
     for (const [index, { name, id, seenAt }] of left.entries()) {
@@ -43,18 +43,18 @@ export class ResumeStore {
     return undefined;
   }
 
-  /** Remembers a new shell as ours. */
+  /** Records a new shell as attached to this process. */
   add(id: string): void {
     makeDirectories(this.#folder);
     writeFileSync(this.#path(id), "", { mode: 0o600 });
   }
 
-  /** Says that somebody looks at it now. */
+  /** Records that the shell is attached now. */
   touch(id: string, now = Date.now()): void {
     utimesSync(this.#path(id), now / 1000, now / 1000);
   }
 
-  /** The shell has ended. */
+  /** Removes a shell that has ended. */
   remove(id: string): void {
     rmSync(this.#path(id), { force: true });
   }
@@ -63,7 +63,7 @@ export class ResumeStore {
     return join(this.#folder, `${this.#agentId}.${id}.${process.pid}`);
   }
 
-  /** The one left last comes first. Those that no agent keeps any more are removed. */
+  /** Shells without an attached process, the one left last first. Removes those that the agent no longer keeps. */
   #abandoned(now: number): { name: string; id: string; seenAt: number }[] {
     const found: { name: string; id: string; seenAt: number }[] = [];
     for (const name of this.#names()) {

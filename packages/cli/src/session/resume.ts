@@ -1,4 +1,4 @@
-/** `coder ssh --resume`: a new shell that is kept in the workspace, or the one that was left. */
+/** `coder ssh --resume`: opens a new shell that the workspace keeps, or the one that was left last. */
 import { randomUUID } from "node:crypto";
 import type { ConnectedWorkspace } from "coder-client/connection/connect";
 import { formatDuration } from "coder-client/diagnosis/durations";
@@ -8,7 +8,7 @@ import { SHELL_EXIT, showShell } from "./resumable-shell.ts";
 import { KEEP_MS, ResumeStore } from "./resume-store.ts";
 import type { SessionEnd } from "./ssh-session.ts";
 
-/** How often a shell that is being looked at is recorded as such. */
+/** How often an attached shell is recorded as such. */
 const TOUCH_MS = 60_000;
 
 export async function resumeShell(

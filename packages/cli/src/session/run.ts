@@ -11,7 +11,7 @@ import { runOnConnection } from "./on-connection.ts";
 import { planSession, type SessionRequest } from "./plan.ts";
 import { resumeShell } from "./resume.ts";
 
-/** How long the reason of a session's end is waited for. */
+/** How long to wait for the reason of a session's end. */
 const REASON_WAIT_MS = 1_000;
 
 export interface SshOptions {
@@ -73,11 +73,11 @@ export async function runSsh(
     const watch = { deployment, workspace, connection, signal: over.signal, logger };
     const stopped = workspaceStopped(watch).then(async (reason) => {
       over.abort(reason);
-      await session.catch(() => undefined); // it gives the terminal back; the reason is what counts
+      await session.catch(() => undefined); // it restores the terminal; only the reason matters now
       throw reason;
     });
     const { code, orderly } = await Promise.race([session, stopped]);
-    // A workspace that is stopped takes its programs along: the reason may be a moment later than the end.
+    // Stopping a workspace ends its programs, so the reason may arrive a moment after the end.
     if (!orderly && !signal.aborted) await Promise.race([stopped, sleep(REASON_WAIT_MS, undefined, { ref: false })]);
     signal.throwIfAborted();
     return code;

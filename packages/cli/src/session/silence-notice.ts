@@ -1,9 +1,9 @@
-/** Tells the person of an interactive session that the workspace is not heard, without harming what is on the screen. */
+/** Tells the user of an interactive session that the workspace has gone silent, without damaging the screen. */
 import { watchLiveness } from "coder-client/connection/liveness";
 import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
 import type { LocalTerminal } from "./terminal-input.ts";
 
-/** After this silence of the workspace it is pinged, and after this one the user is informed. */
+/** The workspace is pinged after the first of these silences, and the user informed after the second. */
 const ASK_AFTER_MS = 3_000;
 const TELL_AFTER_MS = 5_000;
 const SAVE_CURSOR = "\x1b7";
@@ -13,9 +13,9 @@ const FIRST_LINE = "\x1b[1;1H";
 export interface SilenceNoticeOptions {
   readonly connection: Pick<WorkspaceConnection, "pathReport" | "ping">;
   readonly terminal: LocalTerminal;
-  /** The screen belongs to the far side: one line of it is borrowed. Otherwise lines are added. */
+  /** The remote program draws the screen, so the notice borrows one line of it. Otherwise lines are added. */
   readonly raw: boolean;
-  /** Has the far side draw again what the notice covered. */
+  /** Makes the remote program redraw what the notice covered. */
   readonly redraw: () => void;
 }
 

@@ -8,7 +8,7 @@ import { startForwards } from "./ssh-forwards.ts";
 
 const LARGE = 4_000_000;
 
-/** As node:stream/consumers, but the other direction stays open. */
+/** Like node:stream/consumers, but keeps the other direction open. */
 async function buffer(socket: Socket): Promise<Buffer> {
   const chunks: Buffer[] = [];
   socket.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -29,7 +29,7 @@ describe("-R", () => {
     return (server.address() as AddressInfo).port;
   }
 
-  /** Connects in the workspace to what is forwarded to a port of this machine. */
+  /** Connects, in the workspace, to a forward that leads to a port of this machine. */
   async function forwardedTo(port: number): Promise<Socket> {
     const service = new TestService();
     ending.push(() => service[Symbol.asyncDispose]());

@@ -1,4 +1,4 @@
-/** The forwards of `coder ssh`: -L, -D and -R over the session's own SSH connection. They end with it. */
+/** The forwards of `coder ssh` (-L, -D and -R) over the session's own SSH connection. They end with it. */
 
 import { once } from "node:events";
 import { connect as connectSocket, createServer, type Server, type Socket } from "node:net";
@@ -25,15 +25,15 @@ export interface SshForwardsOptions {
 }
 
 /**
- * Listens, here and in the workspace. Rejects with UserError naming the first that cannot; then none is left.
- * @returns the way to end them.
+ * Listens here and in the workspace. If any cannot, rejects with a UserError that names the first, and ends the others.
+ * @returns A function that ends them.
  */
 export async function startForwards(client: Client, options: SshForwardsOptions): Promise<() => void> {
   const closers: (() => void)[] = [];
   const close = (): void => {
     for (const closer of closers) closer();
   };
-  // One channel is the session.
+  // One channel is used by the session.
   const places = new ForwardPlaces(CHANNELS_PER_SSH_CONNECTION - 1);
   const say = (line: string): void => void options.stderr.write(`coder: ${printable(line)}\r\n`);
   try {
@@ -124,7 +124,7 @@ async function requestRemote(
   });
   client.on("unix connection", (details, accept) => {
     const forward = byOrigin.get(`unix:${details.socketPath}`);
-    // Another forward of this connection may have asked for it.
+    // It may belong to another kind of forward on this connection.
     if (forward !== undefined) bridge(forward, accept, say);
   });
   for (const forward of forwards) {
@@ -158,6 +158,6 @@ function bridge(forward: RemoteForward | undefined, accept: AcceptConnection, sa
   socket.on("error", (error) => say(`cannot forward to ${forward.text}: ${error.message}`));
   channel.on("error", () => undefined); // "close" follows
   joined(socket, channel)
-    .catch(() => socket.destroy()) // either end may be cut
+    .catch(() => socket.destroy()) // either end may break off
     .finally(() => channel.close());
 }

@@ -6,35 +6,35 @@ import { flushed, type LocalTerminal, readTerminal, windowSize } from "./termina
 
 export interface SshSessionOptions extends LocalTerminal {
   readonly client: Client;
-  /** Absent: a login shell. */
+  /** When absent, a login shell runs. */
   readonly command?: string | undefined;
-  /** Ask for a terminal. Only sensible when stdin is one. */
+  /** Request a terminal. Only useful when stdin is one. */
   readonly pty: boolean;
   readonly environment: Readonly<Record<string, string>>;
-  /** The client has an agent to forward. */
+  /** The client has an SSH agent to forward. */
   readonly agentForward: boolean;
-  /** Asks for a display whose windows appear here. */
+  /** Requests a display whose windows appear here. */
   readonly x11?: X11Options | undefined;
-  /** Words for `~#`. */
+  /** The text for `~#`. */
   readonly describeConnection: () => string;
   /** Receives a function that makes full-screen programs redraw. */
   readonly onRedrawable?: (redraw: () => void) => void;
-  /** Aborted when the person or the workspace ends it: then nothing is said about a lost connection. */
+  /** Aborted when the user or the workspace ends the session; no lost connection is reported then. */
   readonly signal: AbortSignal;
-  /** Waits until it is known that the workspace did not end it: before that a lost connection is not stated. */
+  /** Resolves once the workspace would have said that it ended the session. A lost connection is not reported before that. */
   readonly untilReasonKnown: () => Promise<void>;
 }
 
 export interface SessionEnd {
-  /** The program's own, 255 when it was killed or the connection was lost. */
+  /** The program's own exit code, or 255 when it was killed or the connection was lost. */
   readonly code: number;
-  /** The program ended by itself, or the person left it. */
+  /** The program exited, or the user left it. */
   readonly orderly: boolean;
 }
 
 /**
- * Runs one shell or command over SSH. A lost connection is said in one line on stderr. The terminal is as before when this
- * returns.
+ * Runs one shell or command over SSH. Reports a lost connection in one line on stderr. The terminal is restored when this
+ * resolves.
  */
 export function runSshSession(options: SshSessionOptions): Promise<SessionEnd> {
   const { client } = options;
@@ -43,7 +43,7 @@ export function runSshSession(options: SshSessionOptions): Promise<SessionEnd> {
   const env = { ...options.environment };
   return new Promise((resolve, reject) => {
     const done = (error: Error | undefined, channel: ClientChannel): void => {
-      // At once: the whole life of a short command may be in the bytes that are being read.
+      // Attach at once: a short command's whole output may be in the bytes that are being read.
       if (error === undefined || error === null) resolve(attach(client, channel, options));
       else if (options.x11 !== undefined && /X11/.test(error.message)) {
         reject(
@@ -62,7 +62,7 @@ export function runSshSession(options: SshSessionOptions): Promise<SessionEnd> {
   });
 }
 
-/** The terminal there behaves as the one here: keys for erase and interrupt, echo, line ends, flow control, UTF-8. */
+/** Makes the remote terminal behave as the local one: erase and interrupt keys, echo, line ends, flow control, UTF-8. */
 function ptyRequest({ stdin }: LocalTerminal): Partial<PseudoTtyOptions> {
   const modes = stdin.isTTY === true && stdin.fd !== undefined ? terminalModes(stdin.fd) : undefined;
   const request = { term: process.env["TERM"] ?? "xterm-256color", width: 0, height: 0 };
@@ -100,7 +100,7 @@ function attach(client: Client, channel: ClientChannel, options: SshSessionOptio
       if (left) stderr.write("\r\nConnection to the workspace closed by ~.\r\n");
       resolve({ code: exit, orderly: left || (code !== undefined && !killed) });
     };
-    // Unread output must not delay the end, nor a workspace that no longer answers.
+    // Neither unread output nor a workspace that no longer answers may delay the end.
     const hangUp = (): void => {
       channel.close();
       finish(EXIT.connectionLost);
@@ -108,7 +108,7 @@ function attach(client: Client, channel: ClientChannel, options: SshSessionOptio
     options.signal.addEventListener("abort", hangUp, { once: true });
     if (options.signal.aborted) hangUp();
     options.onRedrawable?.(() => {
-      // A program is notified only of a changed size.
+      // A program is notified only when the size changes.
       const { rows, columns } = windowSize(stdout);
       resize(rows - 1, columns);
       resize(rows, columns);
@@ -127,7 +127,7 @@ function attach(client: Client, channel: ClientChannel, options: SshSessionOptio
     };
     channel.on("close", () => void closed());
     client.on("error", () => channel.destroy());
-    channel.on("error", () => undefined); // "close" follows and says what happened
+    channel.on("error", () => undefined); // "close" follows and reports what happened
     ownedPipe(channel, stdout, { end: false });
     ownedPipe(channel.stderr, stderr, { end: false });
   });

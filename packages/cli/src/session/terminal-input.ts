@@ -1,4 +1,4 @@
-/** The person's side of an interactive session: raw keys, escapes, window size, and the terminal as before at the end. */
+/** The local side of an interactive session: raw keys, escapes, window size, and restoring the terminal at the end. */
 import type { Readable, Writable } from "node:stream";
 import { lenderOf } from "wg-userspace/io/sockets/owned-buffers";
 import { printable } from "../base/text.ts";
@@ -12,8 +12,8 @@ export interface LocalTerminal {
 
 export interface InputTarget {
   /**
-   * False: no more until the listener of {@link onceDrained} is called.
-   * @param written To be called when the bytes are not read any more; without the call they are merely collected later.
+   * False: write no more until the listener of {@link onceDrained} is called.
+   * @param written Call it when the bytes are no longer needed; without the call they are freed later.
    */
   write(bytes: Uint8Array, written: () => void): boolean;
   onceDrained(listener: () => void): void;
@@ -24,9 +24,9 @@ export interface InputTarget {
 export interface TerminalInputOptions {
   readonly terminal: LocalTerminal;
   readonly target: InputTarget;
-  /** The far side is on a terminal: its size follows ours, and keys go there one by one. */
+  /** The remote side has a terminal: its size follows ours, and keys are sent one by one. */
   readonly pty: boolean;
-  /** Words for `~#`. */
+  /** The text for `~#`. */
   readonly describeConnection: () => string;
   /** `~.` was typed. */
   readonly onLeave: () => void;
@@ -36,12 +36,12 @@ export function windowSize(stdout: LocalTerminal["stdout"]): { rows: number; col
   return { rows: stdout.rows ?? 24, columns: stdout.columns ?? 80 };
 }
 
-/** Whether keys are passed on one by one, and `~` escapes are known. */
+/** Whether keys are sent one by one and `~` escapes are recognised. */
 export function isRaw({ stdin }: LocalTerminal, pty: boolean): boolean {
   return pty && stdin.isTTY === true && stdin.setRawMode !== undefined;
 }
 
-/** Begins to read. Returns the way to stop, after which the terminal is as before; safe to call twice. */
+/** Starts reading. Returns a function that stops it and restores the terminal; it may be called twice. */
 export function readTerminal(options: TerminalInputOptions): () => void {
   const { target, pty } = options;
   const { stdin, stdout, stderr } = options.terminal;
@@ -66,7 +66,7 @@ export function readTerminal(options: TerminalInputOptions): () => void {
     target.resize(rows, columns);
   };
   const suspend = (): void => {
-    if (process.platform === "win32") return; // it has no job control
+    if (process.platform === "win32") return; // Windows has no job control
     stdin.setRawMode?.(false);
     process.once("SIGCONT", () => stdin.setRawMode?.(true));
     process.kill(process.pid, "SIGTSTP");
@@ -87,7 +87,7 @@ export function readTerminal(options: TerminalInputOptions): () => void {
   };
 }
 
-/** Output that a slow reader has not taken yet must not be cut off by the end of the process. */
+/** The end of the process must not cut off output that a slow reader has not taken yet. */
 export async function flushed(...streams: readonly Writable[]): Promise<void> {
   await Promise.all(streams.map((stream) => new Promise<void>((done) => stream.write("", () => done()))));
 }

@@ -1,6 +1,6 @@
 /**
- * `coder ssh -X`: windows of programs in the workspace on this machine's display. The workspace gets a cookie made up for
- * the session; what comes with it is let through with the display's own.
+ * `coder ssh -X`: shows windows of programs in the workspace on this machine's display. The workspace gets a fake cookie made for
+ * the session; connections that present it are passed on with the display's real one.
  */
 import { execFile } from "node:child_process";
 import { randomBytes, timingSafeEqual } from "node:crypto";
@@ -13,7 +13,7 @@ import { joined } from "../forwarding/tcp-forward.ts";
 
 const PROTOCOL = "MIT-MAGIC-COOKIE-1";
 const XAUTH_TIMEOUT_MS = 10_000;
-/** Set-up of an X11 connection: order, 0, versions, lengths of protocol and data, 0; then both, padded to four. */
+/** Set-up of an X11 connection: byte order, 0, versions, lengths of protocol and data, 0; then both, padded to four bytes. */
 const SETUP_BYTES = 12;
 const MAX_SETUP_BYTES = 1024;
 
@@ -24,7 +24,7 @@ export interface LocalDisplay {
   readonly screen: number;
 }
 
-/** `:0`, `unix:0.1`, `host:10.0`, or a socket's path as XQuartz has it. Undefined when it is none of these. */
+/** Parses `:0`, `unix:0.1`, `host:10.0`, or a socket's path as on XQuartz. Undefined when it is none of these. */
 export function parseDisplay(text: string): LocalDisplay | undefined {
   const match = /^(.*):([0-9]{1,4})(?:\.([0-9]{1,3}))?$/.exec(text);
   if (match === null) return undefined;
@@ -38,13 +38,13 @@ export function parseDisplay(text: string): LocalDisplay | undefined {
 }
 
 export class X11Forward {
-  /** For the session's request. */
+  /** Options for the session's X11 request. */
   readonly request: X11Options;
   readonly #display: LocalDisplay;
   readonly #fake = randomBytes(16);
   readonly #real: Buffer | undefined;
 
-  /** Rejects with UserError when there is no display. */
+  /** Rejects with a UserError when there is no display. */
   static async open(environment: NodeJS.ProcessEnv): Promise<X11Forward> {
     const text = environment["DISPLAY"] ?? "";
     const display = text === "" ? undefined : parseDisplay(text);
@@ -69,7 +69,7 @@ export class X11Forward {
     } as X11Options;
   }
 
-  /** Leads the workspace's connections to the display, until the client ends. */
+  /** Connects the workspace's X11 channels to the display until the client ends. */
   serve(client: Client, stderr: Writable): void {
     client.on("x11", (_, accept) => {
       const channel = accept() as Duplex;
@@ -89,18 +89,18 @@ export class X11Forward {
     await once(socket, "connect");
     socket.write(replaced);
     if (rest.length > 0) socket.write(rest);
-    await joined(socket, channel).catch(() => undefined); // either end may be cut
+    await joined(socket, channel).catch(() => undefined); // either end may break off
     socket.destroy();
     channel.destroy();
   }
 }
 
-/** The display's cookie, if it wants one. */
+/** The display's cookie, if it needs one. */
 function cookieOf(display: string, env: NodeJS.ProcessEnv): Promise<Buffer | undefined> {
   return new Promise((resolve) => {
     execFile("xauth", ["-q", "list", display], { env, timeout: XAUTH_TIMEOUT_MS, encoding: "utf8" }, (_, stdout) => {
       const hex = new RegExp(`${PROTOCOL}\\s+([0-9a-f]+)`).exec(stdout)?.[1];
-      // No xauth, or no entry: displays that let this user in by other means need none.
+      // Without xauth or an entry there is no cookie; a display that admits this user by other means needs none.
       resolve(hex === undefined ? undefined : Buffer.from(hex, "hex"));
     });
   });
@@ -120,14 +120,14 @@ async function readSetup(channel: Duplex): Promise<{ setup: Buffer; rest: Buffer
   }
 }
 
-/** Undefined while too little is there. */
+/** Undefined until enough bytes have arrived. */
 function setupLength(bytes: Buffer): number | undefined {
   if (bytes.length < SETUP_BYTES) return undefined;
   const read = reader(bytes);
   return SETUP_BYTES + padded(read(6)) + padded(read(8));
 }
 
-/** The set-up with the real cookie in the place of the fake one; undefined when it does not have that. Pure. */
+/** The set-up with the fake cookie replaced by the real one; undefined when it does not contain the fake one. Pure. */
 export function replaceCookie(setup: Buffer, fake: Buffer, real: Buffer | undefined): Buffer | undefined {
   const read = reader(setup);
   const [nameLength, dataLength] = [read(6), read(8)];
