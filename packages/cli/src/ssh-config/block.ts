@@ -1,25 +1,25 @@
-/** What stands between the markers. */
+/** The text between the markers. */
 import type { HostOption } from "./host-options.ts";
 import { matchExecArgument, proxyWord, type ShellKind, slashed } from "./quoting.ts";
 import { type Markers, sectionMarkers } from "./section.ts";
 import { type StoredOptions, storedLines } from "./stored-options.ts";
 
 export interface BlockOptions {
-  /** Name of the section; undefined: the one that a stock CLI writes too. */
+  /** Name of the section; undefined for the one that a stock CLI writes too. */
   readonly name: string | undefined;
-  /** What runs this CLI: a program, or Node and a script. */
+  /** The command that runs this CLI: a program, or Node and a script. */
   readonly launcher: readonly string[];
   readonly configDir: string;
-  /** Global flags that every connection needs, as they are written on a command line. */
+  /** Global flags that every connection needs, as words of a command line. */
   readonly globalFlags: readonly string[];
   readonly stored: StoredOptions;
-  /** Such as `coder.`; empty: no such hosts. */
+  /** For example `coder.`; empty for no such hosts. */
   readonly hostPrefix: string;
-  /** Such as `coder`; empty: no such hosts. */
+  /** For example `coder`; empty for no such hosts. */
   readonly hostnameSuffix: string;
   readonly hostOptions: readonly HostOption[];
   readonly shell: ShellKind;
-  /** False: the options only, for people whose own configuration connects. */
+  /** False writes only the options, for users whose own configuration connects. */
   readonly proxyCommand: boolean;
 }
 
@@ -47,7 +47,7 @@ export function renderBlock(options: BlockOptions): string {
     lines.push(`Host *.${hostnameSuffix}`, ...settings);
     if (options.proxyCommand) {
       const exists = matchExecArgument([...launcherWords(options), "connect", "exists", "%h"]);
-      // Without the question: a host that a running Coder Desktop serves is reached through us as well.
+      // Without the check, hosts that a running Coder Desktop serves go through this command as well.
       if (exists !== undefined) lines.push("", `Match host *.${hostnameSuffix} !exec ${exists}`);
       lines.push(proxyLine(options, ["--hostname-suffix", hostnameSuffix]));
     }

@@ -21,11 +21,11 @@ import { sectionMarkers, splitSection, withSection } from "./section.ts";
 export interface SshSettings {
   readonly hostPrefix: string;
   readonly hostnameSuffix: string;
-  /** As sent: anything. */
+  /** As the server sent it; unchecked. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-/** What the deployment says about its hosts. A stock server that does not know the question has hosts `coder.*`. */
+/** The deployment's settings for its hosts. A stock server that does not know the request has hosts `coder.*`. */
 export async function fetchSshSettings(deployment: Deployment, signal: AbortSignal): Promise<SshSettings> {
   let body: { hostname_prefix?: unknown; hostname_suffix?: unknown; ssh_config_options?: unknown };
   try {
@@ -52,24 +52,24 @@ function hostPart(value: unknown, kind: "prefix" | "suffix"): string {
   });
 }
 
-/** Letters, digits, dots, hyphens, underscores: nothing that is a pattern, a second word or a shell's business. */
+/** Letters, digits, dots, hyphens and underscores only: no patterns, no second word, nothing that a shell interprets. */
 export function isHostPart(text: string): boolean {
   return /^[A-Za-z0-9_.-]*$/.test(text) && !text.startsWith("-") && text.length <= 200;
 }
 
-/** A file that somebody may change while we ask. */
+/** A file that others may change while we ask. */
 export interface SshConfigFile {
-  /** As the person named it. */
+  /** The path as the user gave it. */
   readonly path: string;
-  /** One character a byte; empty when there is no file. */
+  /** One character per byte; empty when there is no file. */
   readonly content: string;
   /** Our section; undefined when there is none. */
   readonly section: string | undefined;
-  /** With the section replaced, or added at the end. */
+  /** The file with the section replaced, or added at the end. */
   with(section: string): string;
 }
 
-/** Rejects what it cannot read, and damaged sections. A missing file is an empty one. */
+/** Throws for a file that cannot be read, and for damaged sections. A missing file counts as empty. */
 export function readSshConfig(path: string, name: string | undefined): SshConfigFile {
   const content = contentOf(path);
   const split = splitSection(content, sectionMarkers(name), path);
@@ -92,8 +92,8 @@ function contentOf(path: string): string {
 }
 
 /**
- * Replaces the file at once: a reader sees the old one or the new one. A symbolic link stays and its target is replaced;
- * the mode stays; a new file is for this person only. Throws UserError when the file is not as it was read.
+ * Replaces the file atomically, so a reader sees the old one or the new one. A symbolic link stays and its target is replaced;
+ * the mode stays; a new file is private. Throws a UserError when the file has changed since it was read.
  */
 export function writeSshConfig(file: SshConfigFile, content: string): void {
   if (contentOf(file.path) !== file.content) {

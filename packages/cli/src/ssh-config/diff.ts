@@ -1,4 +1,4 @@
-/** A unified diff of two texts that differ in one place, as an edited section does. */
+/** A unified diff of two texts that differ in one place, such as an edited section. */
 
 const CONTEXT_LINES = 3;
 
@@ -32,7 +32,7 @@ export function unifiedDiff(before: string, after: string, path: string): string
   ];
 }
 
-/** A last line without line end is followed by the customary note. */
+/** A last line without a line end is followed by the customary note. */
 function linesOf(text: string): string[] {
   if (text === "") return [];
   const lines = text.split("\n");

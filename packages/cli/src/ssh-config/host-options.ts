@@ -1,13 +1,16 @@
-/** The options of our hosts: the person's, then the deployment's, then ours. OpenSSH takes the first it finds. */
+/** The options of our hosts: the user's first, then the deployment's, then ours. OpenSSH uses the first that it finds. */
 import { UsageError } from "../errors/usage-error.ts";
 
 export interface HostOption {
   readonly key: string;
-  /** Empty: the option is left out, whatever else sets it. */
+  /** An empty value leaves the option out, whatever else sets it. */
   readonly value: string;
 }
 
-/** A connection that waits for a workspace must not time out; the tunnel has authenticated it, so its key adds nothing. */
+/**
+ * A connection that waits for a workspace must not time out. The tunnel has authenticated the workspace, so a host key adds
+ * nothing.
+ */
 const DEFAULTS: readonly HostOption[] = [
   { key: "ConnectTimeout", value: "0" },
   { key: "StrictHostKeyChecking", value: "no" },
@@ -16,7 +19,7 @@ const DEFAULTS: readonly HostOption[] = [
 ];
 
 /**
- * What a deployment may set on its users' machines. Nothing here runs a command, reads or writes a file, opens a port or
+ * Options that a deployment may set on its users' machines. None of them runs a command, reads or writes a file, opens a port or
  * lends out a key.
  */
 const FROM_DEPLOYMENT: ReadonlySet<string> = new Set(
@@ -45,10 +48,10 @@ const FROM_DEPLOYMENT: ReadonlySet<string> = new Set(
     "User",
   ].map((key) => key.toLowerCase()),
 );
-/** Options that would begin another stanza or change whom this one is for. */
+/** Options that would begin another stanza or change which hosts this one applies to. */
 const STRUCTURAL = /^(host|match|include|proxycommand|proxyjump)$/i;
 
-/** `Key=value` or `Key value`. Throws UsageError. */
+/** Parses `Key=value` or `Key value`. Throws UsageError. */
 export function parseHostOption(text: string): HostOption {
   const match = /^\s*([A-Za-z][A-Za-z0-9]*)(?:\s*=\s*|\s+|$)(.*)$/.exec(text);
   if (match === null || /[\r\n\0]/.test(text))
@@ -62,11 +65,11 @@ export function parseHostOption(text: string): HostOption {
 
 export interface MergedOptions {
   readonly options: readonly HostOption[];
-  /** Keys that the deployment asked for and may not set. */
+  /** Keys that the deployment sent but may not set. */
   readonly refused: readonly string[];
 }
 
-/** @param deployment As the server sent it: anything. */
+/** @param deployment As the server sent it; unchecked. */
 export function mergeHostOptions(
   own: readonly HostOption[],
   deployment: Readonly<Record<string, unknown>>,
@@ -81,7 +84,7 @@ export function mergeHostOptions(
   const merged: HostOption[] = [];
   for (const level of [own, sent, DEFAULTS]) {
     const settled = new Set(merged.map(({ key }) => key.toLowerCase()));
-    // One level may give a key several times: SetEnv and its like add up.
+    // One source may give a key several times: SetEnv and similar options add up.
     for (const option of level) if (!settled.has(option.key.toLowerCase())) merged.push(option);
   }
   return { options: merged.filter(({ value }) => value !== ""), refused };

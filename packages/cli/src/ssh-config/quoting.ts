@@ -1,6 +1,6 @@
 /**
- * Words of a command that OpenSSH runs for us. It expands `%` first, then gives the line to the person's shell, or to
- * Windows' command interpreter.
+ * Quotes words of a command that OpenSSH runs for us. OpenSSH first expands `%`, then gives the line to the user's shell, or to
+ * the command interpreter of Windows.
  */
 import { UserError } from "../errors/user-error.ts";
 
@@ -10,19 +10,19 @@ export function shellKindOf(platform: NodeJS.Platform): ShellKind {
   return platform === "win32" ? "windows" : "posix";
 }
 
-/** Needs no quoting in any shell. */
+/** Needs no quotes in any shell. */
 const PLAIN_POSIX = /^[A-Za-z0-9_@+=:,./-]+$/;
 const PLAIN_WINDOWS = /^[A-Za-z0-9_@+=:,./\\-]+$/;
 
-/** One word of a ProxyCommand. Throws UserError for what cannot be written into one line. */
+/** One word of a ProxyCommand. Throws a UserError for text that cannot be written in one line. */
 export function proxyWord(word: string, shell: ShellKind): string {
   refuseLineBreaks(word);
   return quoted(word, shell).replaceAll("%", "%%");
 }
 
 /**
- * A whole command as the argument of `Match … exec`. Undefined where it cannot be written: within the quotes that it needs
- * OpenSSH up to 9.8 knows no escapes, and later releases take backslashes away.
+ * A whole command as the argument of `Match … exec`. Undefined where it cannot be written: inside the necessary quotes, OpenSSH
+ * up to 9.8 knows no escapes, and later releases remove backslashes.
  */
 export function matchExecArgument(words: readonly string[]): string | undefined {
   const command = words.join(" ");
@@ -32,12 +32,12 @@ export function matchExecArgument(words: readonly string[]): string | undefined 
 function quoted(word: string, shell: ShellKind): string {
   if (shell === "windows") {
     if (PLAIN_WINDOWS.test(word)) return word;
-    // A path may hold no quote there; in other words it is doubled as the C runtime reads it.
+    // A path on Windows contains no quotes; in other words a quote is escaped, and backslashes doubled, as the C runtime expects.
     return `"${word.replace(/(\\*)"/g, '$1$1\\"').replace(/(\\+)$/, "$1$1")}"`;
   }
   if (PLAIN_POSIX.test(word)) return word;
-  // Single quotes hold in every Unix shell, csh and fish included. OpenSSH looks whether quotes are balanced, and within
-  // them it takes a backslash for an escape: both stand outside, behind one.
+  // Single quotes work in every Unix shell, csh and fish included. OpenSSH checks that quotes are balanced and treats a backslash
+  // inside them as an escape, so both are placed outside the quotes and escaped with a backslash.
   return `'${word.replace(/['\\]/g, (found) => `'\\${found}'`)}'`;
 }
 
@@ -50,7 +50,7 @@ function refuseLineBreaks(word: string): void {
   });
 }
 
-/** Windows paths as both cmd and Git's shell read them. */
+/** Turns Windows paths into a form that both cmd and Git's shell read. */
 export function slashed(path: string, shell: ShellKind): string {
   return shell === "windows" ? path.replaceAll("\\", "/") : path;
 }

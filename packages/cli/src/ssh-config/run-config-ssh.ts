@@ -1,4 +1,4 @@
-/** The work of `coder config-ssh`: which options hold, what the section becomes, and the change itself. */
+/** The work of `coder config-ssh`: chooses the options, makes the section and changes the file. */
 import { isAbsolute, join, resolve } from "node:path";
 import { isVersioned, lastingSelfCommand } from "coder-client/base/self-command";
 import type { Deployment } from "coder-client/rest/deployment";
@@ -17,21 +17,21 @@ import { shellKindOf } from "./quoting.ts";
 import { describeStored, parseStored, type StoredOptions, sameStored } from "./stored-options.ts";
 
 export interface ConfigSshOptions {
-  /** But for the headers, which are kept with the options. */
+  /** Without the headers, which are stored with the options. */
   readonly deployment: DeploymentOptions;
   readonly sshConfigFile: string;
-  /** Name of a section of its own. */
+  /** Name of a separate section. */
   readonly block: string | undefined;
-  /** What is kept for the next run. An empty prefix or suffix is a choice too: no such hosts. */
+  /** Stored for the next run. An empty prefix or suffix is a choice too, meaning no such hosts. */
   readonly stored: StoredOptions;
   readonly usePreviousOptions: boolean;
   readonly dryRun: boolean;
-  /** Undefined: nothing may be asked. */
+  /** Undefined when nothing may be asked. */
   readonly confirm: ((question: string) => Promise<boolean>) | undefined;
-  /** Program for ssh to run, instead of this one. */
+  /** Program for ssh to run instead of this one. */
   readonly program: string | undefined;
   readonly proxyCommand: boolean;
-  /** Options of the line that a connection made by ssh needs just as this one does, but for headers. */
+  /** Options, other than headers, that a connection started by ssh needs as well. */
   readonly carried: {
     readonly region: string | undefined;
     readonly disableDirect: boolean;
@@ -70,7 +70,7 @@ export async function runConfigSsh(options: ConfigSshOptions, display: Display, 
   if (await change(options, path, file, file.with(block), display)) await sayExample(deployment, hosts, say, signal);
 }
 
-/** Returns whether the file is now as it should be. */
+/** Returns whether the file is now up to date. */
 async function change(
   { dryRun, confirm }: ConfigSshOptions,
   path: string,
@@ -99,7 +99,7 @@ async function change(
   return true;
 }
 
-/** The options that were given, or those of the last run. */
+/** The given options, or those of the last run. */
 async function chooseOptions(
   { stored, usePreviousOptions, confirm }: ConfigSshOptions,
   section: string | undefined,
@@ -146,7 +146,7 @@ interface HostNames {
   readonly hostnameSuffix: string;
 }
 
-/** By option, by the name of the section, or as the deployment has them. */
+/** Host names from the options, from the name of the section, or from the deployment. */
 function hostNames(stored: StoredOptions, block: string | undefined, settings: HostNames): HostNames {
   const hostPrefix = stored.hostPrefix ?? (block === undefined ? settings.hostPrefix : `${block}.`);
   const hostnameSuffix = stored.hostnameSuffix ?? (block === undefined ? settings.hostnameSuffix : block);
@@ -170,7 +170,7 @@ function globalFlags({ deployment: { tls }, carried }: ConfigSshOptions, stored:
   return flags;
 }
 
-/** What ssh has to run to run us. */
+/** The words with which ssh starts this program. */
 function launcherOf(program: string | undefined, say: Display["say"]): string[] {
   if (program === undefined) {
     const command = lastingSelfCommand(process.env["PATH"]);
@@ -190,7 +190,7 @@ function expandHome(path: string): string {
   return path === "~" || path.startsWith("~/") || path.startsWith("~\\") ? join(home, path.slice(1)) : resolve(path);
 }
 
-/** A line that the person can try right away. */
+/** Prints a command line that the user can try right away. */
 async function sayExample(
   deployment: Deployment,
   { hostPrefix, hostnameSuffix }: HostNames,

@@ -1,6 +1,6 @@
 /**
- * Our section of an SSH configuration file, between two marker lines. A file is handled as one byte a character, so that
- * whatever else is in it, in whatever encoding, comes out as it went in.
+ * Our section of an SSH configuration file, between two marker lines. Files are handled as one character per byte, so that
+ * everything else in them survives unchanged in any encoding.
  */
 import { UserError } from "../errors/user-error.ts";
 
@@ -10,8 +10,8 @@ export interface Markers {
 }
 
 /**
- * The marker lines. Without a name they are those of a stock CLI, which replaces our section as we replace its; a name makes
- * a section of its own, beside others.
+ * The marker lines. Without a name they are those of a stock CLI, so each replaces the other's section; a name makes a separate
+ * section.
  */
 export function sectionMarkers(name: string | undefined): Markers {
   const label = name === undefined ? "" : `-${name}`;
@@ -20,12 +20,12 @@ export function sectionMarkers(name: string | undefined): Markers {
 
 export interface SplitFile {
   readonly before: string;
-  /** The markers' lines and what is between them; undefined when there is no section. */
+  /** The marker lines and the text between them; undefined when there is no section. */
   readonly section: string | undefined;
   readonly after: string;
 }
 
-/** Throws UserError when the markers are not exactly one pair in order: the extent of the section is then unknown. */
+/** Throws a UserError unless there is at most one pair of markers, in order: the extent of the section would be unknown. */
 export function splitSection(file: string, markers: Markers, path: string): SplitFile {
   const starts = linesEqual(file, markers.start);
   const ends = linesEqual(file, markers.end);
@@ -53,14 +53,14 @@ export function splitSection(file: string, markers: Markers, path: string): Spli
   return { before: file.slice(0, start.from), section: file.slice(start.from, end.to), after: file.slice(end.to) };
 }
 
-/** The file with this section in the place of the old one, or at its end. */
+/** The file with this section instead of the old one, or added at its end. */
 export function withSection({ before, section, after }: SplitFile, replacement: string): string {
   if (section !== undefined) return `${before}${replacement}${after}`;
   const gap = before === "" ? "" : before.endsWith("\n\n") ? "" : before.endsWith("\n") ? "\n" : "\n\n";
   return `${before}${gap}${replacement}`;
 }
 
-/** Where lines with exactly this text are, their line ends included. Blanks behind it do not count. */
+/** The positions of lines with exactly this text, line ends included. Trailing blanks are ignored. */
 function linesEqual(file: string, text: string): { readonly from: number; readonly to: number }[] {
   const found: { from: number; to: number }[] = [];
   for (let from = file.indexOf(text); from >= 0; from = file.indexOf(text, from + text.length)) {

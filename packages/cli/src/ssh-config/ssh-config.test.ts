@@ -66,7 +66,7 @@ describe("the section", () => {
     const file = `${mine}${work.start}\nother\n${work.end}\n`;
     expect(splitSection(file, stock, "f").section).toBe(mine);
     expect(splitSection(file, work, "f").section).toBe(`${work.start}\nother\n${work.end}\n`);
-    // A stock CLI looks for its markers as substrings.
+    // A stock CLI finds its markers as substrings.
     expect(work.start).not.toContain(stock.start);
     expect(work.end).not.toContain(stock.end);
   });
@@ -248,7 +248,7 @@ describe("the block", () => {
     expect(text).toContain(
       '\tProxyCommand "C:/Program Files/nodejs/node.exe" C:/coder/coder.cjs --global-config "C:/Users/Jörg Ä/AppData/Roaming/coderv2" ssh',
     );
-    // A quote within quotes has no spelling that every OpenSSH reads: no question is asked.
+    // A quote inside quotes cannot be written so that every OpenSSH reads it, so there is no check.
     expect(text).not.toContain("Match");
     expect(text).toMatch(/Host \*\.coder\n(\t.*\n)+\tProxyCommand "C:/);
   });
@@ -262,7 +262,7 @@ describe("security 32: words of a ProxyCommand", () => {
   const nasty = fc.string({ unit: "grapheme" }).filter((text) => !/[\r\n\0]/.test(text) && text.isWellFormed());
 
   it("reach the program as they are, through the expansion of % and a shell", () => {
-    // As OpenSSH does: %% is one %, any other % is its own business.
+    // Expands as OpenSSH does: %% is one %, and any other % is an expansion.
     const seen = (word: string): string =>
       execFileSync("/bin/sh", ["-c", `printf %s ${proxyWord(word, "posix").replaceAll("%%", "%")}`], {
         encoding: "utf8",
@@ -299,7 +299,7 @@ describe("security 32: words of a ProxyCommand", () => {
     expect(matchExecArgument(["c\\d", "connect"])).toBeUndefined();
   });
 
-  // Whether the file is still one: a section that ssh cannot read stops every connection to every host.
+  // Checks with ssh itself: a section that it cannot read would stop every connection to every host.
   it
     .skipIf(!hasSsh)
     .each([

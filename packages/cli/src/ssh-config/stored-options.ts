@@ -1,13 +1,16 @@
-/** What the last run was given, kept as comments in the section: the next run can use it again. Shared with a stock CLI. */
+/**
+ * The options of the last run, stored as comments in the section so that the next run can reuse them. The format is shared with a
+ * stock CLI.
+ */
 
 export interface StoredOptions {
   readonly wait: "yes" | "no" | "auto";
   readonly hostPrefix: string | undefined;
   readonly hostnameSuffix: string | undefined;
   readonly disableAutostart: boolean;
-  /** `Key=value`, as they were given. */
+  /** Each `Key=value`, as given. */
   readonly sshOptions: readonly string[];
-  /** `key=value`. */
+  /** Each `key=value`. */
   readonly headers: readonly string[];
   readonly headerCommand: string | undefined;
 }
@@ -22,12 +25,12 @@ const NO_OPTIONS: StoredOptions = {
   headerCommand: undefined,
 };
 
-/** Lines `# :key=value` of what is not the default, in a fixed order. */
+/** Lines `# :key=value` for options that are not the default, in a fixed order. */
 export function storedLines(options: StoredOptions): string[] {
   return entriesOf(options).map(([key, value]) => `# :${key}=${value}`);
 }
 
-/** One line for each option that is not the default, for people. */
+/** For people: one line for each option that is not the default. */
 export function describeStored(options: StoredOptions): string[] {
   const lines = entriesOf(options).map(([key, value]) => `* ${key}: ${value}`);
   return lines.length === 0 ? ["* none"] : lines;
@@ -50,7 +53,7 @@ function optional(key: string, value: string | undefined): [string, string][] {
   return value === undefined ? [] : [[key, value]];
 }
 
-/** Reads a section's comments. Keys it does not know are passed over: another version may have written them. */
+/** Parses a section's comments. Ignores unknown keys, which another version may have written. */
 export function parseStored(section: string): StoredOptions {
   let options = NO_OPTIONS;
   for (const line of section.split("\n")) {
