@@ -5,21 +5,21 @@ import { type ServiceName, unitName } from "./units.ts";
 export interface ServicePlaces {
   readonly scope: "system" | "user";
   readonly unit: string;
-  /** Settings, the agent's token among them: for its owner only. */
+  /** The settings, which contain the agent's token, so only its owner may read them. */
   readonly environment: string;
-  /** Units that packages bring, which the one above stands before. */
+  /** Units installed by packages; a unit of the same name in the folder above overrides them. */
   readonly packaged: string;
-  /** The words before every verb. */
+  /** The words before every systemctl verb. */
   readonly systemctl: readonly string[];
 }
 
-/** The folder of settings that belong to the system. */
+/** Folder of the settings of system services. */
 export const SYSTEM_SETTINGS = "/etc/coder";
 export const PACKAGED_UNITS = "/usr/lib/systemd/system";
 
 /**
- * @param configDir The person's, where logins are stored.
- * @param root Stands before the paths of the system.
+ * @param configDir The user's folder of logins.
+ * @param root Prefix of all system paths.
  */
 export function servicePlaces(
   service: ServiceName,

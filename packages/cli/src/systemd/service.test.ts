@@ -1,4 +1,4 @@
-/** Real files in a folder of the test's own, and a systemctl that records its calls. */
+/** Uses real files in a temporary folder and a systemctl that records its calls. */
 import {
   chmodSync,
   existsSync,
@@ -17,7 +17,7 @@ import { servicePlaces } from "./places.ts";
 import { type Installation, installService, uninstallService } from "./service.ts";
 import { Systemctl } from "./systemctl.ts";
 
-/** Is active once it was started, and does not answer when there is a file `silent`. */
+/** The unit is active once it was started; while a file `silent` exists, nothing answers. */
 const SYSTEMCTL = `#!/bin/sh
 cd "\${0%/*}"
 echo "$*" >>asked

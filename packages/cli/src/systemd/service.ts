@@ -1,4 +1,4 @@
-/** Installs and removes a service of systemd: its unit, its settings, and whether it runs. */
+/** Installs and removes a systemd service: its unit, its settings, and whether it runs. */
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { UserError } from "../errors/user-error.ts";
@@ -9,14 +9,17 @@ import { type ServiceName, unitName } from "./units.ts";
 export interface Installation {
   readonly service: ServiceName;
   readonly unit: string;
-  /** The whole file of them. */
+  /** The whole text of the settings file. */
   readonly settings: string;
   readonly places: ServicePlaces;
   /** Whether it is started. It is enabled in any case. */
   readonly now: boolean;
 }
 
-/** Does nothing that is done already: a service that runs with these settings goes on. @returns what was done, in sentences. */
+/**
+ * Skips what is already done, so a service that runs with these settings is not restarted.
+ * @returns What was done, in sentences.
+ */
 export async function installService(
   { service, unit, settings, places, now }: Installation,
   systemctl: Systemctl,
@@ -44,7 +47,10 @@ export async function installService(
   return [...done, `${name} is enabled and ${active ? "was restarted" : "started"}.`];
 }
 
-/** @param forgets Whether its settings go as well. @returns what was done, in sentences. */
+/**
+ * @param forgets Whether to remove its settings too.
+ * @returns What was done, in sentences.
+ */
 export async function uninstallService(
   service: ServiceName,
   places: ServicePlaces,
@@ -66,7 +72,7 @@ export async function uninstallService(
   ];
 }
 
-/** Undefined: it is not there. */
+/** Undefined when there is no such file. */
 export function readIfThere(file: string): string | undefined {
   try {
     return readFileSync(file, "utf8");
@@ -77,7 +83,10 @@ export function readIfThere(file: string): string | undefined {
   }
 }
 
-/** By rename, with its mode from the first byte on. @returns its path. */
+/**
+ * Writes by rename, with the mode set from the first byte.
+ * @returns Its path.
+ */
 function write(path: string, text: string, mode: number, folderMode: number): string {
   changing(path, () => {
     mkdirSync(dirname(path), { recursive: true, mode: folderMode });

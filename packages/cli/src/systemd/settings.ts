@@ -1,4 +1,7 @@
-/** The settings of a service: the variables of its environment file, from a command line. Pure but for the current folder. */
+/**
+ * The settings of a service: the variables of its environment file, made from a command line. Pure, except for the current
+ * folder.
+ */
 import { delimiter, resolve } from "node:path";
 import { splitList } from "../base/split-list.ts";
 import { UsageError } from "../errors/usage-error.ts";
@@ -9,7 +12,7 @@ const PROXIES = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"].flatMap((
 
 const TRUST_FILES = ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"];
 
-/** What stands in a file of settings before anything is set. */
+/** Content of a settings file before anything is set. */
 export function emptySettings(service: ServiceName): string {
   return [
     `# Settings of coder-${service}.service, one VARIABLE=value a line; those that there are: coder ${service} --help`,
@@ -18,7 +21,7 @@ export function emptySettings(service: ServiceName): string {
   ].join("\n");
 }
 
-/** A setting as it was given: by an option, or by the variable itself. */
+/** A setting as given: by an option, or by the variable itself. */
 export interface GivenSetting {
   readonly variable: string;
   /** Name of its option. */
@@ -27,12 +30,12 @@ export interface GivenSetting {
   readonly kind: "text" | "path" | "duration";
 }
 
-/** What the file of settings says of them. Paths become absolute. */
+/** The variables for these settings. Paths become absolute. */
 export function settingVariables(given: readonly GivenSetting[]): Record<string, string> {
   return Object.fromEntries(given.map((setting) => [setting.variable, textOf(setting)]));
 }
 
-/** The way through a proxy, and whom to trust, which a service would not know. Paths become absolute. */
+/** Variables about HTTP proxies and trusted authorities, which a service would not inherit. Paths become absolute. */
 export function surroundingVariables(environment: NodeJS.ProcessEnv): Record<string, string> {
   const found = (names: readonly string[], written: (text: string) => string) =>
     names.flatMap((name) => (environment[name] ? [[name, written(environment[name])] as const] : []));

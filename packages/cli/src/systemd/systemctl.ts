@@ -7,7 +7,7 @@ import type { ServicePlaces } from "./places.ts";
 /** Stopping waits for the service, which has its own limit. */
 const LIMIT_MS = 120_000;
 
-/** The program systemctl, for the system's manager or the person's own. */
+/** Runs systemctl for the system's manager or the user's own. */
 export class Systemctl {
   readonly #words: readonly string[];
   readonly #scope: ServicePlaces["scope"];
@@ -17,7 +17,10 @@ export class Systemctl {
     this.#scope = scope;
   }
 
-  /** Throws UserError where no manager answers, with what can be done instead. */
+  /**
+   * Throws a UserError where no manager answers.
+   * @param instead What the user can do then.
+   */
   async check(instead: string): Promise<void> {
     try {
       await this.#run(["show", "--property=Version"]);
@@ -38,7 +41,7 @@ export class Systemctl {
     }
   }
 
-  /** Throws UserError with what systemctl said. */
+  /** Throws a UserError with systemctl's message. */
   async run(...words: readonly string[]): Promise<string> {
     try {
       return await this.#run(words);
@@ -59,13 +62,13 @@ export class Systemctl {
     );
   }
 
-  /** Whether it runs a program that was replaced since. */
+  /** Whether the service runs a program that was replaced since its start. */
   async runsOldProgram(unit: string): Promise<boolean> {
     const pid = (await this.#run(["show", "--property=MainPID", "--value", unit]).catch(() => "")).trim();
     try {
       return /^[1-9]\d*$/.test(pid) && readlinkSync(`/proc/${pid}/exe`).endsWith(" (deleted)");
     } catch {
-      return false; // it is another's, or gone
+      return false; // the process is another user's, or gone
     }
   }
 

@@ -2,7 +2,7 @@
 
 import { UsageError } from "../errors/usage-error.ts";
 
-/** Nothing may begin a line of its own. */
+/** No value may begin a new line. */
 function refuseControlCharacters(text: string): void {
   if (/[\u0000-\u001f\u007f]/.test(text))
     throw new UsageError(
@@ -10,15 +10,15 @@ function refuseControlCharacters(text: string): void {
     );
 }
 
-/** A value that stands alone on its line, such as a path. */
+/** A value that is alone on its line, such as a path. */
 export function unitValue(text: string): string {
   refuseControlCharacters(text);
   return text.replaceAll("%", "%%");
 }
 
-/** The words of a command: each one word whatever is in it, without specifiers and variables. */
+/** The words of a command. Each stays one word whatever it contains; specifiers and variables in it are escaped. */
 export function unitCommand([program, ...args]: readonly [string, ...string[]]): string {
-  // Variables are not looked for in the first word, where a doubled $ would stay doubled.
+  // systemd expands no variables in the first word, where a doubled $ would stay doubled.
   return [unitWord(program), ...args.map((word) => unitWord(word).replaceAll("$", "$$$$"))].join(" ");
 }
 
@@ -33,7 +33,7 @@ export function environmentLine(name: string, value: string): string {
   return `${name}="${value.replace(/["\\`$]/g, "\\$&")}"`;
 }
 
-/** The file with these variables set; what it says besides, comments included, stays as it is. */
+/** The file with these variables set; the rest, comments included, stays as it is. */
 export function withVariables(file: string, variables: Readonly<Record<string, string>>): string {
   const kept = file.split("\n").filter((line) => !(nameOf(line) in variables));
   while (kept.at(-1) === "") kept.pop();
@@ -41,7 +41,7 @@ export function withVariables(file: string, variables: Readonly<Record<string, s
   return [...kept, ...set, ""].join("\n");
 }
 
-/** Whether the file sets the variable to anything. */
+/** Whether the file sets the variable to a value that is not empty. */
 export function setsVariable(file: string, name: string): boolean {
   return file.split("\n").some((line) => nameOf(line) === name && !/=\s*(""|'')?\s*$/.test(line));
 }

@@ -1,16 +1,16 @@
-/** The units of the two services, the only place that they are written. Packages and `coder … install` take them from here. Pure. */
+/** The units of both services, defined only here: packages and `coder … install` use them. Pure. */
 import { unitCommand, unitValue } from "./unit-text.ts";
 
 export const SERVICES = ["agent", "server"] as const;
 export type ServiceName = (typeof SERVICES)[number];
 
 export interface UnitOptions {
-  /** What stands before `agent` or `server`. */
+  /** The words before `agent` or `server`. */
   readonly program: readonly [string, ...string[]];
   readonly environmentFile: string;
-  /** Of the system, or of the person who is logged in. */
+  /** Whether it is a service of the system or of the logged-in user. */
   readonly scope: "system" | "user";
-  /** The account that an agent of the system runs as: its people work as this one. */
+  /** The account under which an agent of the system runs, and so its users' programs. */
   readonly runAs?: string;
   /** The server listens on a port below 1024. */
   readonly lowPort?: boolean;
@@ -24,12 +24,12 @@ export function unitText(service: ServiceName, options: UnitOptions): string {
   return service === "agent" ? agentUnit(options) : serverUnit(options);
 }
 
-/** The account of the server, which systemd makes up unless there is one of this name. */
+/** The account of the server. systemd allocates it dynamically unless an account of this name exists. */
 export const SERVER_USER = "coder-server";
 
 /**
- * Without any restriction: whatever is put here holds for every shell and program that people start in the workspace, and
- * sudo, containers and debuggers are what they come for.
+ * Without any sandboxing: it would apply to every shell and program that users start in the workspace, and they need sudo,
+ * containers and debuggers.
  */
 function agentUnit({ program, environmentFile, scope, runAs = "root" }: UnitOptions): string {
   return unit(scope, "Agent of a coder workspace", "coder-agent", [
@@ -64,7 +64,7 @@ function serverUnit({ program, environmentFile, scope, lowPort = false }: UnitOp
   ]);
 }
 
-/** State in /var/lib, unpacked native modules in /var/cache. The environment file may say otherwise. */
+/** State goes to /var/lib, unpacked native modules to /var/cache. The environment file may override this. */
 const PLACES = [
   `User=${SERVER_USER}`,
   "DynamicUser=yes",
@@ -75,7 +75,7 @@ const PLACES = [
   "Environment=HOME=%S/coder-server CODER_STATE_DIRECTORY=%S/coder-server XDG_CACHE_HOME=%C/coder-server",
 ];
 
-/** MemoryDenyWriteExecute is not among them: JavaScript is compiled while it runs. */
+/** MemoryDenyWriteExecute is missing because JavaScript is compiled at run time. */
 const SANDBOX = [
   "ProtectSystem=strict",
   "ProtectHome=yes",
@@ -103,11 +103,11 @@ const SANDBOX = [
 
 const NO_CAPABILITIES = ["PrivateUsers=yes", "CapabilityBoundingSet="];
 
-/** In a user namespace of its own the capability would be worth nothing. */
+/** In a user namespace of its own the capability would have no effect. */
 const LOW_PORT = ["AmbientCapabilities=CAP_NET_BIND_SERVICE", "CapabilityBoundingSet=CAP_NET_BIND_SERVICE"];
 
 function unit(scope: UnitOptions["scope"], description: string, page: string, service: readonly string[]): string {
-  // A service of a person's own manager cannot wait for one of the system's.
+  // A service of a user's manager cannot wait for one of the system's.
   const network = scope === "system" ? ["Wants=network-online.target", "After=network-online.target"] : [];
   return [
     "[Unit]",
