@@ -1,8 +1,8 @@
-/** The paint of a terminal. Loaded where something is painted: scripts and pipes do without. */
+/** The colours of a terminal. Loaded only where colours are used, which scripts and pipes do not need. */
 import { Chalk } from "chalk";
 import type { Paint } from "./paint.ts";
 
-/** The sixteen colours that every terminal has. Whether there are any is decided before, for each stream. */
+/** The sixteen colours that every terminal has. Whether to use colours is decided elsewhere, for each stream. */
 const chalk = new Chalk({ level: 1 });
 
 export const COLOURS: Paint = {

@@ -6,21 +6,21 @@ import { StageLine } from "./stages.ts";
 
 /** Output and questions of a command. */
 export interface Display {
-  /** The result, on standard output, as it is. */
+  /** Writes the result to standard output, unchanged. */
   readonly print: (text: string) => void;
-  /** A line, or several, for the person: on stderr. */
+  /** Writes one or more lines for the user to stderr. */
   readonly say: (text: string) => void;
-  /** As `say`, for a line with colours in it. */
+  /** Like `say`, for text that contains colours. */
   readonly sayPainted: (text: string) => void;
-  /** A line for the stage that is being waited for. */
+  /** The line for the stage that takes time. */
   readonly stages: Pick<StageLine, "set" | "clear">;
-  /** Colours of what is printed, and of what is said. */
+  /** Colours of standard output and of stderr. */
   readonly paint: Paint;
   readonly sayPaint: Paint;
-  /** A terminal shows what is printed, and what is said. */
+  /** Whether standard output and stderr are terminals. */
   readonly live: boolean;
   readonly sayLive: boolean;
-  /** Asks until the answer will do. Refuses where there is no terminal to answer on. */
+  /** Asks until the answer is valid. Refuses where there is no terminal to answer on. */
   readonly ask: Ask;
   readonly asks: boolean;
 }

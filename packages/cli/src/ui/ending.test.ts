@@ -1,4 +1,4 @@
-/** A process of its own: what is tested is how it dies. */
+/** Runs a separate process, because the tests check how it dies. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -47,7 +47,7 @@ it("SIGHUP is the command's own where it reads files again", async () => {
   child.kill("SIGHUP");
   child.kill("SIGTERM");
   expect(await next()).toBe("cancelled\n");
-  child.kill("SIGHUP"); // it does not count as the second signal, which would end it
+  child.kill("SIGHUP"); // it does not count as the second signal, which would end the process
   child.kill("SIGTERM");
   expect(await once(child, "exit")).toEqual([null, "SIGTERM"]);
 });

@@ -1,7 +1,6 @@
 /**
- * How a command ends. A signal or a closed output cancels it once, so that it can clean up; then the process dies by that
- * signal itself, which is what tells a shell to end its loop. A second signal, or a clean-up that takes too long, ends it
- * without further ado.
+ * How a command ends. A signal or a closed output cancels it once, so that it can clean up; the process then dies by that signal,
+ * so that a shell ends its loop. A second signal, or a clean-up that takes too long, ends it at once.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { isatty } from "node:tty";
@@ -11,23 +10,32 @@ import { CancelledError, EXIT, UserError } from "../errors/user-error.ts";
 const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGPIPE: 13, SIGTERM: 15 } as const;
 type EndingSignal = keyof typeof SIGNALS;
 
-/** How long a cancelled command may take to clean up. */
+/** Time limit for the clean-up of a cancelled command. */
 const GRACE_MS = 5_000;
-/** How long a reader may take for what was printed before a signal. */
+/** How long a reader has to take the output that preceded a signal. */
 const LAST_WORDS_MS = 1_000;
-/** A process that its own signal does not kill, such as process 1 of a container, exits with the shell's code for it. */
+/**
+ * A process that its own signal does not kill, such as process 1 of a container, exits with the shell's code for that signal
+ * after this time.
+ */
 const SURVIVAL_MS = 1_000;
 
 export interface EndingOptions {
-  /** Has a clean-up of its own with its own limit, and a termination that is asked for is a success. */
+  /** The command has a clean-up with its own limit, and a requested termination is a success. */
   readonly service: boolean;
-  /** SIGHUP is the command's own, to read files again. The end of its terminal, which is the same signal, still ends it. */
+  /**
+   * SIGHUP makes the command read its files again. It still ends the command when its terminal is gone, which raises the same
+   * signal.
+   */
   readonly reloads?: boolean;
 }
 
 const restorers = new Set<() => void>();
 
-/** Has something of the terminal put right even when the process is ended at once. Its input mode always is. */
+/**
+ * Registers a function that restores something of the terminal even when the process ends at once. Its input mode is always
+ * restored.
+ */
 export function whenEndedAtOnce(restore: () => void): Disposable {
   restorers.add(restore);
   return { [Symbol.dispose]: () => void restorers.delete(restore) };
@@ -36,7 +44,7 @@ export function whenEndedAtOnce(restore: () => void): Disposable {
 export class Ending {
   readonly #service: boolean;
   readonly #reloads: boolean;
-  /** Which of the standard streams were terminals at the start. */
+  /** The standard streams that were terminals at the start. */
   readonly #terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));
   readonly #cancel = new AbortController();
   readonly #listeners: (() => void)[] = [];
@@ -44,7 +52,7 @@ export class Ending {
   #failure: UserError | undefined;
   #grace: NodeJS.Timeout | undefined;
 
-  /** Watches from now on. */
+  /** Starts watching. */
   constructor(options: EndingOptions) {
     this.#service = options.service;
     this.#reloads = options.reloads === true;
@@ -53,22 +61,22 @@ export class Ending {
       process.on(name, listener);
       this.#listeners.push(() => process.off(name, listener));
     }
-    // Never removed: an error event without a listener is thrown.
+    // Never removed, because an error event without a listener is thrown.
     process.stdout.on("error", (error: NodeJS.ErrnoException) => this.#onOutputError(error));
     process.stderr.on("error", (error: NodeJS.ErrnoException) => {
-      // A log that cannot be written is no reason to stop; a reader that went away is.
+      // A log that cannot be written is no reason to stop, but a closed reader is.
       if (error.code === "EPIPE") this.#onOutputError(error);
     });
   }
 
-  /** Aborted with a {@link CancelledError} by signals and closed outputs, with the failure when output cannot be written. */
+  /** Aborted with a {@link CancelledError} by signals and closed outputs, or with the failure when output cannot be written. */
   get signal(): AbortSignal {
     return this.#cancel.signal;
   }
 
-  /** Ends the process once everything printed has left it. */
+  /** Ends the process once all output has been written. */
   async end(code: number): Promise<never> {
-    // A signal from now on ends it by default: nothing is left to clean up.
+    // From now on signals end the process at once: nothing is left to clean up.
     clearTimeout(this.#grace);
     for (const stop of this.#listeners) stop();
     if (this.#by === undefined || (this.#service && this.#by === "SIGTERM")) {
@@ -94,13 +102,13 @@ export class Ending {
     void dieBy(name);
   }
 
-  /** The system refuses every question about a terminal that was hung up, so that it looks like none. */
+  /** On a terminal that was hung up, every system call fails as if it were no terminal. */
   #terminalIsGone(): boolean {
     return this.#terminals.some((descriptor) => !isatty(descriptor));
   }
 
   #onOutputError(error: NodeJS.ErrnoException): void {
-    // The reader went away (`… | head`), or the terminal: the rest has no reader.
+    // The reader (`… | head`) or the terminal is gone, so further output has no reader.
     const hangUp = error.code === "EIO" && process.stdout.isTTY;
     if (hangUp || error.code === "EPIPE" || error.code === "ECONNRESET") {
       this.#cancelBy(hangUp ? "SIGHUP" : "SIGPIPE");
@@ -115,14 +123,14 @@ export class Ending {
   }
 
   #cancelBy(name: EndingSignal): void {
-    // A person's Ctrl-C counts more than the closed pipe that came with it.
+    // Ctrl-C takes precedence over the closed pipe that it caused.
     if (this.#by === undefined || name !== "SIGPIPE") this.#by = name;
     if (!this.#service) this.#grace ??= setTimeout(() => this.#on(name === "SIGPIPE" ? "SIGTERM" : name), GRACE_MS);
     this.#cancel.abort(new CancelledError(name));
   }
 }
 
-/** Resolves once everything printed has left the process, or cannot any more. */
+/** Resolves once all output has been written, or cannot be written any more. */
 async function flushOutput(): Promise<void> {
   await Promise.all(
     [process.stdout, process.stderr]
@@ -135,7 +143,7 @@ async function flushOutput(): Promise<void> {
 function dieBy(name: EndingSignal): Promise<never> {
   const code = 128 + SIGNALS[name];
   if (process.platform === "win32") process.exit(code);
-  // The runtime ignores SIGPIPE until it was listened for once; then the system's default is back.
+  // The runtime ignores SIGPIPE until a listener was added once; removing it restores the system's default.
   process.on(name, () => undefined);
   process.removeAllListeners(name);
   process.kill(process.pid, name);

@@ -5,7 +5,7 @@ export type WhenEndedAtOnce = (restore: () => void) => Disposable;
 
 const LEAVE = "\u001b[?25h\u001b[?1049l";
 
-/** A text that is drawn again and again in place, on the terminal's alternate screen, which leaves no trace behind. */
+/** Redraws a text in place on the terminal's alternate screen, which leaves nothing behind. */
 export class LiveScreen implements Disposable {
   readonly #stream: NodeJS.WriteStream;
   readonly #leaving: Disposable;
@@ -22,7 +22,7 @@ export class LiveScreen implements Disposable {
     const columns = this.#stream.columns ?? 80;
     const lines = text.split("\n").slice(0, rows - 1);
     const clipped = lines.map((line) => `${cut(line, columns)[0]}\u001b[0m\u001b[K`);
-    // One write, home first and the rest cleared last: no flicker.
+    // One write, with the cursor home first and the rest cleared last, avoids flicker.
     this.#stream.write(`\u001b[H${clipped.join("\n")}\u001b[J`);
   }
 

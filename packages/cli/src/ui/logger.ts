@@ -7,7 +7,7 @@ import { clientSessionId } from "../base/session-id.ts";
 
 const ORDER: readonly LogLevel[] = ["trace", "debug", "info", "warn", "error"];
 
-/** Log lines for people: to stderr with --verbose, to a file with --log-dir, nowhere else. */
+/** Log lines for people: to stderr with --verbose, to a file with --log-dir, otherwise nowhere. */
 export function createLogger(options: { readonly verbose: boolean; readonly logDir: string | undefined }): Logger {
   const file = options.logDir === undefined ? undefined : logFile(options.logDir);
   if (!options.verbose && file === undefined) return { level: "error", log: () => undefined };
@@ -31,7 +31,7 @@ function logLine(level: LogLevel, message: string, fields: Readonly<Record<strin
 
 const MAX_KEPT_LINES = 10_000;
 
-/** Keeps what is logged, the last lines of it. */
+/** Keeps the last log lines in memory. */
 export function memoryLogger(): { readonly logger: Logger; text(): string } {
   const lines: string[] = [];
   return {

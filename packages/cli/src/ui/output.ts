@@ -9,13 +9,13 @@ export interface Column<Row> {
   readonly standard?: boolean;
 }
 
-/** How a listing is printed: `columns` by their names, in any case; none stands for the standard ones. */
+/** How to print a listing: `columns` by name, in any case; none means the standard ones. */
 export interface ListingChoice {
   readonly output: "table" | "json";
   readonly column?: readonly string[] | undefined;
 }
 
-/** Rows as they are asked for. JSON is `raw`, as the server sent it. */
+/** Formats rows as chosen. JSON prints `raw`, as the server sent it. */
 export function listingText<Row>(
   { output, column = [] }: ListingChoice,
   columns: readonly Column<Row>[],
@@ -37,7 +37,7 @@ export function listingText<Row>(
   );
 }
 
-/** An answer of the deployment as it is. */
+/** A response of the deployment, unchanged. */
 export function jsonText(value: unknown): string {
   return `${printableJson(JSON.stringify(value, null, 2))}\n`;
 }
@@ -46,7 +46,7 @@ function missing<Row>(name: string, columns: readonly Column<Row>[]): never {
   throw new UsageError(`there is no column "${name}"; there are: ${columns.map((column) => column.name).join(", ")}`);
 }
 
-/** "3 minutes ago" for people. */
+/** A time such as "3 minutes ago". */
 export function ago(time: string | undefined | null, nowMs: number): string {
   if (time === undefined || time === null || time.startsWith("0001-")) return "never";
   const seconds = Math.max(0, Math.round((nowMs - Date.parse(time)) / 1000));

@@ -1,8 +1,8 @@
 import { printableJson } from "../base/text.ts";
 
 /**
- * A document of our own as JSON: keys in snake_case, as everywhere in the deployment's answers, and measured numbers
- * without digits that mean nothing. Answers of the deployment are printed as they are, by jsonText.
+ * A document of our own as JSON: keys in snake_case, as in the deployment's responses, and measured numbers without meaningless
+ * digits. Responses of the deployment are printed unchanged, by jsonText.
  */
 export function ownJson(document: unknown, indent?: number): string {
   return printableJson(JSON.stringify(snakeCased(document), null, indent));
@@ -15,7 +15,7 @@ function snakeCased(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, one]) => [snakeKey(key), snakeCased(one)]));
 }
 
-/** Names that are data, such as those of regions, hold more than letters and digits, or begin with a capital. */
+/** Keys that are data, such as names of regions, contain more than letters and digits or begin with a capital. */
 function snakeKey(key: string): string {
   return /^[a-z][A-Za-z0-9]*$/.test(key) ? key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`) : key;
 }

@@ -1,10 +1,10 @@
-/** Colours on a terminal, by what they mean. */
+/** Colours on a terminal, named by meaning. */
 export interface Paint {
   keyword(text: string): string;
   good(text: string): string;
   bad(text: string): string;
   faint(text: string): string;
-  /** Lines of a diff. */
+  /** Lines added or removed in a diff. */
   added(text: string): string;
   removed(text: string): string;
   place(text: string): string;
@@ -23,14 +23,14 @@ export const PLAIN: Paint = {
 };
 
 export interface ColourQuestion {
-  /** `--no-color`. */
+  /** Set by `--no-color`. */
   readonly refused: boolean;
-  /** The stream is a terminal, or counts as one. */
+  /** The stream is a terminal or counts as one. */
   readonly terminal: boolean;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
-/** `--no-color`, `NO_COLOR`, `FORCE_COLOR` and the kind of the stream decide, in this order. */
+/** Decided by `--no-color`, `NO_COLOR`, `FORCE_COLOR` and the kind of stream, in this order. */
 export function hasColours({ refused, terminal, environment }: ColourQuestion): boolean {
   if (refused || (environment["NO_COLOR"] ?? "") !== "") return false;
   const forced = environment["FORCE_COLOR"];

@@ -5,11 +5,11 @@ export interface ListedPort {
   readonly port: number;
   readonly process_name: string;
   readonly listening: boolean;
-  /** "http", "https" or "other"; null where the program was not asked. */
+  /** "http", "https" or "other"; null where the program was not probed. */
   readonly kind: string | null;
-  /** Null: it is not shared. */
+  /** Null when it is not shared. */
   readonly share_level: string | null;
-  /** Narrower than `share_level` where an administrator lowered the widest level since. */
+  /** Narrower than `share_level` if an administrator has since lowered the widest allowed level. */
   readonly effective_level: string | null;
   readonly protocol: string | null;
   readonly label: string;

@@ -1,4 +1,4 @@
-/** A line on stderr that is rewritten in place; nothing where no terminal shows it. */
+/** A line on stderr that is rewritten in place; nothing is written without a terminal. */
 export class ProgressLine {
   readonly #live: boolean;
   #shown = false;

@@ -7,21 +7,21 @@ import { CancelledError, UserError } from "../errors/user-error.ts";
 export type Ask = (question: string, options: Question) => Promise<string>;
 
 export interface Question {
-  /** What is typed is not shown. */
+  /** Typed text is not shown. */
   readonly hidden?: boolean;
   readonly signal: AbortSignal;
   /** What to do where there is no terminal to ask on. */
   readonly instead: string;
-  /** What is wrong with an answer: said, and asked again. Undefined: nothing. */
+  /** Returns what is wrong with an answer, which is shown before asking again, or undefined. */
   readonly check?: (answer: string) => string | undefined;
 }
 
-/** The lines of a standard input that is no terminal: read ahead, so one reader serves all questions of the process. */
+/** The lines of a standard input that is no terminal. It is read ahead, so one reader serves all questions of the process. */
 let scripted: AsyncIterator<string> | undefined;
 
 /**
- * Asks on stderr, so that stdout stays clean, until the answer will do. Without a terminal to answer it refuses, unless it is
- * forced: then each line of standard input is an answer.
+ * Asks on stderr, to keep stdout clean, until the answer is valid. Refuses when there is no terminal, unless forced: each line of
+ * standard input is then an answer.
  */
 export async function ask(question: string, options: Question, forced: boolean): Promise<string> {
   if (!process.stdin.isTTY && !forced) {
@@ -41,7 +41,7 @@ export async function ask(question: string, options: Question, forced: boolean):
   }
 }
 
-/** A new password, twice. */
+/** Asks for a new password twice. */
 export async function askNewPassword(ask: Ask, options: Question): Promise<string> {
   for (;;) {
     const password = await ask("Password: ", { ...options, hidden: true });
@@ -51,7 +51,7 @@ export async function askNewPassword(ask: Ask, options: Question): Promise<strin
   }
 }
 
-/** A yes/no question with a default of yes. */
+/** Asks a yes/no question whose default is yes. */
 export async function confirm(ask: Ask, question: string, signal: AbortSignal): Promise<boolean> {
   const answer = await ask(`${question} (Y/n) `, {
     signal,
@@ -79,12 +79,12 @@ async function askOnce(question: string, hidden: boolean, signal: AbortSignal): 
     },
   });
   const line = createInterface({ input: process.stdin, output, terminal: true });
-  // In raw mode the terminal makes no signal of Ctrl-C.
+  // In raw mode the terminal sends no signal for Ctrl-C.
   line.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
   const closed = new Promise<never>((_, reject) => {
     line.once("close", () => reject(new CancelledError("end of input")));
   });
-  closed.catch(() => undefined); // closed by us, after the answer
+  closed.catch(() => undefined); // we close it after the answer
   try {
     const answer = line.question(question, { signal });
     muted = hidden;

@@ -1,6 +1,6 @@
 import { printable } from "../base/text.ts";
 
-/** Says on stderr which stage of connecting is being waited for; quiet when it is quick, and gone when it is over. */
+/** Shows on stderr which stage of connecting takes time: after a short delay, and only until it is done. */
 const SHOW_AFTER_MS = 400;
 
 export class StageLine {
@@ -10,7 +10,7 @@ export class StageLine {
   #shown = false;
   #last = "";
 
-  /** @param live Whether a terminal shows the stream. */
+  /** @param live Whether the stream is a terminal. */
   constructor(stream: NodeJS.WriteStream, live: boolean) {
     this.#stream = stream;
     this.#live = live;

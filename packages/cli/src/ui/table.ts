@@ -5,7 +5,7 @@ export interface TableOptions {
   readonly paint?: (cell: string, column: number) => string;
 }
 
-/** A plain table: columns padded with blanks, two between them, nothing else a script would have to strip. */
+/** A plain table: columns padded with blanks, two between them, and nothing else that a script would have to strip. */
 export function renderTable(
   headers: readonly string[],
   rows: readonly (readonly string[])[],
@@ -28,7 +28,7 @@ export function renderTable(
     .join("");
 }
 
-/** A table, or where it would be wider than the terminal, each row as a block with a line for every cell. */
+/** A table, or, if that would be wider than the terminal, a block with one line per cell for each row. */
 export function renderFitting(
   headers: readonly string[],
   rows: readonly (readonly string[])[],

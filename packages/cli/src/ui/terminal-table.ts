@@ -1,7 +1,7 @@
 import type { AgentTerminal } from "coder-protocol/rest/terminals";
 import { ago, type Column } from "./output.ts";
 
-/** Enough of a UUID to name it. */
+/** Enough of a UUID to identify it. */
 const SHORT_ID = 8;
 
 export const TERMINAL_COLUMNS: readonly Column<AgentTerminal>[] = [

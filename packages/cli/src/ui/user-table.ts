@@ -17,7 +17,7 @@ export function rolesText(user: User): string {
   return user.roles.map((role) => role.display_name || role.name).join(", ") || "Member";
 }
 
-/** One user, a line for each fact. */
+/** One user, with one line for each fact. */
 export function userDetails(user: User): string {
   return renderTable(
     [user.username, ""],
