@@ -1,4 +1,4 @@
-/** The full command line: finds the command and runs it in oclif's frame. */
+/** The full command line: finds the command and runs it with oclif. */
 import type { Interfaces } from "@oclif/core";
 import type { Command } from "@oclif/core/command";
 import { Config } from "@oclif/core/config";
@@ -12,14 +12,14 @@ import { TOPICS } from "./help/groups.ts";
 import { COMMANDS, findCommand, unknownCommand } from "./registry.ts";
 import { Ending } from "./ui/ending.ts";
 
-/** oclif would look for a theme of the user at every start. */
+/** Avoids the search for a user's theme that oclif makes at every start. */
 class CoderConfig extends Config {
   override async loadTheme(): Promise<undefined> {
     return undefined;
   }
 }
 
-/** Silent: oclif's own loads a package for it. */
+/** A silent logger; oclif would load a package for its own. */
 const LOGGER: Interfaces.Logger = {
   debug: () => undefined,
   error: () => undefined,
@@ -30,7 +30,7 @@ const LOGGER: Interfaces.Logger = {
   namespace: "coder",
 };
 
-/** Everything oclif knows is handed over: no folder is searched for plugins, and none are loaded. */
+/** Gives oclif everything it needs, so that it searches no folder and loads no plugins. */
 async function loadConfig(): Promise<Config> {
   const pjson = { name: "coder", version: VERSION, oclif: { bin: "coder", dirname: "coder", topicSeparator: " " } };
   const plugin = {
@@ -78,10 +78,10 @@ async function main(argv: readonly string[]): Promise<void> {
   await COMMANDS[found.id]!.run([...found.argv], await loadConfig());
 }
 
-/** Help, for a line that names no command to run. */
+/** Prints help for a line that names no command. */
 async function explain(argv: readonly string[]): Promise<void> {
   const [first, ...rest] = argv[0] === "help" ? rotateGlobalFlags(argv.slice(1)) : argv;
-  // Only flags stand in front of the command: help, or global ones. Anything else is a mistake.
+  // Before the command only help and global flags may stand. Anything else is a mistake.
   const front =
     first?.startsWith("-") === true ? shapeLine({ ...GLOBAL_FLAGS, ...HELP_FLAG }, argv, {}).words : undefined;
   const words = (front ?? [first ?? "", ...rest]).filter((word) => word !== "" && !word.startsWith("-"));

@@ -3,8 +3,8 @@ import { isSea } from "node:sea";
 import { cacheFolder } from "./base/cache-folder.ts";
 
 /**
- * Keeps compiled code between starts; a single executable brings its own. Without the cache a start is slower and nothing
- * else, so no failure here is worth a word.
+ * Keeps compiled code between starts; a single executable has its own. Without the cache a start is only slower, so failures here
+ * are not reported.
  */
 export function keepCompiledCode(environment: NodeJS.ProcessEnv): void {
   if (isSea()) return;

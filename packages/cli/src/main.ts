@@ -1,7 +1,7 @@
 /**
- * Entry of the executable. `ssh --stdio` is started for every `ssh`, `git` and editor window, and `version` by every editor
- * and script that looks for the command: each has an entry of its own that loads nothing else. Everything else goes to the
- * full command line.
+ * Entry of the executable. `ssh --stdio` runs for every `ssh`, `git` and editor window, and `version` for every editor and script
+ * that looks for the command, so each has an entry of its own that loads nothing else. Everything else goes to the full command
+ * line.
  */
 import { loadAtRunTime as load } from "wg-userspace/io/host/run-time-require";
 import { keepCompiledCode } from "./compile-cache.ts";
@@ -27,7 +27,7 @@ function wantsStdio(words: readonly string[]): boolean {
   return flags.includes("--stdio") || flags.includes("--stdio=true") || process.env["CODER_SSH_STDIO"] === "true";
 }
 
-/** The format when the line asks for the version and for nothing more. */
+/** The output format when the line asks only for the version. */
 function leanVersion([command, ...words]: readonly string[]): "text" | "json" | undefined {
   if (command !== "version" && command !== "--version") return undefined;
   if ((process.env["CODER_VERBOSE"] ?? "") !== "") return undefined;

@@ -1,4 +1,4 @@
-/** A page of the documentation, taken into the bundle as it is. */
+/** A documentation page, bundled as text. */
 declare module "*.md" {
   const text: string;
   // biome-ignore lint/style/noDefaultExport: the bundler gives a text file a default export only

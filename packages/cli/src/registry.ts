@@ -1,4 +1,4 @@
-/** Every command by id, its words joined by colons, and how a line finds its command. */
+/** Every command by id (its words joined by colons), and how a command line finds its command. */
 import type { Command } from "@oclif/core/command";
 import type { Config } from "@oclif/core/config";
 import { nearest } from "./base/suggest.ts";
@@ -155,7 +155,7 @@ export const COMMANDS: Readonly<Record<string, CommandClass>> = {
 
 for (const [id, command] of Object.entries(COMMANDS)) command.id = id;
 
-/** Ids by the other names of commands. `--version` is one that help does not mention. */
+/** Ids by alias. `--version` is an alias that help does not mention. */
 const ALIASES: ReadonlyMap<string, string> = new Map([
   ...Object.entries(COMMANDS).flatMap(([id, { aliases }]) => aliases.map((alias) => [alias, id] as const)),
   ["--version", "version"],
@@ -166,7 +166,7 @@ export interface FoundCommand {
   readonly argv: readonly string[];
 }
 
-/** Words of the longest name: `server keys generate`. */
+/** Number of words in the longest name: `server keys generate`. */
 const LONGEST_NAME = 3;
 
 /** The command that the first words name. Global flags may stand between the words of a topic. */
@@ -179,7 +179,7 @@ export function findCommand(argv: readonly string[]): FoundCommand | undefined {
     if (word === undefined) break;
     words.push(word);
     left = behind;
-    // The longest name counts: `login` is a command, and `login token` another.
+    // The longest name wins: `login` is a command, and `login token` another.
     const id = idOf(words.join(":"));
     if (id !== undefined) found = { id, argv: behind };
   }
@@ -191,7 +191,7 @@ function idOf(name: string): string | undefined {
   return Object.hasOwn(COMMANDS, id) ? id : undefined;
 }
 
-/** Names the command that was probably meant. */
+/** The error suggests the command that was probably meant. */
 export function unknownCommand(words: readonly string[]): UserError {
   const [topic, verb] = words;
   const ids = [...Object.keys(COMMANDS), ...ALIASES.keys()].filter((id) => !id.startsWith("-"));
@@ -206,7 +206,7 @@ export function unknownCommand(words: readonly string[]): UserError {
   });
 }
 
-/** What the manual, completion and help say of each. */
+/** What the manual, completion and help say about each command. */
 export function allCommandTexts(): Record<string, CommandTexts> {
   const texts = Object.entries(COMMANDS).map(([id, command]) => [id, textsOf(command as DefinedCommand)] as const);
   return Object.fromEntries(texts);

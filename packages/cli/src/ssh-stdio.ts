@@ -1,6 +1,6 @@
 /**
- * The lean start of `ssh --stdio`: OpenSSH runs it for every ssh, scp, git and editor window, so it loads nothing but the
- * engine and the client library. Copies bytes between standard input and output and the workspace's SSH server.
+ * The lean start of `ssh --stdio`, which copies bytes between standard input and output and the workspace's SSH server. OpenSSH
+ * runs it for every ssh, scp, git and editor window, so it loads nothing but the engine and the client library.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { SSH_PORT } from "coder-protocol/tunnel-ports";
@@ -21,7 +21,7 @@ import { openDeployment } from "./rest/deployment.ts";
 import { Ending } from "./ui/ending.ts";
 import { createLogger } from "./ui/logger.ts";
 
-/** How long the reason of a connection's end is waited for. */
+/** How long to wait for the reason why a connection ended. */
 const REASON_WAIT_MS = 2_000;
 
 export function runStdio(argv: readonly string[]): void {
@@ -69,7 +69,7 @@ async function stdio(argv: readonly string[], signal: AbortSignal): Promise<void
         throw reason;
       },
     );
-    // OpenSSH closes its end when the session is over; then this process has nothing left to do.
+    // OpenSSH closes its end when the session is over; nothing is left to do then.
     await Promise.race([
       stopped,
       drainInto(process.stdin, stream, { signal })
@@ -77,7 +77,7 @@ async function stdio(argv: readonly string[], signal: AbortSignal): Promise<void
         .catch((error: unknown) => failedStream(error, signal)),
       drainInto(stream, process.stdout, { signal, end: false }).then(
         async () => {
-          // When the workspace ends it first, there is a reason, and it may come a moment later.
+          // When the workspace ends the connection first, the reason may arrive a moment later.
           if (!process.stdin.readableEnded) await sleep(REASON_WAIT_MS);
         },
         (error: unknown) => failedStream(error, signal),
@@ -90,13 +90,13 @@ async function stdio(argv: readonly string[], signal: AbortSignal): Promise<void
   }
 }
 
-/** A stream that breaks has a reason, too, unless the end is on this side. */
+/** Waits for the reason of a broken stream, unless this side ended it. */
 async function failedStream(error: unknown, signal: AbortSignal): Promise<never> {
   if (!signal.aborted && (error as NodeJS.ErrnoException).code !== "EPIPE") await sleep(REASON_WAIT_MS);
   throw error;
 }
 
-/** After the local end closed, what the workspace still has to say is awaited by the other direction. */
+/** After the local end closed, the other direction still waits for the workspace's remaining data. */
 function drained(stream: NodeJS.ReadableStream): Promise<void> {
   return new Promise((resolve) => {
     stream.once("end", resolve);
@@ -106,12 +106,12 @@ function drained(stream: NodeJS.ReadableStream): Promise<void> {
 
 function failed(error: unknown, signal: AbortSignal): number {
   if (isCancelled(error) || signal.aborted) return EXIT.cancelled;
-  // The reader of our output went away: the ordinary end of a ProxyCommand.
+  // The reader of our output closed it: the ordinary end of a ProxyCommand.
   if ((error as NodeJS.ErrnoException).code === "EPIPE") return EXIT.ok;
   const known = toUserError(error);
   if (known !== undefined) {
     process.stderr.write(`${renderUserError(known)}\n`);
-    // OpenSSH's own exit status for a connection that was not made.
+    // OpenSSH's own exit status for a connection that could not be made.
     return known.code === "ERR_BROWSER_ONLY" ? EXIT.connectionLost : known.exit;
   }
   const { path, text } = writeBugReport(error);
