@@ -1,6 +1,6 @@
 /**
- * A deployment at coder.localhost whose apps have hosts below it, as one that is tried on a machine: the owner of the deployment
- * has the workspace "demo", and the member bob the workspace "other".
+ * A deployment at coder.localhost that serves each app at a host below it, like one that is tried out on a single machine. Its
+ * owner has the workspace "demo", and the member bob the workspace "other".
  */
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
@@ -11,10 +11,10 @@ import { tlsFront } from "./tls-front.ts";
 
 const FLAGS = ["--wildcard-access-url", "*.coder.localhost", "--max-share-level", "public"];
 
-/** A program in the workspaces, which are both on this machine. */
+/** A program in the workspaces, both of which are on this machine. */
 export interface Program {
   readonly port: number;
-  /** What reached it, but for icons that browsers ask for by themselves. */
+  /** Requests that reached it, except for icons, which browsers request on their own. */
   readonly requests: IncomingMessage[];
 }
 
@@ -22,7 +22,7 @@ export class AppDeployment {
   readonly deployment: TestDeployment;
   readonly #closing: (() => void)[];
 
-  /** @param scheme "https": behind a front that ends TLS with a certificate of its own. */
+  /** @param scheme "https": behind a proxy that terminates TLS with its own certificate. */
   static async start(scheme: "http" | "https"): Promise<AppDeployment> {
     const closing: (() => void)[] = [];
     const deployment = await TestDeployment.start(
@@ -57,7 +57,7 @@ export class AppDeployment {
     this.#closing = closing;
   }
 
-  /** Of the deployment's own pages. */
+  /** Address of the deployment's own pages. */
   get url(): string {
     return this.deployment.url;
   }

@@ -1,4 +1,4 @@
-/** Declared apps in a real browser: added on the page, opened at their own host, approved when the machine asks. */
+/** Declared apps in a real browser: added on the page, opened at their own host, approved when the agent requests it. */
 import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -77,7 +77,7 @@ describe.skipIf(missing.length > 0)(`apps (missing here: ${missing.join(", ") ||
     await page.getByRole("button", { name: "Approve sharing Asked" }).click();
     const dialog = page.getByRole("dialog");
     await dialog.getByText(address).waitFor();
-    // A click right after the button appeared is ignored on purpose.
+    // A click right after the button has appeared is ignored on purpose.
     const shownAt = await page.evaluate(() => performance.now());
     await page.waitForFunction((at) => performance.now() - at > 600, shownAt);
     await dialog.getByRole("button", { name: "Share" }).click();

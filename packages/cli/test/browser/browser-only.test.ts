@@ -1,4 +1,4 @@
-/** Browser-only mode in a real browser: switched on while a terminal and a shell of the command line are open. */
+/** Browser-only mode in a real browser, switched on while a web terminal and a shell of the command line are open. */
 import { once } from "node:events";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";

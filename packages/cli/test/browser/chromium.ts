@@ -1,4 +1,4 @@
-/** Debian's Chromium, and a page that counts what must never happen. */
+/** Debian's Chromium, and a page on which everything that must never happen is counted. */
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
@@ -6,10 +6,10 @@ import { PASSWORD } from "../e2e/deployment.ts";
 
 const EXECUTABLE = "/usr/bin/chromium";
 
-/** What is missing here, in words; empty: nothing. */
+/** Names of the programs that are missing here; empty when there are none. */
 export const missing: readonly string[] = existsSync(EXECUTABLE) ? [] : ["chromium"];
 
-/** @param args Further ones of the browser. */
+/** @param args Further arguments of the browser. */
 export function launch(args: readonly string[] = []): Promise<Browser> {
   return chromium.launch({
     executablePath: EXECUTABLE,
@@ -17,12 +17,12 @@ export function launch(args: readonly string[] = []): Promise<Browser> {
   });
 }
 
-/** What a page did that it must not do. */
+/** What a page did that it must never do. */
 export interface Misdeeds {
   readonly violations: string[];
   readonly errors: string[];
   readonly dialogs: string[];
-  /** Requests that leave the deployment. */
+  /** Requests to hosts outside the deployment. */
   readonly foreign: string[];
 }
 
@@ -30,7 +30,7 @@ const REPORT_VIOLATIONS = `document.addEventListener("securitypolicyviolation", 
   console.error("policy: " + [event.violatedDirective, event.blockedURI, event.sourceFile, event.sample].join(" "));
 });`;
 
-/** A page of the deployment. Its misdeeds are collected over all its documents. */
+/** A page of the deployment. Its misdeeds are collected across all its documents. */
 export async function watchedPage(
   context: BrowserContext,
   origin: string,
@@ -83,7 +83,7 @@ interface AxeResult {
   }[];
 }
 
-/** Serious faults of accessibility. The checker runs in a world of its own, past the page's policy. */
+/** Serious accessibility faults. The checker runs in an isolated world, to which the page's policy does not apply. */
 export async function seriousFaults(page: Page): Promise<string[]> {
   const session = await page.context().newCDPSession(page);
   const { frameTree } = (await session.send("Page.getFrameTree")) as { frameTree: { frame: { id: string } } };

@@ -1,4 +1,7 @@
-/** The web terminal as a peer of the workspace, in a real browser: what the server sees of it, and what happens when it fails. */
+/**
+ * The web terminal as a peer of the workspace, in a real browser: what the server sees of it, and what happens when the tunnel
+ * fails.
+ */
 import { once } from "node:events";
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
@@ -9,7 +12,7 @@ import { TestDeployment } from "../e2e/deployment.ts";
 import { launch, logInByForm, type Misdeeds, missing, screenText, watchedPage } from "./chromium.ts";
 
 const PIECE_BYTES = 16 * 1024 * 1024;
-/** Longer than what is looked for. */
+/** Longer than the text that is searched for. */
 const OVERLAP_BYTES = 4096;
 
 describe.skipIf(missing.length > 0)(`a terminal end to end (missing here: ${missing.join(", ") || "nothing"})`, () => {
@@ -64,18 +67,18 @@ describe.skipIf(missing.length > 0)(`a terminal end to end (missing here: ${miss
     await openTerminal("&e2e=1");
     await page.getByText(/end-to-end · relayed via/).waitFor();
     await page.locator(".terminal-screen:not(.away)").waitFor();
-    // Put together in the page, so that no address, no test and no process of the server ever holds it whole.
+    // Put together in the page, so that neither address nor test nor a server process ever holds the whole text.
     const marker = ["MARK", "end", "to", "END", String(process.pid)].join("-x-");
     await run(`i=0; while [ $i -lt 1000 ]; do echo ${marker}-$i; i=$((i+1)); done; echo all-$((6*7))`);
     await shows("all-42");
     expect(sockets.filter((path) => path.endsWith("/pty"))).toEqual([]);
     expect(occurrencesInMemory(deployment.server!.pid!, marker)).toBe(0);
-    // What the relay sends on is not masked, as what browsers send is.
+    // Data that the relay sends is not masked, unlike data from browsers.
     expect(wire.bytes).toBeGreaterThan(1_000 * marker.length);
     expect(wire.occurrences(marker)).toBe(0);
     for (const file of filesBelow(deployment.folder))
       expect([file, occurrences(readFileSync(file), marker)]).toEqual([file, 0]);
-    // The search finds what is there: this browser's login is in that memory.
+    // Shows that the search works: this browser's login is in that memory.
     const { value } = (await context.cookies()).find(({ name }) => name.endsWith("session_token"))!;
     expect(occurrencesInMemory(deployment.server!.pid!, value.slice(0, 10))).toBeGreaterThan(0);
   });
@@ -91,7 +94,7 @@ describe.skipIf(missing.length > 0)(`a terminal end to end (missing here: ${miss
       await question.getByText("Non-browser connections are disabled for your deployment.").waitFor();
       await page.keyboard.press("Escape");
       expect(sockets.filter((path) => path.endsWith("/pty"))).toEqual([]);
-      await page.waitForTimeout(600); // buttons that agree ignore the first half second
+      await page.waitForTimeout(600); // buttons that confirm ignore clicks in the first half second
       await question.getByRole("button", { name: "Use the server's connection" }).click();
       await page.locator(".terminal-screen:not(.away)").waitFor();
       await run("echo fallen-$((6*7))");
@@ -136,7 +139,7 @@ function occurrences(bytes: Buffer, text: string): number {
   return count;
 }
 
-/** In all that a process may write to. */
+/** Searches all memory that a process may write to. */
 function occurrencesInMemory(pid: number, text: string): number {
   const file = openSync(`/proc/${pid}/mem`, "r");
   const piece = Buffer.alloc(PIECE_BYTES);
@@ -152,7 +155,7 @@ function occurrencesInMemory(pid: number, text: string): number {
         try {
           read = readSync(file, piece, 0, length, at);
         } catch {
-          break; // unmapped meanwhile, or memory of a device
+          break; // unmapped since it was listed, or memory of a device
         }
         count += occurrences(piece.subarray(0, read), text);
       }
@@ -163,7 +166,7 @@ function occurrencesInMemory(pid: number, text: string): number {
   return count;
 }
 
-/** A listener before the server that keeps every byte that passes, in both directions. */
+/** A listener in front of the server that keeps every byte that passes, in both directions. */
 class Wire {
   readonly #server: Server;
   readonly #kept: Buffer[][] = [];

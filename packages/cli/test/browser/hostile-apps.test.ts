@@ -1,4 +1,4 @@
-/** Pages of a hostile app, and of a hostile site, in the browser of somebody who is logged in. */
+/** Pages of a hostile app and of a hostile site, in the browser of a logged-in user. */
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer, type RequestListener } from "node:http";
@@ -30,7 +30,7 @@ const OWN_NAMES = [
 const html: RequestListener = (_request, response) =>
   response.writeHead(200, { "Content-Type": "text/html" }).end("<!doctype html><title>app</title><h1>An app</h1>");
 
-/** What a page tries to set and to remove. */
+/** Cookies that a page tries to set and to remove. */
 function cookiesOfScript(): string[] {
   const reaches = ["", "; Domain=coder.localhost", "; Domain=localhost"].flatMap((domain) =>
     ["/", "/api", "/api/v2/users/me"].map((path) => `; Path=${path}${domain}`),
@@ -45,7 +45,7 @@ function cookiesOfScript(): string[] {
   );
 }
 
-/** Opens an app, by way of the sign-in. */
+/** Opens an app through the sign-in. */
 async function openApp(page: Page, origin: string): Promise<void> {
   await page.goto(`${origin}/`);
   await page.getByRole("heading", { name: "An app" }).waitFor();
@@ -122,7 +122,7 @@ describe.skipIf(missing.length > 0)(`hostile apps (missing here: ${missing.join(
       );
       const other = await context.newPage();
       await openApp(other, apps.other(evil.port));
-      // The program set cookies of its own, for its own host alone.
+      // The program set cookies for its own host only.
       const fromServer = (await context.cookies()).filter(({ value }) => value === "by-server");
       for (const { name, domain } of fromServer)
         expect([name, domain]).toEqual([expect.not.stringContaining("coder"), new URL(apps.other(evil.port)).hostname]);
@@ -131,19 +131,19 @@ describe.skipIf(missing.length > 0)(`hostile apps (missing here: ${missing.join(
         for (const cookie of ${JSON.stringify(cookiesOfScript())}) document.cookie = cookie;
         document.cookie`);
       for (const { value } of before) expect(seen).not.toContain(value);
-      // A browser refuses the prefix with a domain; at its own host the app may lie to itself.
+      // A browser refuses the prefix in combination with a domain; for its own host the app may set what it likes.
       const after = ours(await context.cookies()).filter(({ domain }) => !domain.includes("--other--bob."));
       const values = (cookies: readonly Cookie[]) => cookies.map(({ name, domain, value }) => [name, domain, value]);
       expect(values(after)).toEqual(expect.arrayContaining(values(before)));
       expect(after).toHaveLength(before.length);
-      // The script's plain names do reach the deployment; there they are worth nothing.
+      // The script's unprefixed cookies do reach the deployment, where they have no effect.
       const tossed = (await context.cookies(apps.url)).filter(({ value }) => value === "by-script");
       expect(tossed.map(({ name }) => name)).toContain("coder_session_token");
       expect(await nameOfUser(page, apps.url)).toBe("owner");
       const hits = own.requests.length;
       await openApp(page, apps.demo(own.port));
       expect(own.requests).toHaveLength(hits + 1);
-      // What was tossed reaches no other program either.
+      // Nor do those cookies reach another program.
       expect(own.requests.at(-1)!.headers.cookie ?? "").not.toContain("coder");
     });
   });
@@ -185,7 +185,7 @@ describe.skipIf(missing.length > 0)(`hostile apps (missing here: ${missing.join(
         await context.clearCookies();
         await logInByForm(page, { url: `http://${host}:${port}` });
         await expect.poll(() => log).toMatch(new RegExp(`ECOOK01.*${host.replaceAll(".", "\\.")}`));
-        // What the warning is about: cookies know no port.
+        // The reason for the warning: cookies do not depend on the port.
         expect(await cookiesAt(host)).toContain("coder_session_token=");
       }
     });
@@ -209,7 +209,7 @@ describe.skipIf(missing.length > 0)(`hostile apps (missing here: ${missing.join(
         const answers: string[] = [];
         context.on("response", (response) => {
           const { origin: at, pathname } = new URL(response.url());
-          // Reports about policies come from whatever a page shows, and are anonymous.
+          // Policy reports come from every page and are anonymous.
           const isOfApi = at === apps.url && pathname.startsWith("/api/") && pathname !== "/api/v2/csp/reports";
           if (isOfApi || at === apps.demo(own.port))
             answers.push(`${response.status()} ${response.request().method()} ${response.url()}`);
@@ -226,7 +226,7 @@ describe.skipIf(missing.length > 0)(`hostile apps (missing here: ${missing.join(
       outside.close();
       outside.closeAllConnections();
       expect(await state()).toEqual(before);
-      // The same requests of the app's own page, and of another app of its owner, do reach it.
+      // The same requests, from the app's own page and from another app of its owner, do reach it.
       for (const origin of [apps.demo(own.port), apps.demo(sibling.port)]) {
         await openApp(page, origin);
         own.requests.length = 0;

@@ -1,6 +1,6 @@
 /**
- * Runs in a hostile page, not in the test: uses whatever sends a request to an app and to the API. Returns which answers the page
- * could read. Nothing outside the function is there.
+ * Runs in a hostile page, not in the test: tries every way to send a request to an app and to the API. Returns which answers the
+ * page could read. The function can use nothing outside itself.
  */
 export async function attack({ app, api }) {
   const readable = [];
@@ -21,7 +21,7 @@ export async function attack({ app, api }) {
       made.addEventListener("error", () => resolve(false));
       document.body.append(made);
     });
-  /** Sends a form to a window or a frame, and waits for what is shown there. */
+  /** Submits a form into a window or a frame, and waits for what is shown there. */
   const form = async (url, target, enctype, fields) => {
     const made = document.createElement("form");
     Object.assign(made, { action: url, method: "POST", target, enctype });
@@ -59,7 +59,7 @@ export async function attack({ app, api }) {
   frame.name = "frame";
   document.body.append(frame);
   const popup = window.open("about:blank", "popup");
-  // As JSON, by the trick of one field whose name is everything but its end.
+  // A form as JSON: the name of its one field is the whole document except for its end.
   const json = { '{"name":"evil","x":"': '"}' };
   const places = [
     ["app", `${app}/hit`],

@@ -1,4 +1,7 @@
-/** A deployment full of hostile texts, crawled: every page with every parameter, none of which runs, asks or changes anything. */
+/**
+ * Crawls a deployment full of hostile texts: every page with every parameter. None of the texts may run, send a request or change
+ * anything.
+ */
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { TestDeployment } from "../e2e/deployment.ts";
@@ -7,7 +10,7 @@ import { launch, logInByForm, type Misdeeds, missing, watchedPage } from "./chro
 const HOSTILE = `"><img src=x onerror=alert(1)><script>alert(2)</script>\u202e\u0007javascript:alert(3)`;
 const LONG = "\u{1f4a3}".repeat(2_500);
 
-/** The pages behind the login, but for the terminal; and addresses that lead to nothing. */
+/** The pages behind the login, except the terminal, and addresses that are no pages. */
 const PAGES = [
   "/workspaces",
   "/workspaces/new",
@@ -29,7 +32,7 @@ const PAGES = [
   "/deployment/connections",
   "/templates",
 ] as const;
-/** What pages read of an address, and what they might be thought to. */
+/** Parameters that pages read, and others that they might be expected to read. */
 const PARAMETERS = [
   "filter",
   "name",

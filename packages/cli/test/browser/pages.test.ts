@@ -121,7 +121,7 @@ describe.skipIf(missing.length > 0)(`the dashboard (missing here: ${missing.join
     expect(token).toBeDefined();
     deployment.startAgent(token!);
     await page.getByRole("link", { name: "Open a terminal" }).waitFor();
-    await page.reload(); // the steps go on where they were
+    await page.reload(); // the steps continue where they were
     await page.getByRole("link", { name: "Open a terminal" }).waitFor();
   });
 
@@ -205,7 +205,7 @@ describe.skipIf(missing.length > 0)(`the dashboard (missing here: ${missing.join
     expect(page.url()).not.toContain(sent);
     const answer = await fetch(`${deployment.url}/api/v2/users/me`, { headers: { "Coder-Session-Token": sent } });
     expect(((await answer.json()) as { username: string }).username).toBe("owner");
-    // Where the token went is the only other address that the page asked.
+    // The page requested no other foreign address than the one that gets the token.
     expect(misdeeds.foreign.splice(0)).toEqual([listener.page.searchParams.get("callback")]);
   });
 

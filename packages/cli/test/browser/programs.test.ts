@@ -1,6 +1,6 @@
 /**
- * Programs as people run them, unchanged, behind hosts of their own in a real browser. The names of the apps end in no `localhost`,
- * which development servers trust by themselves.
+ * Unchanged programs that people use, served at hosts of their own in a real browser. The host names do not end in `localhost`,
+ * which development servers trust by default.
  */
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
@@ -73,7 +73,7 @@ describe.skipIf(missing.length > 0)(`programs (missing here: ${missing.join(", "
     expect([answer.status, port]).toEqual([200, port]);
   };
 
-  /** A development server of Vite, with a page that its module fills. */
+  /** A Vite development server whose page is filled by a module. */
   const vite = async (name: string, config: object): Promise<{ port: number; edit: (text: string) => void }> => {
     const root = join(deployment.folder, name);
     mkdirSync(root);
@@ -96,7 +96,7 @@ import.meta.hot.accept();`,
     return { port, edit };
   };
 
-  /** A change arrives in the page that is open, which is not loaded again. */
+  /** A change arrives in the open page, which is not reloaded. */
   const followsEdits = async (port: number, edit: (text: string) => void): Promise<void> => {
     await page.goto(`${originOf(port)}/`);
     await page.getByRole("heading", { name: "first" }).waitFor();
@@ -239,7 +239,7 @@ import.meta.hot.accept();`,
     await page.getByRole("heading", { name: "The page" }).waitFor();
     expect(page.url()).toBe(`${originOf(page1)}/`);
     for (const method of ["GET", "PUT", "DELETE"]) expect(await call(method)).toEqual([200, '{"from":"api"}']);
-    // Preflights were answered for the program.
+    // The server answered the preflights for the program.
     expect(seen).toEqual(["GET /data", "PUT /data", "DELETE /data"]);
   });
 

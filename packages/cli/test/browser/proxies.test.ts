@@ -1,4 +1,4 @@
-/** The page of workspace proxies in a real browser: from an empty list to a running proxy, and away again. */
+/** The page of workspace proxies in a real browser: from an empty list to a running proxy, and back to the empty list. */
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
@@ -40,12 +40,12 @@ describe.skipIf(missing.length > 0)(`workspace proxies (missing here: ${missing.
   const rowOf = (title: string): Locator =>
     page.getByRole("row").filter({ has: page.getByRole("rowheader", { name: title }) });
 
-  /** Clicks until the dialog is gone: it ignores clicks that come right after it opened. */
+  /** Clicks until the dialog is gone, because it ignores clicks right after it has opened. */
   const agreeTo = async (label: string): Promise<void> => {
     const button = page.getByRole("dialog").getByRole("button", { name: label });
     const answered = async (): Promise<number> => {
       if (await button.isEnabled({ timeout: 100 }).catch(() => false))
-        await button.click({ timeout: 1_000 }).catch(() => {}); // it may go with the dialog
+        await button.click({ timeout: 1_000 }).catch(() => {}); // the button may vanish with the dialog
       return await page.getByRole("dialog").count();
     };
     await expect.poll(answered, { timeout: 30_000, interval: 200 }).toBe(0);
@@ -71,7 +71,7 @@ describe.skipIf(missing.length > 0)(`workspace proxies (missing here: ${missing.
       }),
     });
 
-  /** The token that the page shows, once it is asked for. */
+  /** The token, once the page has been asked to show it. */
   const shownToken = async (title: string): Promise<string> => {
     const token = page.getByRole("region", { name: `Token of ${title}` }).getByRole("region", { name: "Token" });
     await token.waitFor();
@@ -106,7 +106,7 @@ describe.skipIf(missing.length > 0)(`workspace proxies (missing here: ${missing.
     expect(command).not.toContain(token);
     await rowOf("Sydney").getByText("Not started yet").waitFor();
     expect((await register(token)).status).toBe(201);
-    // The page follows by itself.
+    // The page updates without a reload.
     await rowOf("Sydney").getByText("Warning").waitFor();
     await rowOf("Sydney").getByText("The disk is nearly full").waitFor();
     await rowOf("Sydney").getByText("v1.2.3").waitFor();
@@ -188,7 +188,7 @@ describe.skipIf(missing.length > 0)(`workspace proxies (missing here: ${missing.
       await dialog
         .getByRole("button", { name: "Delete the proxy" })
         .click({ timeout: 1_000 })
-        .catch(() => {}); // disabled once it runs
+        .catch(() => {}); // the button is disabled while the request runs
       return await Promise.race([held.promise.then(() => true), page.waitForTimeout(200).then(() => false)]);
     };
     await expect.poll(agree, { timeout: 30_000 }).toBe(true);

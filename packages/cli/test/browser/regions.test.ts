@@ -1,4 +1,6 @@
-/** Web terminals and apps through a workspace proxy that this browser chose, and through the deployment while the proxy is away. */
+/**
+ * Web terminals and apps through the workspace proxy chosen in this browser, and through the deployment while the proxy is away.
+ */
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -15,9 +17,9 @@ describe.skipIf(missing.length > 0)(`regions of browsers (missing here: ${missin
   let page: Page;
   let misdeeds: Misdeeds;
   let address: string;
-  /** Of the workspace: the agent runs on this machine. */
+  /** A program in the workspace: the agent runs on this machine. */
   const program = createServer((_request, response) => response.end("an app"));
-  /** Hosts of the terminals that were opened, in their order. */
+  /** Hosts of the opened terminals, in order. */
   const hosts: string[] = [];
 
   beforeAll(async () => {
@@ -92,7 +94,7 @@ describe.skipIf(missing.length > 0)(`regions of browsers (missing here: ${missin
     await run("here=kept; echo by-$((40+2))");
     await screenText(page, (text) => text.includes("by-42"), "the answer of the shell");
 
-    // Apps are opened there as well, below a path: the proxy has no wildcard.
+    // Apps open at the proxy as well, under a path, since the proxy has no wildcard host.
     const added = await deployment.run(["apps", "add", "demo", "web", "--app-url", address]);
     expect(added.code, added.stderr).toBe(0);
     const workspace = await context.newPage();

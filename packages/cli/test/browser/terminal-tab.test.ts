@@ -1,4 +1,4 @@
-/** The browser's tab around a web terminal: its title, files out of it, and when it asks before it is closed. */
+/** The browser tab of a web terminal: its title, downloads, and when it asks before closing. */
 import { readFileSync } from "node:fs";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -39,7 +39,7 @@ describe.skipIf(missing.length > 0)(`the tab of a terminal (missing here: ${miss
     await page.keyboard.press("Enter");
   };
   const shows = (text: string): Promise<string> => screenText(page, (screen) => screen.includes(text), text);
-  /** A browser without windows never hides a page by itself. */
+  /** A headless browser never hides a page on its own. */
   const setVisible = (visible: boolean): Promise<void> =>
     page.evaluate(
       `Object.defineProperty(document, "visibilityState", { value: "${visible ? "visible" : "hidden"}", configurable: true });
@@ -47,7 +47,7 @@ describe.skipIf(missing.length > 0)(`the tab of a terminal (missing here: ${miss
     );
 
   it("a bell or a notification marks the title while the tab is hidden, until it is looked at", async () => {
-    // Neither a bell while the tab is visible marks it, nor progress (OSC 9;4).
+    // Neither a bell in a visible tab nor progress (OSC 9;4) marks the title.
     await run("printf '\\007'; echo seen-$((1+1))");
     await shows("seen-2");
     await setVisible(false);
@@ -61,7 +61,7 @@ describe.skipIf(missing.length > 0)(`the tab of a terminal (missing here: ${miss
       await setVisible(true);
       await expect.poll(() => page.title(), { timeout: 30_000 }).not.toContain("●");
     }
-    // A reload replays the bells; they are of before.
+    // A reload replays the earlier bells, which must not count again.
     await run("printf '\\007'; echo rung-$((1+1))");
     await shows("rung-2");
     await page.addInitScript(

@@ -142,7 +142,7 @@ describe.skipIf(missing.length > 0)(`viewers of terminals (missing here: ${missi
     const before = rssKiB();
     await run(page, "yes");
     await shows(page, "y\ny\ny\ny\ny\ny\ny\ny\ny\ny\ny");
-    await page.waitForTimeout(3_000); // the length of the flood, not a proof
+    await page.waitForTimeout(3_000); // determines the length of the flood; proves nothing
     const grown = rssKiB() - before;
     const heap = await page.evaluate<number>("performance.memory.usedJSHeapSize");
     const pressed = performance.now();
@@ -175,7 +175,7 @@ describe.skipIf(missing.length > 0)(`viewers of terminals (missing here: ${missi
     evil.listen(0, "127.0.0.1");
     await once(evil, "listening");
     try {
-      // Cookies know no port: this page's requests carry the session.
+      // Cookies do not depend on the port, so this page's requests carry the session.
       const foreign = await context.newPage();
       await foreign.goto(`http://127.0.0.1:${(evil.address() as AddressInfo).port}/`);
       await foreign.waitForFunction("document.title !== ''");

@@ -54,7 +54,7 @@ describe.skipIf(missing.length > 0)(`the web terminal (missing here: ${missing.j
     await openTerminal();
     await page.setViewportSize({ width: 900, height: 500 });
     const sizes = new Set<string>();
-    // Resizes are sent after a moment: the shell is asked until it tells another size.
+    // Resizes are sent after a delay, so the shell is asked until it reports another size.
     for (let round = 0; round < 20 && sizes.size < 2; round++) {
       if (round === 3) await page.setViewportSize({ width: 700, height: 400 });
       await run(`echo size=$(stty size | tr ' ' x)=${round}=`);
@@ -73,7 +73,7 @@ describe.skipIf(missing.length > 0)(`the web terminal (missing here: ${missing.j
     await run(
       "printf '\\033[c\\033[6n\\033[>c\\033[5n\\033[18t\\033]10;?\\007\\033P$qm\\033\\\\'; sleep 0.3; echo asked",
     );
-    // Once in the line itself, once behind the echo of the answers.
+    // Once in the command line, once after the echo of the answers.
     await screenText(page, (text) => text.split("asked").length > 2, "the end of the questions");
     await page.keyboard.press("Control+c");
     await run("clear; echo begin; cat -v");
@@ -109,7 +109,7 @@ describe.skipIf(missing.length > 0)(`the web terminal (missing here: ${missing.j
     await page.mouse.click(5, 5);
     await dialog.waitFor();
     expect(await page.locator(".xterm").count()).toBe(0);
-    await dialog.getByRole("button", { name: "Run" }).click(); // too early to have read it
+    await dialog.getByRole("button", { name: "Run" }).click(); // too early for a user to have read it
     await page.goto(`${deployment.url}/@owner/demo/terminal?test=1&command=${encodeURIComponent(command)}`);
     await dialog.waitFor();
     await expect

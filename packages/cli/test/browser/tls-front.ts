@@ -1,4 +1,4 @@
-/** Ends TLS in front of a server, with a certificate that no authority signed. */
+/** Terminates TLS in front of a server, with a self-signed certificate. */
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -8,12 +8,15 @@ import { createServer } from "node:tls";
 
 export interface TlsFront {
   readonly port: number;
-  /** The file of the certificate, for clients that are to trust it. */
+  /** The certificate's file, for clients that have to trust it. */
   readonly certificate: string;
   close(): void;
 }
 
-/** @param port Of the server. @param names That the certificate is for. */
+/**
+ * @param port Port of the server.
+ * @param names Names in the certificate.
+ */
 export async function tlsFront(port: number, folder: string, names: readonly string[]): Promise<TlsFront> {
   const [key, certificate] = [join(folder, "front-key.pem"), join(folder, "front.pem")];
   const made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=front -addext";
