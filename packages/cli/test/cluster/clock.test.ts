@@ -75,7 +75,7 @@ describe.skipIf(binaries === undefined)(
         const done = await cluster.run(["ssh", "demo", "--", "echo", "here"], run % 2 === 0 ? {} : RELAYED);
         expect(done).toMatchObject({ code: 0, stdout: "here\n" });
       }
-      // The agent and its clients move away from the server with the other clock.
+      // The agent and its clients move away from the server whose clock is ahead.
       await cluster.stopServer(AHEAD, "SIGKILL");
       for (const session of open) await session.goesOn(20);
       await cluster.startServer(AHEAD);

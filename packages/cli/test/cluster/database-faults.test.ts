@@ -30,7 +30,7 @@ describe.skipIf(binaries === undefined)(`three servers that lose the database (m
 
   const indices = [...Array(SERVERS).keys()];
 
-  /** A person tries again when a commit was cut off, of which no server knows what became of it. */
+  /** Retries as a user would: when a commit is cut off, no server knows whether it took effect. */
   async function comes(extra: NodeJS.ProcessEnv): Promise<EchoSession> {
     for (;;) {
       const session = new EchoSession(cluster, "demo", extra);
@@ -48,7 +48,7 @@ describe.skipIf(binaries === undefined)(`three servers that lose the database (m
     const coming: Promise<EchoSession>[] = [];
     for (let kill = 0; kill < KILLS; kill++) {
       await cluster.postgres.query(KILL_BACKENDS);
-      // Clients that come: changes at whichever servers they are connected to.
+      // New clients cause changes at whichever servers they are connected to.
       if (kill % 3 === 0) coming.push(comes(kill % 2 === 0 ? {} : RELAYED));
       await open[0]!.goesOn(20);
     }
@@ -89,7 +89,7 @@ describe.skipIf(binaries === undefined)(`three servers that lose the database (m
     for (const { toDatabase } of cluster.servers) toDatabase.cut();
     for (const server of cluster.servers)
       await vi.waitFor(() => expect(server.log).toContain("isolated: other servers"), eventually);
-    // The agent reports its end to a server that can store nothing.
+    // The agent reports its end to a server that cannot store anything.
     await ending.end();
     for (const session of open) await session.goesOn(40);
     for (const { toDatabase } of cluster.servers) toDatabase.mend();

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TestCluster } from "./test-cluster.ts";
 
-/** A session that echoes numbered lines for as long as it lives. */
+/** A session that echoes numbered lines until it is ended. */
 export class EchoSession {
   readonly #child: ChildProcess;
   readonly #writing: NodeJS.Timeout;
@@ -19,12 +19,12 @@ export class EchoSession {
     this.#child.stderr!.on("data", (chunk) => {
       this.#stderr += String(chunk);
     });
-    this.#child.stdin!.on("error", () => undefined); // it ended, which `returned` reports
+    this.#child.stdin!.on("error", () => undefined); // the session has ended, which `returned` reports
     this.#writing = setInterval(() => this.#child.stdin!.write(`line ${this.#sent++}\n`), 50);
     this.#child.once("close", () => clearInterval(this.#writing));
   }
 
-  /** Lines that came back; throws when one is missing, twice or out of order, or when the session ended. */
+  /** Number of lines that came back. Throws when one is missing, repeated or out of order, or when the session has ended. */
   get returned(): number {
     const { exitCode, signalCode } = this.#child;
     if (exitCode !== null || signalCode !== null)
@@ -35,7 +35,7 @@ export class EchoSession {
     return lines.length;
   }
 
-  /** Resolves once `more` further lines came back. */
+  /** Resolves once `more` further lines have come back. */
   async goesOn(more: number, withinMs = 120_000): Promise<void> {
     const wanted = this.returned + more;
     for (const end = performance.now() + withinMs; performance.now() < end; await sleep(50))
@@ -43,7 +43,7 @@ export class EchoSession {
     throw new Error(`only ${this.returned} of ${wanted} lines came back: ${this.#stderr}`);
   }
 
-  /** Everything that was sent came back, and the program ends well. */
+  /** Checks that everything sent came back and that the program ends with success. */
   async end(): Promise<void> {
     clearInterval(this.#writing);
     this.#child.stdin!.end();

@@ -27,7 +27,7 @@ describe.skipIf(binaries === undefined)(
     });
 
     it("keep relayed sessions, take new ones, name the fault, and link again", async () => {
-      // The agent is connected to the first server, and its clients to the second.
+      // The agent is connected to the first server, its clients to the second.
       cluster.balancer.preferred = 1;
       const open = Array.from({ length: SESSIONS }, () => new EchoSession(cluster, "demo", RELAYED));
       for (const session of open) await session.goesOn(5);

@@ -11,7 +11,7 @@ const missing = binaries === undefined ? "PostgreSQL" : "nothing";
 const LATER = "00000000-0000-4000-8000-00000000aaaa";
 const NOW = "(extract(epoch from clock_timestamp()) * 1000)::bigint";
 
-/** The schema of a release that only adds, and states that the programs before it may go on. */
+/** The schema of a release that only adds, and declares that older programs may continue to use it. */
 const SCHEMA = `
   alter table tailnet_servers add column added_later text not null default 'later';
   alter table tailnet_peers add column added_later bytea;
@@ -23,7 +23,7 @@ const SCHEMA = `
   create table added_later (id text primary key);
   insert into schema_migrations (version, name, applied_at, compatible_from) values (9999, 'a later one', 0, 9)`;
 
-/** A server of the next protocol, with a peer and events of kinds that there are not yet. */
+/** A server of the next protocol version, with a peer and events of kinds that this release does not know. */
 const JOIN = `
   insert into tailnet_servers (id, replica_id, protocol, head, heartbeat_at) values ('${LATER}', '${LATER}', 2, 3, ${NOW});
   insert into tailnet_peers (server, id, rev, state, kind, session, key, node, reason, changed_at)

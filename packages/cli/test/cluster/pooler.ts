@@ -1,4 +1,4 @@
-/** A PgBouncer for tests, which lends each transaction a connection: without LISTEN, and without locks of a session. */
+/** A PgBouncer for tests that lends out a connection for each transaction: LISTEN and session locks do not work. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chownSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -9,13 +9,13 @@ import { accountFor } from "./postgres-server.ts";
 
 const READY_MS = 120_000;
 
-/** Undefined where there is none. Debian keeps it out of the PATH of other users. */
+/** Undefined when it is not installed. Debian installs it outside the PATH of ordinary users. */
 export function findPgBouncer(): string | undefined {
   const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin"];
   return folders.map((folder) => join(folder, "pgbouncer")).find((file) => existsSync(file));
 }
 
-/** In front of the PostgreSQL at `databasePort`. */
+/** Starts it in front of the PostgreSQL at `databasePort`. */
 export async function startPgBouncer(
   program: string,
   databasePort: number,
@@ -58,7 +58,7 @@ default_pool_size = 20
       pooler.once("error", reject);
       pooler.once("exit", () => reject(new Error(`PgBouncer ended:\n${log}`)));
       pooler.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-        // Kept until it is ready; later lines are read and dropped.
+        // Kept until it is ready; later lines are discarded.
         if (log.length < 65_536) log += chunk;
         if (!log.includes("process up")) return;
         clearTimeout(deadline);

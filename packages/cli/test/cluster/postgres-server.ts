@@ -7,21 +7,21 @@ import { delimiter, join } from "node:path";
 import { freePort } from "../free-port.ts";
 
 export interface TestPostgres {
-  /** Of the administrator, without a password. */
+  /** The administrator's URL, without a password. */
   readonly url: string;
   readonly port: number;
-  /** Of the process whose children serve, while it runs. */
+  /** The main process, while it runs; its children serve the connections. */
   readonly pid: number;
-  /** As `pg_ctl stop -m fast`; `start` begins again with the same data on the same port. */
+  /** Like `pg_ctl stop -m fast`; `start` starts it with the same data on the same port. */
   halt(): Promise<void>;
-  /** As `pg_ctl stop -m immediate`: nothing is written any more, nothing more is sent to a standby. */
+  /** Like `pg_ctl stop -m immediate`: nothing more is written or sent to a standby. */
   crash(): Promise<void>;
   start(): Promise<void>;
-  /** As halt, then gone from the disk. */
+  /** Like `halt`, and also removes its files. */
   stop(): Promise<void>;
-  /** Rows as lines whose columns are separated by "|". */
+  /** Returns rows as lines whose columns are separated by "|". */
   query(sql: string): Promise<string>;
-  /** A copy of this server that follows it, through `port`, until `select pg_promote()`. */
+  /** Starts a standby that follows this server, through `port`, until `select pg_promote()`. */
   startStandby(port: number): Promise<TestPostgres>;
 }
 
@@ -36,7 +36,7 @@ const SETTINGS = [
   "autovacuum=off",
 ];
 
-/** The folder of initdb and postgres; undefined where there is none. Debian keeps them out of PATH. */
+/** The folder of initdb and postgres; undefined when it is not installed. Debian keeps it out of PATH. */
 export function findPostgres(): string | undefined {
   const debian = "/usr/lib/postgresql";
   const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : [];
@@ -46,7 +46,10 @@ export function findPostgres(): string | undefined {
   ].find((folder) => existsSync(join(folder, "initdb")) && existsSync(join(folder, "postgres")));
 }
 
-/** Starts one, whose writes need not survive a power cut. Its collation is not that of code points, as in most installations. */
+/**
+ * Starts a server whose writes need not survive a power failure. As in most installations, its collation is not that of code
+ * points.
+ */
 export function startPostgres(binaries: string, settings: readonly string[] = []): Promise<TestPostgres> {
   return launch(binaries, settings, (data) => [
     "initdb",
@@ -54,7 +57,7 @@ export function startPostgres(binaries: string, settings: readonly string[] = []
   ]);
 }
 
-/** @param create The program of PostgreSQL that makes the data folder, and its arguments. */
+/** @param create The PostgreSQL program that makes the data folder, and its arguments. */
 async function launch(
   binaries: string,
   settings: readonly string[],
@@ -115,7 +118,7 @@ async function launch(
   };
 }
 
-/** Resolves with what the program printed; rejects unless it ends well. */
+/** Resolves with the program's output; rejects unless it succeeds. */
 async function run(program: string, args: readonly string[], options: SpawnOptions): Promise<string> {
   const child = spawn(program, args, options);
   let text = "";
@@ -127,7 +130,7 @@ async function run(program: string, args: readonly string[], options: SpawnOptio
   return text.trimEnd();
 }
 
-/** PostgreSQL and PgBouncer refuse to run as root: another account owns the folder and the process. */
+/** PostgreSQL and PgBouncer refuse to run as root, so another account owns the folder and the process. */
 export function accountFor(folder: string): { uid?: number; gid?: number } {
   if (process.getuid?.() !== 0) return {};
   const id = (flag: string): number => {
@@ -154,7 +157,7 @@ function ready(server: ChildProcess): Promise<void> {
     server.once("error", reject);
     server.once("exit", () => reject(new Error(`PostgreSQL ended:\n${text}`)));
     server.stderr!.setEncoding("utf8").on("data", (chunk: string) => {
-      // Kept until it is ready; later lines are read and dropped.
+      // Kept until it is ready; later lines are discarded.
       if (text.length < 65_536) text += chunk;
       if (!/ready to accept (read-only )?connections/.test(text)) return;
       clearTimeout(deadline);
@@ -163,7 +166,7 @@ function ready(server: ChildProcess): Promise<void> {
   });
 }
 
-/** SIGINT is PostgreSQL's fast shutdown, which ends its sessions; SIGQUIT its immediate one. */
+/** SIGINT is PostgreSQL's fast shutdown, which ends its sessions; SIGQUIT the immediate one. */
 function ended(server: ChildProcess | undefined, signal: "SIGINT" | "SIGQUIT"): Promise<void> {
   return new Promise((resolve) => {
     if (server?.pid === undefined || server.exitCode !== null || server.signalCode !== null) {

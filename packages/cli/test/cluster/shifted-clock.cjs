@@ -1,4 +1,4 @@
-// Loaded before a program of the test: its wall clock is ahead. Monotonic time and timers are as they are.
+// Loaded before a program of the test to set its wall clock ahead. Monotonic time and timers are unchanged.
 const SHIFT_MS = 5 * 60_000;
 const SystemDate = Date;
 const now = () => SystemDate.now() + SHIFT_MS;

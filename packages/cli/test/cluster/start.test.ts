@@ -29,7 +29,7 @@ describe.skipIf(binaries === undefined)(`servers that start together (missing he
       expect(await cluster.postgres.query(applied)).toBe(expected);
       for (const index of cluster.servers.keys()) {
         const answer = await cluster.api(index, "/api/v2/users/first");
-        // No user yet, and the schema to know it.
+        // Answered only if the schema exists: there is no user yet.
         expect({ round, index, status: answer.status }).toEqual({ round, index, status: 404 });
       }
     }

@@ -10,7 +10,7 @@ const eventually = { timeout: 120_000, interval: 100 };
 const binaries = findPostgres();
 const missing = binaries === undefined ? "PostgreSQL" : "nothing";
 
-/** Its replication goes over a path of its own, which is cut to lose the last commits. */
+/** The standby replicates through a path of its own, which is cut so that the last commits are lost. */
 async function startPair(primary: TestPostgres) {
   const path = new Path(primary.port);
   await path.listen();
@@ -21,7 +21,7 @@ async function startPair(primary: TestPostgres) {
   return {
     path,
     standby,
-    // The standby first: it is found out not to serve.
+    // The standby comes first, so that the servers must find out that it does not serve.
     url: `postgres://postgres@127.0.0.1:${standby.port},127.0.0.1:${primary.port}/postgres`,
     close: async () => {
       await standby.stop();
@@ -63,7 +63,7 @@ describe.skipIf(binaries === undefined)(
         eventually,
       );
       path.cut();
-      // Their peers, and the tunnels of one, are among what is lost.
+      // The lost commits include peers of the servers, and the tunnels of one.
       for (let i = 0; i < SERVERS; i++) open.push(new EchoSession(cluster, "demo"));
       for (const session of open) await session.goesOn(20);
       const before = await standby.query(heads);

@@ -1,8 +1,8 @@
-/** What stands between two programs of a test: a balancer, and a path that can fall silent. */
+/** Intermediaries between two programs of a test: a balancer, and a path that can fall silent. */
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 
-/** Accepts connections on a port of its own and ends all of them when it is closed. */
+/** Accepts connections on its own port, and ends all of them when it is closed. */
 abstract class TcpListener {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -39,21 +39,21 @@ abstract class TcpListener {
 
 const CHECK_MS = 200;
 const CHECK_TIMEOUT_MS = 2_000;
-/** With this an agent and a client open their control connection. */
+/** The requests with which an agent and a client open their control connection. */
 const CONTROL = /^GET \/api\/v2\/workspaceagents\/[^/]+\/(?:coordinate|rpc)\b/;
 
 /**
- * Passes each connection to the next server in turn. It asks for `/readyz` as every balancer has to, and skips servers that
- * are not ready while another one is, and those that refuse a connection.
+ * Passes each connection to the next server in turn. Like any balancer it polls `/readyz`; it skips servers that are not ready
+ * while another is, and those that refuse a connection.
  */
 export class Balancer extends TcpListener {
   readonly #ports: readonly number[];
   readonly #isReady: boolean[];
   readonly #checks: NodeJS.Timeout;
-  /** Those that became control connections of peers; they may have carried other requests before. */
+  /** Connections that became control connections of peers; they may have carried other requests before. */
   readonly #control = new Set<Socket>();
   #next = 0;
-  /** Index of the server that new connections are passed to first; undefined: each in turn. */
+  /** Index of the server that gets new connections first; undefined for each in turn. */
   preferred: number | undefined;
 
   constructor(ports: readonly number[]) {
@@ -70,7 +70,7 @@ export class Balancer extends TcpListener {
     await super.close();
   }
 
-  /** The control connections of peers that are open. */
+  /** The open control connections of peers. */
   get control(): ReadonlySet<Socket> {
     return new Set(this.#control);
   }
@@ -82,7 +82,7 @@ export class Balancer extends TcpListener {
         await answer.body?.cancel();
         return answer.ok;
       },
-      () => false, // it does not listen
+      () => false, // the server does not listen
     );
   }
 
@@ -124,8 +124,8 @@ export class Balancer extends TcpListener {
 }
 
 /**
- * A path to one port. While it is cut, every byte is swallowed and no end of a connection is passed on, as on a network that
- * drops packets. Connections that it swallowed stay silent after it is mended, as those of a firewall that forgot them.
+ * A path to one port. While it is cut, it drops every byte and passes on no end of a connection, like a network that drops
+ * packets. Connections from which it dropped bytes stay silent after it is mended, as behind a firewall that forgot them.
  */
 export class Path extends TcpListener {
   readonly #to: number;

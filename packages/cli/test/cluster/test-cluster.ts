@@ -20,7 +20,7 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** What the servers connect to in place of PostgreSQL itself. */
+/** What the servers connect to instead of PostgreSQL itself. */
 interface Database {
   readonly url: string;
   close(): Promise<void>;
@@ -31,7 +31,7 @@ interface ClusterOptions {
   /** The folder of PostgreSQL's programs. */
   readonly binaries: string;
   readonly database?: (postgres: TestPostgres) => Promise<Database>;
-  /** Arguments of Node for one server. */
+  /** Node arguments of one server. */
   readonly nodeArguments?: (index: number) => readonly string[];
 }
 
@@ -51,17 +51,17 @@ interface Replica {
 
 interface TestServer {
   readonly port: number;
-  /** Between the server and the database, and between its siblings and its relay. */
+  /** The paths from the server to the database, and from its siblings to its relay. */
   readonly toDatabase: Path;
   readonly toRelay: Path;
   process: ChildProcess | undefined;
-  /** What the process that runs, or ran last, wrote to its log. */
+  /** The log of the process that runs, or ran last. */
   log: string;
 }
 
 const MAX_LOG = 1 << 20;
 const LAST_LINES = 25;
-/** Of a command that must not use a direct path. */
+/** Environment of a command that must not use a direct path. */
 export const RELAYED = { CODER_DISABLE_DIRECT_CONNECTIONS: "1" };
 
 export class TestCluster {
@@ -140,7 +140,7 @@ export class TestCluster {
         ["--derp-server-relay-url", `http://127.0.0.1:${toRelay.port}`],
         ["--state-dir", join(this.folder, `server-${index}`)],
         ["--keys-file", join(this.folder, "keys.json")],
-        // The balancer of the tests notices within this time.
+        // Long enough for the tests' balancer to notice.
         ["--shutdown-drain", "3s"],
         ["--stun-address", "disable", "--derp-server-stun-addresses", "disable"],
       ].flat(),
@@ -155,7 +155,7 @@ export class TestCluster {
     for (const end = performance.now() + READY_MS; performance.now() < end; await sleep(50)) {
       const ready = await fetch(`http://127.0.0.1:${port}/readyz`).then(
         (answer) => answer.ok,
-        () => false, // not listening yet
+        () => false, // the server does not listen yet
       );
       if (ready) return;
       if (running.exitCode !== null) break;
@@ -171,7 +171,7 @@ export class TestCluster {
     if (running!.exitCode === null && running!.signalCode === null) await once(running!, "exit");
   }
 
-  /** Registers a workspace and starts its agent, whose id it returns. */
+  /** Registers a workspace and starts its agent. Returns the agent's id. */
   async startWorkspace(name: string): Promise<string> {
     const made = await this.done(["external-workspaces", "create", name, "--output", "json"]);
     const { auth_token: token } = JSON.parse(made.stdout) as { auth_token: string };
@@ -181,14 +181,14 @@ export class TestCluster {
     return workspace.latest_build.resources[0]!.agents[0]!.id;
   }
 
-  /** Sessions over a direct path and through the relays, both of which echo. */
+  /** Opens two echoing sessions, one over a direct path and one through the relays. */
   async openSessions(name: string): Promise<EchoSession[]> {
     const open = [new EchoSession(this, name), new EchoSession(this, name, RELAYED)];
     for (const session of open) await session.goesOn(5);
     return open;
   }
 
-  /** The end of each server's log, for the message of a failure. */
+  /** The last lines of each server's log, for failure messages. */
   lastLines(): string {
     const last = (log: string): string => log.trimEnd().split("\n").slice(-LAST_LINES).join("\n");
     return this.servers.map(({ log }, index) => `server ${index}:\n${last(log)}`).join("\n");
@@ -202,7 +202,7 @@ export class TestCluster {
     throw new Error(`no server knows ${peer}`);
   }
 
-  /** Peers that are connected, at all servers together. */
+  /** The peers connected to all servers together. */
   async peers(): Promise<{ readonly agents: readonly string[]; readonly clients: number }> {
     const pages = await Promise.all([...this.servers.keys()].map((index) => this.#peersAt(index)));
     return {
@@ -222,7 +222,7 @@ export class TestCluster {
     return answer.ok ? ((await answer.json()) as Replica[]) : [];
   }
 
-  /** A request to one server, past the balancer, as the owner. */
+  /** Sends a request to one server, bypassing the balancer, as the owner. */
   async api(index: number, path: string, init: RequestInit = {}): Promise<Response> {
     const headers = { "Coder-Session-Token": this.token, ...init.headers };
     return await fetch(`${this.serverUrl(index)}${path}`, { ...init, headers }).catch((cause: unknown) => {
@@ -236,7 +236,7 @@ export class TestCluster {
     return `http://127.0.0.1:${this.servers[index]!.port}`;
   }
 
-  /** The owner's. */
+  /** Token of the owner. */
   get token(): string {
     return readFileSync(join(this.folder, "config/session"), "utf8").trim();
   }
@@ -253,7 +253,7 @@ export class TestCluster {
     });
     this.#children.add(child);
     child.once("exit", () => this.#children.delete(child));
-    child.stdin!.on("error", () => undefined); // it ended: its exit code says how
+    child.stdin!.on("error", () => undefined); // the command ended: its exit code says how
     return child;
   }
 
@@ -271,7 +271,7 @@ export class TestCluster {
     return { code, stdout, stderr };
   }
 
-  /** As run; throws unless the command succeeds. */
+  /** Like `run`, but throws unless the command succeeds. */
   async done(args: readonly string[], extra: NodeJS.ProcessEnv = {}): Promise<Finished> {
     const finished = await this.run(args, extra);
     if (finished.code !== 0) throw new Error(finished.stderr);

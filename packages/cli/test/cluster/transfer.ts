@@ -5,10 +5,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { TestCluster } from "./test-cluster.ts";
 
 const CHUNK_BYTES = 64 << 10;
-/** Sent by `finish` only. */
+/** Bytes that only `finish` sends. */
 const KEPT_BYTES = 20 << 20;
 
-/** Random bytes that a session echoes: some at a time, until `finish` sends the rest. What came back is hashed. */
+/** Random bytes that a session echoes: pieces at a time, until `finish` sends the rest. The returned bytes are hashed. */
 export class Transfer {
   readonly #child: ChildProcess;
   readonly #sent = createHash("sha256");
@@ -42,14 +42,14 @@ export class Transfer {
       const chunk = randomBytes(Math.min(CHUNK_BYTES, this.#leftBytes));
       this.#leftBytes -= chunk.length;
       this.#sent.update(chunk);
-      // It rejects when the command ended, whose exit code says how.
+      // It rejects when the command has ended; the exit code says how.
       if (!stdin.write(chunk)) await once(stdin, "drain").catch(() => undefined);
       if (this.#isPaced) await sleep(100);
     }
     stdin.end();
   }
 
-  /** Sends what is left without a pause. Resolves with both hashes, which are equal, and the bytes that came back. */
+  /** Sends the rest without a pause. Resolves with both hashes, which should be equal, and the number of bytes that came back. */
   async finish(): Promise<{ readonly sent: string; readonly returned: string; readonly bytes: number }> {
     this.#isPaced = false;
     const closed = this.#child.exitCode === null ? once(this.#child, "close") : undefined;

@@ -3,7 +3,7 @@ import { Deployment } from "coder-client/rest/deployment";
 import { uuidToBytes } from "coder-protocol/addresses";
 import { CoordinateResponse_PeerUpdate_Kind as Kind, Tailnet } from "coder-protocol/gen/tailnet_pb.js";
 
-/** A control connection to one server, which records what the server announces of an agent. It never redials. */
+/** A control connection to one server that records what the server announces about an agent. It never redials. */
 export class Watcher {
   readonly updates: ("node" | "lost" | "disconnected" | "ready" | "end")[] = [];
   readonly #connection: RpcConnection;
