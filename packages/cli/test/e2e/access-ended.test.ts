@@ -1,4 +1,4 @@
-/** Commands that are connected when their access is revoked: each ends by itself, with the reason and exit code 255. */
+/** Commands whose access is revoked while they are connected: each ends, with the reason and exit code 255. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -56,7 +56,7 @@ describe("access that ends", () => {
   };
 
   describe("when the user is suspended", () => {
-    // The speed test ends by itself: it is started last.
+    // The speed test ends after its time, so it is started last.
     const commands = [
       ["ssh", ["ssh", "demo", ...CONNECTED, "--", "echo ready; sleep 1000"], "ready"],
       ["ssh over UDP", ["ssh", "demo", "--", "echo ready; sleep 1000"], "ready"],

@@ -1,4 +1,4 @@
-/** Two agents with one token: the contest is reported, and the workspace shows the one that stays. */
+/** Two agents with one token: the conflict is reported, and the workspace shows the agent that stays. */
 import { once } from "node:events";
 import { expect, it } from "vitest";
 import { TestDeployment } from "./deployment.ts";

@@ -1,4 +1,4 @@
-/** The agent as a process of its machine: process 1 of a container, debug pages and metrics on the host. */
+/** The agent as a process: as process 1 of a container, and with debug pages and metrics on the host. */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, rmSync } from "node:fs";
@@ -50,7 +50,7 @@ describe("the agent", () => {
           await workspaces.reaches("container", "ready");
           const counted = await workspaces.deployment.run(["ssh", "container", "--", zombies]);
           expect(counted.stdout).toMatch(new RegExp(`^${expected}`));
-          // As a container's runtime does: the signal goes to process 1.
+          // A container runtime sends the signal to process 1 too.
           const [first] = readFileSync(`/proc/${namespace.pid}/task/${namespace.pid}/children`, "utf8")
             .trim()
             .split(" ");
@@ -89,7 +89,7 @@ describe("the agent", () => {
     await stop(first);
     await expect(fetch(`http://127.0.0.1:${debugPort}/debug/logs`)).rejects.toThrow();
 
-    // An address in use does not keep users from their workspace.
+    // A debug address that is in use does not keep users from their workspace.
     const second = workspaces.startAgent(token, { CODER_AGENT_DEBUG_ADDRESS: `127.0.0.1:${taken}` });
     let log = "";
     second.stderr!.on("data", (chunk) => {

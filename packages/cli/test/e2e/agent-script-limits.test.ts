@@ -50,7 +50,7 @@ describe("scripts of a workspace", () => {
       .toContain("longer than its limit of 1 s");
     expect((await workspaces.logsOf("failing")).map(({ output }) => output).join()).toContain("exit code 3");
     expect(late.health).toMatchObject({ healthy: true });
-    // Both are ended scripts: people get in, with a warning.
+    // Both scripts have ended, so users are let in, with a warning.
     expect((await workspaces.deployment.run(["ssh", "failing", "--", "echo in"])).stdout).toBe("in\n");
 
     await Promise.all([stop(slow), stop(failing)]);
@@ -105,13 +105,13 @@ describe("scripts of a workspace", () => {
   });
 });
 
-/** Ends the deployment's own server, which is identified by its folder. */
+/** Ends the server of this deployment, which its folder identifies. */
 async function endServer(deployment: TestDeployment): Promise<void> {
   const commandLine = (pid: string): string => {
     try {
       return readFileSync(`/proc/${pid}/cmdline`, "utf8");
     } catch {
-      return ""; // ended since it was listed
+      return ""; // ended after it was listed
     }
   };
   const isServer = (pid: string): boolean => commandLine(pid).includes(join(deployment.folder, "server"));

@@ -66,7 +66,7 @@ describe("scripts of a workspace", () => {
     writeFileSync(gate, "");
     await once(waiting, "close");
     expect(login.stdout).toBe("in\ntool of the script\n");
-    // The scripts' output is shown while they are awaited, each line once.
+    // The scripts' output is shown while the login waits, each line once.
     expect(login.stderr.match(/^line \d+$/gm)).toHaveLength(300);
     expect(login.stderr).toContain("trouble\n");
 
@@ -100,7 +100,7 @@ describe("scripts of a workspace", () => {
     ]);
     expect((await workspaces.logsOf("full")).slice(-2).map(({ output }) => output)).toEqual(["going", "gone"]);
 
-    // The next run has the logs for itself.
+    // Ensures that the next run does not share the logs.
     const again = workspaces.startAgent(token);
     await workspaces.reaches("full", "ready");
     await expect.poll(async () => (await workspaces.logsOf("full")).length, { timeout: DEADLINE_MS }).toBe(303);

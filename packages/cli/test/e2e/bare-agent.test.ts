@@ -7,9 +7,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestDeployment } from "./deployment.ts";
 
 const coder = join(import.meta.dirname, "../../dist/coder.cjs");
-/** As OpenShift assigns them. */
+/** A uid as OpenShift assigns it. */
 const NAMELESS = 1_000_650_000;
-/** Another user can be taken, and may read the built command. */
+/** This process may switch to another user, who may read the built command. */
 const canChangeUser =
   process.getuid?.() === 0 &&
   spawnSync(process.execPath, ["-e", `require("fs").accessSync(${JSON.stringify(coder)}, 4)`], {
@@ -20,7 +20,7 @@ const canChangeUser =
 
 describe("an agent in a bare container", () => {
   let deployment: TestDeployment;
-  /** Stands for an SSH agent: answers with what it gets. */
+  /** Stands in for an SSH agent and echoes what it receives. */
   let keys: Server;
   let socket: string;
 

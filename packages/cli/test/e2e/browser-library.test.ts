@@ -1,4 +1,4 @@
-/** The web page's library in Node, which has the same WebSocket, fetch and streams; a real browser is in another tier. */
+/** The library for web pages, run in Node, which has the same WebSocket, fetch and streams; another tier uses a real browser. */
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer as createHttpServer, type Server } from "node:http";

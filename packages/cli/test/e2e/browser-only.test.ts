@@ -1,4 +1,4 @@
-/** Browser-only mode as the command line meets it: refused from the start, and switched on while commands are connected. */
+/** Browser-only mode and the command line: refused from the start, and switched on while commands are connected. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";

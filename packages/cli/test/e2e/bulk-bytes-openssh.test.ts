@@ -1,4 +1,4 @@
-/** Much data there and back by OpenSSH's programs, compared byte by byte. */
+/** Much data in both directions through OpenSSH's programs, compared byte by byte. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * Much data through every bulk path of real processes, written in pieces of changing size to readers that stop now and
- * then: memory that is given back too early, or used again too early, shows as wrong bytes.
+ * Much data through every bulk path of real processes, written in pieces of varying size to readers that pause now and then.
+ * Memory that is released or reused too early shows as wrong bytes.
  */
 import type { ChildProcess } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -57,7 +57,7 @@ async function writePieces(sink: Writable): Promise<number> {
   return at;
 }
 
-/** Stops for some turns of the loop after every few chunks. */
+/** Pauses for some turns of the event loop after every few chunks. */
 async function readSlowly(source: Readable): Promise<string> {
   const hash = createHash("sha256");
   let chunks = 0;

@@ -1,4 +1,4 @@
-/** What the tests of the bulk paths send, and how its bytes are compared. */
+/** The data that the bulk tests send, and how its bytes are compared. */
 import { createHash, randomBytes } from "node:crypto";
 
 export const bulkData = randomBytes(3_000_000);

@@ -1,4 +1,4 @@
-/** The built command itself: what a start loads, and how it reads a line. Needs no deployment. */
+/** The built command itself: what a start loads, and how it reads the command line. Needs no deployment. */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,7 +22,7 @@ describe("the built command", () => {
     return { code: done.status, stdout: done.stdout, stderr: done.stderr };
   }
 
-  /** Source files in a bundle, by the comments that the bundler leaves. */
+  /** Source files in a bundle, found by the comments that the bundler leaves. */
   function sources(bundle: string): string[] {
     return readFileSync(join(dist, bundle), "utf8")
       .split("\n")

@@ -47,7 +47,7 @@ describe("config-ssh", () => {
     const done = await deployment.run(["config-ssh", "--yes"]);
     const home = join(deployment.folder, "home", ".ssh");
     expect([done.code, done.stdout]).toEqual([0, ""]);
-    // Where Node lies in a folder of its version, a note says so before.
+    // If Node lies in a folder named after its version, a note precedes.
     expect(done.stderr.replace(/^note: .* is gone once Node is upgraded.*\n/, "")).toBe(
       `Added a section to ${home}/config\nTry: ssh demo.coder\n`,
     );

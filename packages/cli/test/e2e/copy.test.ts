@@ -1,4 +1,4 @@
-/** coder cp through real processes. */
+/** `coder cp` through real processes. */
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";

@@ -1,4 +1,6 @@
-/** Declared apps of a real workspace: by command and by the agent's file, their health, and programs that know nothing of it. */
+/**
+ * Declared apps of a real workspace: added by command and by the agent's file, their health, and programs that need no changes.
+ */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
@@ -54,7 +56,7 @@ async function listed(): Promise<
   return Object.fromEntries(JSON.parse(stdout).map((app: { slug: string }) => [app.slug, app]));
 }
 
-/** Of an app, by its own name. */
+/** Requests a path of an app at the app's own host name. */
 async function ask(slug: string, path: string, options: { method?: string; headers?: Record<string, string> } = {}) {
   const port = Number(new URL(deployment.url).port);
   const request = httpRequest({

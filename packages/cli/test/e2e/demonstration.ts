@@ -4,16 +4,16 @@ import { join } from "node:path";
 
 export const START = join(import.meta.dirname, "../../../../scripts/start.ts");
 
-/** The last thing that a person reads names a server of theirs, since the one of the demonstration has ended. */
+/** The last line of output names a server of the user's own, since that of the demonstration has ended. */
 export const LAST =
   /To install the command on other machines, from a server of yours:\s+curl -fsSL https:\/\/SERVER\/install\.sh \| sh\s+[^\n]+\s+$/;
 
-/** @param folder For the state of the demonstration. */
+/** @param folder For the demonstration's state. */
 export function demonstrationEnvironment(folder: string): NodeJS.ProcessEnv {
   return { ...process.env, CODER_DEMO_DIR: folder, SHELL: "/bin/sh", ENV: "" };
 }
 
-/** Whether anything listens where this server did. */
+/** Whether anything listens at the server's address. */
 export function answers(url: string): Promise<boolean> {
   const socket = createConnection(Number(new URL(url).port), "127.0.0.1");
   return new Promise<boolean>((resolve) => {

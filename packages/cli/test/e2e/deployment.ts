@@ -1,4 +1,4 @@
-/** A whole deployment on loopback, of real processes of the built CLI: server, agent, commands. */
+/** A whole deployment on loopback of real processes of the built CLI: server, agent, commands. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ export const PASSWORD = "a password for tests";
 const START_MS = 30_000;
 const START_TRIES = 5;
 
-/** Another program of this machine was quicker to take the port that was free a moment ago. */
+/** Another program on this machine took the port that was free a moment ago. */
 class PortTaken extends Error {}
 
 export interface Finished {
@@ -25,7 +25,7 @@ export interface Finished {
 export class TestDeployment {
   readonly folder = mkdtempSync(join(tmpdir(), "coder-e2e-"));
   url: string;
-  /** The deployment that was started last. */
+  /** The server process that was started last. */
   server: ChildProcess | undefined;
   readonly #port: number;
   readonly #node: string;
@@ -34,10 +34,9 @@ export class TestDeployment {
   #environment: NodeJS.ProcessEnv = {};
 
   /**
-   * @param front Puts something in front of the server, which listens on `port`; returns the URL for all clients, and
-   * variables that all commands need to pass. It is called again where another program took the port; what it started is its
-   * caller's to end.
-   * @param node What runs the command.
+   * @param front Puts something in front of the server, which listens on `port`. Returns the URL for all clients, and variables
+   *   that all commands need to pass it. Called again if another program took the port; the caller ends what it started.
+   * @param node Program that runs the command.
    * @param serverFlags Further flags of the server.
    */
   static async start(
@@ -72,7 +71,7 @@ export class TestDeployment {
     mkdirSync(join(this.folder, "home"));
   }
 
-  /** Environment of a user's commands: their own configuration, nothing of the tester's. */
+  /** Environment of a user's commands: their own configuration and nothing of the tester's. */
   environment(user = "owner", extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
     return {
       PATH: process.env["PATH"],
@@ -94,7 +93,7 @@ export class TestDeployment {
         this.url,
         "--cache-dir",
         join(this.folder, "server"),
-        // Nothing outside this machine is contacted, and parallel deployments need no port in common.
+        // The server contacts nothing outside this machine, and parallel deployments share no port.
         "--stun-address",
         "disable",
         "--derp-server-stun-addresses",
@@ -112,7 +111,7 @@ export class TestDeployment {
     server.stdout!.on("data", (chunk) => {
       if (!greeting.includes("State: ")) greeting += String(chunk);
     });
-    // Its own words: at its port another program may answer.
+    // Waits for the server's own log line, because another program may answer at its port.
     for (const end = performance.now() + START_MS; performance.now() < end; await sleep(20)) {
       if (greeting.includes("State: ")) return server;
       if (server.exitCode !== null) break;
@@ -148,7 +147,7 @@ export class TestDeployment {
     await this.logIn(user);
   }
 
-  /** A request of the owner, to the server itself: Node resolves no name below localhost. */
+  /** Sends a request of the owner directly to the server, because Node resolves no names below localhost. */
   async api(method: string, path: string, body?: unknown): Promise<Response> {
     return fetch(`${this.directUrl}${path}`, {
       method,
@@ -178,7 +177,7 @@ export class TestDeployment {
     });
   }
 
-  /** The server itself, without what is in front of it. */
+  /** URL of the server itself, without what is in front of it. */
   get directUrl(): string {
     return `http://127.0.0.1:${this.#port}`;
   }
@@ -192,18 +191,18 @@ export class TestDeployment {
     );
   }
 
-  /** A script for Node that ends with the deployment. */
+  /** Starts a Node script that ends with the deployment. */
   spawnProgram(script: string): ChildProcess {
     return this.spawnCommand(process.execPath, ["-e", script]);
   }
 
-  /** A program of this machine that ends with the deployment. */
+  /** Starts a program that ends with the deployment. */
   spawnCommand(command: string, args: readonly string[], environment: NodeJS.ProcessEnv = {}): ChildProcess {
     const env = { ...process.env, ...environment };
     return this.#own(spawn(command, args, { env, stdio: ["ignore", "pipe", "inherit"] }));
   }
 
-  /** Runs a command to its end. */
+  /** Runs a command until it ends. */
   async run(
     args: readonly string[],
     options: { user?: string; environment?: NodeJS.ProcessEnv; input?: string | Buffer } = {},

@@ -1,4 +1,4 @@
-/** What the extension for VS Code does on a machine without the command, step by step. */
+/** What the VS Code extension does on a machine without the command, step by step. */
 import { execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -18,7 +18,7 @@ beforeAll(async () => {
   deployment = await TestDeployment.start(async (port, folder) => {
     const binaries = join(folder, "binaries");
     mkdirSync(binaries);
-    // Stands for an executable: it runs this build.
+    // Stands in for an executable: a script that runs this build.
     writeFileSync(join(binaries, NAME), `#!/bin/sh\nexec '${process.execPath}' '${bundle}' "$@"\n`);
     return { url: `http://127.0.0.1:${port}`, environment: { CODER_BINARIES_DIR: binaries } };
   });
@@ -41,7 +41,7 @@ it("fetches the command by its tag, keeps it while it is current, asks for its v
   expect(first.headers.get("etag")).toBe(`"${sha1}"`);
   expect(first.headers.get("x-original-content-length")).toBe(String(readFileSync(path).length));
   expect((await download(sha1)).status).toBe(304);
-  // No signature: the extension then asks its user, by this status.
+  // There is no signature; on this status the extension asks the user.
   expect((await fetch(`${deployment.url}/bin/${NAME}.asc`)).status).toBe(404);
 
   const env = deployment.environment();

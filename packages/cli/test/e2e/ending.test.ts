@@ -23,7 +23,7 @@ describe("the end of a command", () => {
     await deployment.close();
   });
 
-  /** A line of bash, in which `coder` is the built command. Answers its output with the codes of the pipeline's parts. */
+  /** Runs a line of bash in which `coder` is the built command. Returns its output and the exit codes of the pipeline's parts. */
   function shell(line: string): { stdout: string; stderr: string; codes: number[] } {
     const script = `coder() { "${process.execPath}" "${coder}" "$@"; }\n${line}\necho "codes: \${PIPESTATUS[*]}" >&2`;
     const done = spawnSync("bash", ["-c", script], {
@@ -45,7 +45,7 @@ describe("the end of a command", () => {
     return child;
   }
 
-  /** The process that a remote command recorded in this file has ended. */
+  /** Waits for the end of the process that a remote command recorded in this file. */
   async function remoteProcessEnds(file: string): Promise<void> {
     const pid = Number(readFileSync(file, "utf8"));
     await expect

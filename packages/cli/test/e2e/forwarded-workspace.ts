@@ -6,7 +6,7 @@ import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TestDeployment } from "./deployment.ts";
 
-/** Answers with the SHA-256 of everything it heard, once the sender has ended its half, after 1 MiB of its own. */
+/** Sent by the server before the SHA-256 of everything that it received, which follows the end of the sender's half. */
 export const ANSWER = randomBytes(1 << 20);
 
 export class ForwardedWorkspace {
@@ -42,7 +42,7 @@ export class ForwardedWorkspace {
     this.agent = deployment.startAgent(token);
   }
 
-  /** Where the server listens that answers with {@link ANSWER} and the digest of what it got. */
+  /** Port of the server that answers with {@link ANSWER} and the digest of what it received. */
   get hashingPort(): number {
     return (this.#hashing.address() as AddressInfo).port;
   }
@@ -64,7 +64,7 @@ export class ForwardedWorkspace {
   }
 }
 
-/** A `coder port-forward` that runs. */
+/** A running `coder port-forward`. */
 export class Forwarding {
   readonly child: ChildProcess;
   stdout = "";
@@ -80,7 +80,7 @@ export class Forwarding {
     });
   }
 
-  /** The first line with these words, waiting for it. */
+  /** Waits for the first line that contains these words. */
   async says(words: string | RegExp): Promise<string> {
     const until = Date.now() + 40_000;
     for (;;) {
@@ -102,7 +102,7 @@ export class Forwarding {
   }
 }
 
-/** Sends everything, ends its half, and returns everything that came back. */
+/** Sends everything, ends its half, and returns everything that was received. */
 export async function exchange(port: number, payload: Buffer): Promise<Buffer> {
   const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
   const chunks: Buffer[] = [];

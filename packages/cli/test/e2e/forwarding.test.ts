@@ -1,4 +1,4 @@
-/** Ports and sockets forwarded beside the session, UDP; and how a missing path is named. */
+/** Ports and sockets forwarded beside a session, UDP, and the message when there is no path. */
 import { type ChildProcess, execFile, spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
@@ -227,7 +227,7 @@ describe("forwarding through a deployment of real processes", () => {
       ]);
     });
 
-    // Last: it ends the agent of the tests above.
+    // Last, because it ends the agent of the tests above.
     it("when the agent went away", async () => {
       agent.kill("SIGKILL");
       await once(agent, "exit");

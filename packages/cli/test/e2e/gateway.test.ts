@@ -1,4 +1,4 @@
-/** A gateway in front of the deployment that admits only its own users: by a header, by a client certificate. */
+/** A gateway in front of the deployment that admits only its own users, by a header or a client certificate. */
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, request as sendRequest } from "node:http";
@@ -16,7 +16,7 @@ describe("a gateway that asks for a header", () => {
   let refused: string[] = [];
   let command: string;
 
-  /** An unchanged upgrade request, on to the server; everything behind it is copied. */
+  /** Forwards an upgrade request unchanged to the server and then copies all bytes. */
   function forward(request: IncomingMessage, client: Duplex, head: Buffer, port: number): void {
     const server = connect(port, "127.0.0.1", () => {
       const lines = [`${request.method} ${request.url} HTTP/1.1`];
@@ -57,7 +57,7 @@ describe("a gateway that asks for a header", () => {
         else client.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
       });
       await new Promise<void>((resolve) => gateway.listen(0, "127.0.0.1", resolve));
-      // Tickets are good for one use: the command runs for every request.
+      // Each ticket can be used once, so the command runs for every request.
       writeFileSync(join(folder, "ticket.sh"), 'echo "X-Gateway-Ticket=ticket-$$"\necho\n');
       command = `sh ${join(folder, "ticket.sh")}`;
       return {
@@ -167,7 +167,7 @@ describe("a TLS front that demands a client certificate", () => {
         environment: { CODER_CA_FILE: files.ca, CODER_CLIENT_CERT: files.cert, CODER_CLIENT_KEY: files.key },
       };
     });
-    // The agent is behind the front, beside the server.
+    // The agent is behind the TLS front, beside the server.
     deployment.startAgent(await deployment.createWorkspace("demo"), { CODER_AGENT_URL: deployment.directUrl });
   });
 

@@ -1,6 +1,4 @@
-/**
- * What `--help` prints, word for word. After a deliberate change: GOLDEN=write npm test, and read the difference.
- */
+/** The output of `--help`, word for word. After a deliberate change run GOLDEN=write npm test and read the diff. */
 
 import { execFile } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-/** The framework of the commands reads and runs nothing that lies in a folder of the user. */
+/** The command framework reads and runs nothing from a user's folder. */
 import { execFile } from "node:child_process";
 import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** A deployment whose every text tries to drive the terminal. Whatever a command prints of it is harmless. */
+/** A deployment whose every text tries to control the terminal. Whatever a command prints of it must be harmless. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -15,7 +15,7 @@ const DANGEROUS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\
 const ID = "11111111-1111-4111-8111-111111111111";
 const TIME = "2026-01-01T00:00:00Z";
 
-/** Commands that print nothing of what they are answered. */
+/** Commands that print nothing of the answer. */
 const SILENT = new Set([
   "users show bob",
   "external-workspaces list",
@@ -184,7 +184,7 @@ describe("hostile answers", () => {
     expect(done.stdout, "stdout").not.toMatch(DANGEROUS);
     expect(done.stderr, "stderr").not.toMatch(DANGEROUS);
     expect(done.stdout + done.stderr, "a bug").not.toContain("ERR_BUG");
-    // It was received for printing.
+    // The text was received and printed.
     if (!SILENT.has(line)) expect(done.stdout + done.stderr).toContain("owned");
   });
 

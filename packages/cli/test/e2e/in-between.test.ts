@@ -1,4 +1,4 @@
-/** Intermediaries between the commands and the deployment: a proxy that carries no WebSockets, a load balancer in a rollout. */
+/** Intermediaries between commands and deployment: a proxy that carries no WebSockets, and a load balancer during a rollout. */
 import { createServer, type Server, request as sendRequest } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -7,12 +7,12 @@ import { TestDeployment } from "./deployment.ts";
 describe("a reverse proxy", () => {
   let deployment: TestDeployment;
   let proxy: Server;
-  /** The number of requests, of any kind, that the proxy answers with a page of its own. */
+  /** Number of requests, of any kind, that the proxy still answers with its own page. */
   let pages = 0;
 
   beforeAll(async () => {
     deployment = await TestDeployment.start(async (port) => {
-      // Without a listener for upgrades they come as plain requests: their Upgrade header goes no further.
+      // Without a listener for upgrades they arrive as plain requests, whose Upgrade header is not passed on.
       proxy = createServer((request, response) => {
         // An agent that waits behind the proxy is not affected.
         if (pages > 0 && !request.url!.startsWith("/api/v2/workspaceagents/me/")) {

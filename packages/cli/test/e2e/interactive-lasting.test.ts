@@ -1,4 +1,4 @@
-/** `coder ssh` on a real terminal that lasts: resuming, silence, the end of the workspace. */
+/** Lasting `coder ssh` sessions on a real terminal: resuming, silence, the end of the workspace. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
@@ -37,7 +37,7 @@ describe("a lasting terminal of coder ssh", () => {
     try {
       return readdirSync(join(deployment.environment()["CODER_CONFIG_DIR"]!, "resume"));
     } catch {
-      return []; // nothing was ever kept
+      return []; // no shell was ever kept
     }
   };
 

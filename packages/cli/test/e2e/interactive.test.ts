@@ -35,7 +35,7 @@ describe("coder ssh on a terminal", () => {
     shell.type("stty size; echo term=$TERM\r");
     await shell.sees(/33 101[\s\S]*term=xterm-256color/);
     shell.resize(40, 120);
-    // The new size is on its way by itself, beside the keys.
+    // The new size is sent separately from the keys.
     shell.type('until [ "$(stty size)" = "40 120" ]; do sleep 0.1; done; echo resized=$((6*7))\r');
     await shell.sees(/resized=42/);
     shell.type("exit 7\r");

@@ -1,4 +1,4 @@
-/** A command that was killed leaves nothing behind on the agent; one that only lost its control connection continues. */
+/** A killed command leaves nothing behind on the agent; one that only lost its control connection continues. */
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
@@ -10,7 +10,7 @@ import { freePort } from "../free-port.ts";
 import { TestDeployment } from "./deployment.ts";
 import { listeningSockets } from "./sockets.ts";
 
-/** Instead of two minutes. */
+/** Instead of the default of two minutes. */
 const GONE_AFTER_MS = 3_000;
 const POLL = { timeout: 30_000, interval: 50 };
 const CLOSED = "a control connection was closed without a goodbye";
@@ -19,10 +19,10 @@ const GONE = "a client is gone without a goodbye: its connections end";
 describe("coder ssh, without a disconnect", () => {
   let deployment: TestDeployment;
   let front: Server;
-  /** Of the front: control connections of clients, and whether any are let through. */
+  /** The front's control connections of clients, and whether it lets any through. */
   const controls = new Set<Socket>();
   let open = true;
-  /** Since the test began, with their peer. */
+  /** Log lines since the test began, with their peer. */
   const agentLog: { message: string; peer: unknown }[] = [];
   const stop = new AbortController();
   let agent: Promise<void>;
@@ -38,7 +38,7 @@ describe("coder ssh, without a disconnect", () => {
           one.on("error", () => undefined);
           one.on("close", () => other.destroy());
         }
-        // Also the later requests of a connection that is kept alive.
+        // Also later requests of a kept-alive connection.
         near.on("data", (chunk) => {
           if (/^GET \S+\/coordinate\b/.test(chunk.toString("latin1"))) controls.add(near);
           if (!open && controls.has(near)) near.destroy();
@@ -109,7 +109,7 @@ describe("coder ssh, without a disconnect", () => {
     open = false;
     for (const control of controls) control.destroy();
     const peer = await closedPeer();
-    // Their number shows that more than the time-out has passed: the remote side pauses after each.
+    // The number of lines shows that more than the time-out has passed: the remote side pauses after each.
     for (let left = (1.5 * GONE_AFTER_MS) / 100; left > 0; left--) await once(lines, "line");
     expect(isGone(peer)).toBe(false);
     expect(command.exitCode).toBeNull();
@@ -138,7 +138,7 @@ describe("coder ssh, without a disconnect", () => {
   }, 60_000);
 });
 
-/** The agent runs in this process. */
+/** Whether a port is open; the agent runs in this process. */
 function isListening(port: number): boolean {
   return listeningSockets(process.pid).includes(`127.0.0.1:${port}`);
 }

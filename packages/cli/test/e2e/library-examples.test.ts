@@ -1,4 +1,4 @@
-/** The examples of the client library, run as they stand. */
+/** Runs the examples of the client library unchanged. */
 import { type ChildProcess, execFile } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";

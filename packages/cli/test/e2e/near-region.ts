@@ -1,4 +1,4 @@
-/** A deployment on loopback with a relay-only workspace proxy, region "near", and an agent of workspace "demo". */
+/** A deployment on loopback with a relay-only workspace proxy, region "near", and an agent of the workspace "demo". */
 import type { ChildProcess } from "node:child_process";
 import { expect, vi } from "vitest";
 import { freePort } from "../free-port.ts";
@@ -17,7 +17,7 @@ export class NearRegion {
     this.proxy = proxy;
   }
 
-  /** The region is in the map when this returns. */
+  /** When this returns, the region is in the map. */
   static async start(): Promise<NearRegion> {
     const deployment = await TestDeployment.start();
     try {
@@ -31,7 +31,7 @@ export class NearRegion {
       });
       const region = new NearRegion(deployment, proxy);
       await vi.waitFor(async () => expect(await region.inTheMap()).toBe(true), eventually);
-      // Its home is the one relay or the other, which are equally near: it leaves that of the proxy as its clients do.
+      // Its home is either relay, which are equally near; it moves away from the proxy's when that goes, as its clients do.
       deployment.startAgent(await deployment.createWorkspace("demo"));
       return region;
     } catch (error) {
@@ -46,7 +46,7 @@ export class NearRegion {
     return "10001" in map.Regions;
   }
 
-  /** Runs `coder wsproxy`; what it printed. */
+  /** Runs `coder wsproxy` and returns its output. */
   wsproxy(...words: string[]): Promise<string> {
     return wsproxy(this.deployment, ...words);
   }

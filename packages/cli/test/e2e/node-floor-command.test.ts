@@ -1,4 +1,4 @@
-/** The bundles of the command run on the oldest Node that `engines` names. */
+/** Runs the bundles of the command on the oldest Node that `engines` allows. */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";

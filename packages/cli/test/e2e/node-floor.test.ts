@@ -1,4 +1,4 @@
-/** Everything that names a floor in `engines` imports on it, as it is published. */
+/** Every published package with a minimum Node version in `engines` can be imported by that version. */
 import { execFile } from "node:child_process";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -37,7 +37,7 @@ describe("the oldest supported Node", () => {
       (path) => !/\.(test|d)\.ts$/.test(path) && !PROGRAMS.test(path),
     );
     expect(modules.length).toBeGreaterThan(3);
-    // One after the other, so that each failure is that of the module that is named.
+    // One after the other, so that a failure belongs to the module that is named.
     const script = `
       const failures = [];
       for (const url of ${JSON.stringify(modules.map((path) => pathToFileURL(join(root, path)).href))})

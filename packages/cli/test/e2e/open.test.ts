@@ -1,4 +1,4 @@
-/** coder open: the URL passed to the opening program, and the output where there is none. */
+/** `coder open`: the URL passed to the opening program, and the output where there is none. */
 import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

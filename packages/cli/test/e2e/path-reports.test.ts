@@ -1,4 +1,4 @@
-/** Where the path of a connection is reported besides ping: doctor, status, netcheck, the control plane, files for editors. */
+/** Where a connection's path is reported besides ping: doctor, status, netcheck, the control plane, files for editors. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -60,11 +60,11 @@ describe("what is reported of a path", () => {
     };
     const quiet = deployment.spawn(["ssh", "--disable-network-telemetry", "demo", "--", "echo up; cat"], {});
     await once(quiet.stdout!, "data");
-    // A later one was reported: the quiet one had its time.
+    // A later connection was reported, so the quiet one had enough time.
     const reported = deployment.spawn(["ssh", "demo", "--", "cat"], {});
     await expect.poll(paths, { timeout: 60_000 }).toEqual([expect.stringMatching(/^(direct|relayed)$/), "unknown"]);
     await ended(quiet);
-    // Beside it there may be the server's own connection, by which it asks the agent for ports.
+    // There may also be the server's own connection, with which it asks the agent for ports.
     await expect
       .poll(async () => (await deployment.run(["show", "demo"])).stdout, { timeout: 60_000, interval: 500 })
       .toMatch(/\nmain +Coder Embedded Relay \(\d+ ms\) +[12] (direct|relayed)/);

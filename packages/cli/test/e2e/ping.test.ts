@@ -1,4 +1,7 @@
-/** The path of a connection, and what ping reports of it: real processes on one machine, which reach each other directly. */
+/**
+ * The path of a connection, and what ping reports about it, between real processes on one machine, which reach each other
+ * directly.
+ */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestDeployment } from "./deployment.ts";
 

@@ -1,4 +1,4 @@
-/** An outage of the agent, which `coder port-forward` survives. */
+/** `coder port-forward` survives an outage of the agent. */
 import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { freePort } from "../free-port.ts";

@@ -1,4 +1,4 @@
-/** Other modes of `coder port-forward`: reverse, automatic, and its refusals. */
+/** Other modes of `coder port-forward` (reverse, automatic), and its refusals. */
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";

@@ -1,4 +1,4 @@
-/** An outage of the server, which relayed connections of `coder port-forward` and transfers survive. */
+/** Relayed connections and transfers of `coder port-forward` survive an outage of the server. */
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
@@ -35,7 +35,7 @@ describe("port-forward", () => {
     while (!existsSync(`${copied}.coder-part`)) await sleep(5);
     workspace.deployment.server!.kill("SIGKILL");
     await once(workspace.deployment.server!, "exit");
-    socket.write(sent.subarray(1 << 19, 1 << 20)); // no path exists now
+    socket.write(sent.subarray(1 << 19, 1 << 20)); // no path exists at this point
     await workspace.deployment.startServer();
     socket.end(sent.subarray(1 << 20));
     await once(socket, "close");

@@ -94,7 +94,7 @@ describe("port-forward", () => {
   });
 });
 
-/** One datagram and its answer. */
+/** Sends one datagram and returns its answer. */
 async function ask(socket: UdpSocket, port: number, payload: Buffer): Promise<string> {
   const answer = once(socket, "message", { signal: AbortSignal.timeout(10_000) });
   socket.send(payload, port, "127.0.0.1");

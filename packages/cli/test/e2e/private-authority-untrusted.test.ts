@@ -1,4 +1,4 @@
-/** How a certificate that is not trusted is named, and how the login remembers what to trust. */
+/** How an untrusted certificate is described, and how the login remembers what to trust. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { INSPECTOR, NO_TRUST, PrivateDeployment } from "./private-deployment.ts";
 
@@ -50,7 +50,7 @@ describe("an authority that is not trusted", () => {
     expect(login.code, login.stderr).toBe(0);
     const later = await own.deployment.run(["whoami"], { user: "second", environment: NO_TRUST });
     expect([later.code, later.stdout], later.stderr).toEqual([0, expect.stringContaining("owner")]);
-    // Another deployment is not affected.
+    // Other deployments are not affected.
     const other = await own.deployment.run(["--url", own.deployment.url.replace("localhost", "127.0.0.1"), "list"], {
       user: "second",
       environment: NO_TRUST,

@@ -1,4 +1,6 @@
-/** A deployment whose certificate comes from a private authority: everything that dials trusts it in the same ways. */
+/**
+ * A deployment whose certificate comes from a private authority: everything that dials can be told in the same ways to trust it.
+ */
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { NO_TRUST, PrivateDeployment } from "./private-deployment.ts";

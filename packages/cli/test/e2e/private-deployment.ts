@@ -1,4 +1,4 @@
-/** A deployment whose certificate comes from a private authority, and which demands one of its clients. */
+/** A deployment whose certificate comes from a private authority, and which demands a client certificate of it. */
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, type Server } from "node:net";
@@ -8,7 +8,7 @@ import { TestDeployment } from "./deployment.ts";
 
 export const INSPECTOR = "Zscaler Intermediate Root CA";
 
-/** Variables that take away what {@link TestDeployment} gives to all commands. */
+/** Removes the variables that {@link TestDeployment} gives to all commands. */
 export const NO_TRUST = { SSL_CERT_FILE: undefined, CODER_CLIENT_CERT: undefined, CODER_CLIENT_KEY: undefined };
 
 function openssl(...args: readonly string[]): void {
@@ -56,7 +56,7 @@ function variablesOf(path: (name: string) => string): NodeJS.ProcessEnv {
   return { CODER_CLIENT_CERT: path("client"), CODER_CLIENT_KEY: path("client-key") };
 }
 
-/** Root → intermediate → leaf for localhost, and a client certificate; `chain` is what the front presents. */
+/** Makes root → intermediate → leaf for localhost, and a client certificate; the front presents `chain`. */
 function makeCertificates(folder: string, path: (name: string) => string): void {
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
   openssl("req", "-x509", ...key, "-subj", `/CN=${INSPECTOR}`, "-keyout", path("root-key"), "-out", path("root"));
@@ -92,7 +92,7 @@ function makeCertificates(folder: string, path: (name: string) => string): void 
   writeFileSync(join(store, "README"), "no certificate");
 }
 
-/** Ends TLS in front of the server. */
+/** Terminates TLS in front of the server. */
 async function listen(port: number, path: (name: string) => string): Promise<Server> {
   const front = createTlsServer(
     {

@@ -50,7 +50,7 @@ describe("an HTTP proxy with a password between client and deployment", () => {
       environment: { HTTP_PROXY: `http://user:p%40ss@127.0.0.1:${proxyPort}` },
     });
     expect(done.stdout).toBe("through the proxy\n");
-    // REST and, on the same connection, the control WebSocket; then the relay.
+    // REST and the control WebSocket share a connection; the relay has another.
     expect(tunnels).toBeGreaterThanOrEqual(2);
   });
 

@@ -1,4 +1,4 @@
-/** A command of the built CLI, or another program of Node, on a terminal of its own, as a user runs it. */
+/** Runs a command of the built CLI, or another Node program, on a terminal of its own, as a user would. */
 import { constants } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -10,7 +10,7 @@ const coder = join(import.meta.dirname, "../../dist/coder.cjs");
 
 export class PtyCommand {
   readonly #pty: Pty;
-  /** Everything on the screen so far, escape sequences included. */
+  /** All output so far, escape sequences included. */
   screen = "";
   /** The exit code; undefined while it runs. */
   code: number | undefined;
@@ -58,12 +58,12 @@ export class PtyCommand {
     if (this.code === undefined) process.kill(this.#pty.pid, signal);
   }
 
-  /** Closes the terminal, as a window that is closed does. */
+  /** Closes the terminal, as closing its window does. */
   hangUp(): void {
     this.#pty.close();
   }
 
-  /** Waits for it on the screen. */
+  /** Waits until the screen shows it. */
   async sees(pattern: RegExp): Promise<RegExpExecArray> {
     const until = Date.now() + 40_000;
     for (;;) {

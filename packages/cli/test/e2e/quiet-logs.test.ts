@@ -1,4 +1,6 @@
-/** A whole run at the most verbose level: every log line of server, agent and commands, and the values that must be in none. */
+/**
+ * A whole run at the most verbose level: checks every log line of server, agent and commands for values that must not be logged.
+ */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync, statSync } from "node:fs";
@@ -26,7 +28,7 @@ beforeAll(async () => {
     url: `http://127.0.0.1:${port}`,
     environment: { CODER_VERBOSE: "true", DATABASE_PASSWORD: ENVIRONMENT_VALUE },
   }));
-  // What came before is in no log that this test has: the server starts again.
+  // Earlier output is in no log that this test has, so the server is restarted.
   deployment.server!.kill("SIGTERM");
   await once(deployment.server!, "exit");
   listen(await deployment.startServer());
@@ -89,7 +91,7 @@ it("security 37: logs at debug level hold no issued secret, and no value of a va
   expect(found).toEqual([]);
 });
 
-/** Files with logs that the run left behind. */
+/** Log files that the run left behind. */
 function logFiles(folder: string): Record<string, string> {
   return Object.fromEntries(
     readdirSync(folder, { recursive: true, encoding: "utf8" })

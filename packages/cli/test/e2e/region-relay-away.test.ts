@@ -1,4 +1,4 @@
-/** What takes the place of a region that a person chose while its relay is away. */
+/** What replaces a region that the user chose while its relay is away. */
 import { once } from "node:events";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { eventually, NearRegion, PING, RELAYED } from "./near-region.ts";
@@ -32,11 +32,11 @@ it("a start with a region whose relay is away goes on by the automatic choice, w
   expect(killed.stderr.match(/^warning: .*$/gm)).toEqual([
     `warning: the relay of region "near" does not answer: ${using}`,
   ]);
-  // A session that is open goes on without a line in its output.
+  // An open session continues without a message in its output.
   open.stdin!.end("after\n");
   expect((await once(open, "close"))[0]).toBe(0);
   expect(text).toBe("before\nafter\n");
-  // A new token takes the region out of the map at once; its name stays known.
+  // A new token removes the region from the map at once; its name stays known.
   await region.wsproxy("regenerate-token", "near");
   expect(await region.inTheMap()).toBe(false);
   const gone = await deployment.run(["ssh", "--region", "near", "demo", "--", "echo", "there"], {

@@ -32,7 +32,7 @@ describe("coder external-workspaces rotate-token", () => {
     return { code, stdout, stderr };
   };
 
-  /** Waits until its log has this. */
+  /** Waits until the process has logged this. */
   const wrote = async (child: ChildProcess, sign: string): Promise<void> => {
     let log = "";
     for await (const chunk of child.stderr!) {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 
 const dist = join(import.meta.dirname, "../../dist");
-/** The modules that a process of each kind loads: the launcher, the table of commands, and its own bundle. */
+/** The modules that each kind of process loads: the launcher, the table of commands, and its own bundle. */
 const PROCESSES = {
   "a command": ["coder", "cli", "network"],
   "ssh --stdio": ["coder", "ssh-stdio"],
@@ -16,9 +16,9 @@ it.each(Object.entries(PROCESSES))("security 41: %s loads at most 25 third-party
   const loaded = new Set(bundles.flatMap((bundle) => packages[bundle]!));
   expect(loaded).toContain("@noble/hashes");
   expect(loaded.size, [...loaded].join(" ")).toBeLessThanOrEqual(25);
-  expect([...loaded].filter((name) => packages["pg"]!.includes(name))).toEqual([]); // only with a store in PostgreSQL
-  expect(loaded).not.toContain("tldts"); // only with a domain for web apps
-  expect(packages["help"]).toContain("@oclif/core"); // and what it brings, which only help and errors of the line load
+  expect([...loaded].filter((name) => packages["pg"]!.includes(name))).toEqual([]); // only for a store in PostgreSQL
+  expect(loaded).not.toContain("tldts"); // only for a domain for web apps
+  expect(packages["help"]).toContain("@oclif/core"); // and its dependencies, which are loaded only for help and usage errors
 });
 
 it("a command that needs no engine loads the framework, and none of what the framework brings", () => {

@@ -1,4 +1,4 @@
-/** A deployment whose workspaces have their agents run scripts, collect metadata and greet people. */
+/** A deployment with workspaces whose agents run scripts, collect metadata and greet users. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync } from "node:fs";
@@ -65,7 +65,7 @@ export class ScriptedWorkspaces {
     return path;
   }
 
-  /** Leaves nothing behind in the machine's own directory for temporary files. */
+  /** Keeps temporary files out of the machine's own directory. */
   startAgent(token: string, extra: NodeJS.ProcessEnv = {}): ChildProcess {
     return this.deployment.startAgent(token, { TMPDIR: this.folder("tmp"), ...extra });
   }

@@ -1,4 +1,7 @@
-/** SIGHUP, as `systemctl reload` sends it: the server reads its certificates again and continues; the end of its terminal ends it. */
+/**
+ * SIGHUP, as sent by `systemctl reload`: the server reads its certificates again and continues. When its terminal closes, it
+ * ends.
+ */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
@@ -53,7 +56,7 @@ describe("SIGHUP", () => {
     expect(nameOf(before)).toBe("one.example");
     expect(output).not.toContain("Listening on http:");
 
-    use("two.example", "one.example"); // not yet the key
+    use("two.example", "one.example"); // the key does not fit yet
     server.kill("SIGHUP");
     await says(/not reloaded.*stay in use[^\n]*SIGHUP[^\n]*do not belong together/);
     const meanwhile = await handshake(port);

@@ -1,4 +1,4 @@
-/** For operators: one search that finds a session everywhere, and the ports that a workspace listens on. */
+/** For operators: one search finds a session in all logs, and the ports of a workspace are listed. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

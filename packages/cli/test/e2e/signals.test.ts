@@ -1,4 +1,4 @@
-/** How commands end by a signal: cleaned up, and by the signal itself. */
+/** How commands end by a signal: they clean up and then die by that signal. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";

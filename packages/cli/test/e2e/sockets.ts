@@ -1,10 +1,10 @@
-/** The listeners of a process of this machine, from /proc (Linux). */
+/** The sockets of a process on this machine, from /proc (Linux). */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { endianness } from "node:os";
 
 const LISTEN = "0A";
 
-/** TCP sockets that a process and those it started listen on, as "127.0.0.1:80" or "[hexadecimal]:80". */
+/** TCP sockets on which a process and its descendants listen, as "127.0.0.1:80" or "[hexadecimal]:80". */
 export function listeningSockets(pid: number): string[] {
   const own = new Set([pid, ...descendants(pid)].flatMap(socketInodes));
   return ["tcp", "tcp6"].flatMap((table) =>
@@ -42,7 +42,7 @@ function socketInodes(pid: number): string[] {
     try {
       return /^socket:\[(\d+)\]$/.exec(readlinkSync(`${folder}/${name}`))?.[1] ?? [];
     } catch {
-      return []; // closed meanwhile
+      return []; // closed after it was listed
     }
   });
 }

@@ -1,4 +1,4 @@
-/** What `coder ssh` refuses, and in which words; removed tokens, workspaces of other users, and secrets that are not printed. */
+/** What `coder ssh` refuses, and how it says so: removed tokens, workspaces of other users, secrets that must not be printed. */
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -62,7 +62,7 @@ describe("coder ssh refuses", () => {
     const over = once(child, "exit");
     const removed = await deployment.run(["tokens", "remove", "doomed"]);
     expect(removed.code).toBe(0);
-    // The tunnel is gone; SSH inside cannot report it. The visible effects: no new session, no relay, no traffic.
+    // The tunnel is gone, and SSH inside it cannot report that. Visible are the effects: no new session, no relay, no traffic.
     expect((await deployment.run(["--token", token, "ssh", "demo", "--", "true"])).code).toBe(1);
     child.kill("SIGTERM");
     await over;

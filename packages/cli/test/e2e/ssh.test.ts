@@ -1,4 +1,4 @@
-/** Commands of `coder ssh`: their exit codes, streams and variables, and that nothing is left of them. */
+/** Commands through `coder ssh`: exit codes, streams, variables, and that no process is left behind. */
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
@@ -75,7 +75,7 @@ function commandLines(): string[] {
       try {
         return [readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ")];
       } catch {
-        return []; // ended meanwhile
+        return []; // ended after it was listed
       }
     });
 }

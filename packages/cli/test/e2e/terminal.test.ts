@@ -1,4 +1,4 @@
-/** The terminal that outlives its connections, through real processes: by a tunnel of its own, and as a browser. */
+/** The terminal that outlives its connections, through real processes: over a tunnel, and as a browser. */
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -97,7 +97,7 @@ describe("the terminal of a workspace", () => {
   });
 });
 
-/** A browser's end: the token as its address carries it, binary messages. */
+/** The browser's end: the token in its address, and binary messages. */
 class Page {
   readonly closed: Promise<number>;
   seen = "";
@@ -200,7 +200,7 @@ class Terminal {
 
   private constructor(stream: TcpStream) {
     this.#stream = stream;
-    stream.on("error", () => undefined); // its connection is closed under it
+    stream.on("error", () => undefined); // its connection is closed by the other end
     stream.on("data", (chunk: Buffer) => {
       this.seen += Buffer.from(chunk).toString("utf8");
       this.#changed();

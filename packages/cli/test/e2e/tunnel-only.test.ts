@@ -1,4 +1,4 @@
-/** Reachable from outside the tunnel: nothing of the agent, and of a forward only the requested address. */
+/** What can be reached outside the tunnel: nothing of the agent, and of a forward only the requested address. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
@@ -32,7 +32,7 @@ describe.runIf(process.platform === "linux")("outside the tunnel", () => {
     await deployment?.close();
   });
 
-  /** The host key that the agent shows to a client. */
+  /** The host key that the agent presents to a client. */
   async function hostKey(): Promise<string> {
     const proxy = deployment.spawn(["ssh", "--stdio", "demo"], {});
     const sock = new Duplex({
@@ -41,7 +41,7 @@ describe.runIf(process.platform === "linux")("outside the tunnel", () => {
     });
     proxy.stdout!.on("data", (chunk: Buffer) => void sock.push(chunk));
     const client = new Client();
-    client.on("error", () => undefined); // the key is refused once it was seen
+    client.on("error", () => undefined); // the connection is refused after the key was seen
     const seen = new Promise<string>((resolve) => {
       client.connect({
         sock,
@@ -63,7 +63,7 @@ describe.runIf(process.platform === "linux")("outside the tunnel", () => {
     await once(session.stdout!, "data");
     const pid = agent.pid!;
     expect(listeningSockets(pid)).toEqual([]);
-    // The search finds listeners: the server's port, and the tunnel's own UDP sockets.
+    // Shows that the search finds sockets: the server's port, and the tunnel's own UDP sockets.
     expect(listeningSockets(deployment.server!.pid!)).toContain(new URL(deployment.url).host);
     const udp = udpSockets(pid);
     expect(udp.length).toBeGreaterThan(0);
@@ -115,7 +115,7 @@ describe.runIf(process.platform === "linux")("outside the tunnel", () => {
     await expect.poll(() => said, { timeout: 30_000 }).toContain("Ready!");
     const sockets = listeningSockets(forward.pid!);
     expect(sockets).toEqual(expect.arrayContaining([`127.0.0.1:${plain}`, `127.0.0.2:${asked}`, `0.0.0.0:${wide}`]));
-    // Besides these only the loopback address of the other family.
+    // The only other sockets are those on the loopback address of the other family.
     expect(sockets.filter((socket) => socket !== `${LOOPBACK_V6}:${plain}`)).toHaveLength(3);
     for (const [host, port] of [
       ["127.0.0.1", plain],

@@ -1,4 +1,4 @@
-/** Web apps of a real workspace: browser → server → tunnel → agent → program, each in a process of its own. */
+/** Web apps of a real workspace: browser → server → tunnel → agent → program, each in its own process. */
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -43,7 +43,7 @@ beforeAll(async () => {
     socket.write(
       `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
     );
-    socket.on("error", () => undefined).pipe(socket); // frames of its client are as good as its own here
+    socket.on("error", () => undefined).pipe(socket); // echoing the client's frames unchanged is good enough here
   });
   await new Promise<void>((resolve) => program.listen(0, "127.0.0.1", resolve));
   port = (program.address() as AddressInfo).port;
@@ -215,7 +215,7 @@ test("ports of a workspace are listed with what they speak, and programs that ar
     0,
     expect.stringContaining(`It is opened at http://${port}--main--dev--owner.${suffix}/`),
   ]);
-  // An answer does not wait for a program that is slow; a later one has what was found out.
+  // The first answer does not wait for a slow program; a later one has the result.
   await vi.waitFor(async () => {
     const wrong = await deployment.run(["apps", "share", "dev", String(secure.at)]);
     expect([wrong.code, wrong.stderr]).toEqual([0, expect.stringContaining(`share it as ${secure.at}s`)]);

@@ -1,4 +1,4 @@
-/** Control frames, the list of terminals, and files: a real server and a real agent, and a client that is no browser. */
+/** Control frames, the list of terminals, and files, with a real server and agent and a client that is no browser. */
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

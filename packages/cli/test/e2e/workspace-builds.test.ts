@@ -1,4 +1,4 @@
-/** coder start, stop, restart and update on an external workspace. */
+/** `coder start`, `stop`, `restart` and `update` on an external workspace. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestDeployment } from "./deployment.ts";
 

@@ -16,7 +16,7 @@ let port: number;
 let token: string;
 let proxy: ChildProcess;
 let log = "";
-/** A program of the workspace: the agent runs on this machine. */
+/** A program in the workspace: the agent runs on this machine. */
 const program = createServer((request, response) => {
   response.write(`an app at ${request.url}`);
   if (request.url !== "/open") response.end();
@@ -30,7 +30,7 @@ async function report(): Promise<{ errors: string[]; warnings: string[] }> {
   return await json(fetch(`http://127.0.0.1:${port}/healthz-report`));
 }
 
-/** A terminal at the proxy, opened as a page of the dashboard opens it. */
+/** A terminal at the proxy, opened as a dashboard page opens it. */
 class Terminal {
   output = "";
   readonly closed: Promise<{ code: number; reason: string }>;
@@ -60,7 +60,7 @@ class Terminal {
     return new Terminal(`${path}?${query}`);
   }
 
-  /** Runs a command and waits for what it prints, which the command itself does not contain. */
+  /** Runs a command and waits for its output, which the command itself does not contain. */
   async shows(word: string): Promise<void> {
     const [first, rest] = [word.slice(0, 1), word.slice(1)];
     this.#socket.send(Buffer.from(JSON.stringify({ data: `echo ${first}""${rest}\n` })));
@@ -165,7 +165,7 @@ afterAll(async () => {
 it("the end of the login ends the terminal that it opened", async () => {
   const token = await apiToken();
   const terminal = await opened(token);
-  // Nothing else of this agent is open: the primary ends the tunnel, by which the proxy notices at once.
+  // Nothing else uses this agent, so the primary ends the tunnel, from which the proxy learns of it at once.
   await revoke(token);
   expect(await terminal.closed).toEqual({ code: 1008, reason: "access ended" });
 }, 60_000);
@@ -222,7 +222,7 @@ it("coder open app opens an app at the region that is named", async () => {
   expect((await open([], { CODER_OPEN_APP_REGION: "near" })).stdout).toBe(near);
   const own = (await open(["--region", "primary"], { CODER_OPEN_APP_REGION: "near" })).stdout;
   expect(own).toContain(new URL(deployment.url).port);
-  // Variables about relays say nothing of apps.
+  // Variables about relays do not affect apps.
   expect((await open([], { CODER_REGION: "near" })).stdout).toBe(own);
   const unknown = await open(["--region", "nowhere"]);
   expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining("it has: primary, near")]);

@@ -1,4 +1,4 @@
-/** `coder wsproxy server` as the only relay that answers: sessions over it, and what they survive. */
+/** `coder wsproxy server` as the only relay that answers: sessions through it, and what they survive. */
 import { type ChildProcess, execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { TestDeployment } from "./deployment.ts";
 
 const eventually = { timeout: 30_000, interval: 100 };
 const RELAYED = { CODER_DISABLE_DIRECT_CONNECTIONS: "true" };
-/** A relay that nothing serves: the deployment's own is off, so a map has to name one. */
+/** A relay that does not exist: the deployment's own is off, but a map has to name one. */
 const DEAD_REGION = {
   RegionID: 1,
   RegionCode: "dead",
@@ -51,7 +51,7 @@ async function inTheMap(): Promise<boolean> {
   return "10001" in map.Regions;
 }
 
-/** A session that echoes what it reads. */
+/** A session that echoes its input. */
 class Echo {
   readonly child = deployment.spawn(["ssh", "demo", "--", "cat"], RELAYED);
   #text = "";
@@ -62,7 +62,7 @@ class Echo {
     });
   }
 
-  /** Writes a line and waits until it is back. */
+  /** Writes a line and waits until it comes back. */
   async says(line: string): Promise<void> {
     this.child.stdin!.write(`${line}\n`);
     await vi.waitFor(() => expect(this.#text).toContain(line), eventually);
