@@ -1,6 +1,7 @@
 /**
- * The executables for every platform, made twice in different places: the release itself checks their formats, signatures and the
- * oldest C library that they run with. Takes minutes and fetches Node for each platform, so only with CODER_TEST_ALL_PLATFORMS=1.
+ * The executables for every platform, built twice in different places; the release itself checks their formats, signatures and
+ * the oldest C library that they run with. Takes minutes and downloads Node for each platform, so it runs only with
+ * CODER_TEST_ALL_PLATFORMS=1.
  */
 import { execFile, execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
@@ -30,10 +31,10 @@ describe.skipIf(missing.length > 0)(`executables for every platform${without(mis
   const folder = mkdtempSync(join(tmpdir(), "coder-platforms-"));
   const first = join(folder, "first");
   const again = join(folder, "again");
-  /** A copy has no history to take it from. */
+  /** A copy has no history to take the date from. */
   const date = () => execFileSync("git", ["log", "-1", "--format=%ct"], { cwd: repository, encoding: "utf8" }).trim();
 
-  /** Fails for every file that is not as it should be. */
+  /** Rejects if any file is not as it should be. */
   async function release(checkout: string, output: string): Promise<void> {
     const words = [join(checkout, "scripts/release.ts"), "--packages-for", "none", "--output", output];
     const env = { ...process.env, SOURCE_DATE_EPOCH: date() };
@@ -61,7 +62,7 @@ describe.skipIf(missing.length > 0)(`executables for every platform${without(mis
   );
 });
 
-/** The files of this checkout, and what was fetched for it. */
+/** Copies the files of this checkout and the downloads. */
 function copyCheckout(to: string): void {
   const words = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
   const names = execFileSync("git", words, { cwd: repository, encoding: "utf8" }).split("\0");
@@ -71,7 +72,7 @@ function copyCheckout(to: string): void {
   }
   mkdirSync(join(to, ".build"));
   symlinkSync(join(repository, ".build/zig"), join(to, ".build/zig"));
-  // No link to the whole: bundles name modules by their path from the checkout.
+  // Not one link to the whole folder, because bundles name modules by their path from the checkout.
   const folders = [
     "node_modules",
     ...readdirSync(join(repository, "packages")).map((name) => `packages/${name}/node_modules`),

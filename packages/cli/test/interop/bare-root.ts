@@ -1,4 +1,4 @@
-/** A root file system that holds a few programs with their libraries, and nothing else. */
+/** A root file system with a few programs and their libraries, and nothing else. */
 import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, existsSync, mkdirSync, realpathSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";

@@ -1,4 +1,7 @@
-/** A machine with a real systemd that runs one script and ends: this machine's own files under a layer in memory, without a network. */
+/**
+ * A machine with a real systemd that runs one script and ends: this machine's own files below an overlay in memory, without a
+ * network.
+ */
 import { execFile, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,17 +9,17 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { find } from "./release.ts";
 
-/** Boots in a few seconds; the rest is the script's. */
+/** Booting takes a few seconds; the rest is for the script. */
 const LIMIT_MS = 400_000;
 const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
 
 const NEEDED = ["systemd-nspawn", "systemctl", "unshare", "mount"];
 
-/** Missing requirements, or why it does not boot here. */
+/** Missing requirements, or the reason why it does not boot here. */
 export async function machineMissing(): Promise<string[]> {
   const absent = NEEDED.filter((name) => find(name) === undefined);
   if (process.getuid?.() !== 0) absent.push("root");
-  // Detects containers that may not mount overlays, before anything is booted.
+  // Detects containers that may not mount overlays, before anything boots.
   if (absent.length === 0 && spawnSync("unshare", ["--mount", "true"], { env }).status !== 0)
     absent.push("name spaces");
   if (absent.length > 0) return absent;
@@ -24,8 +27,8 @@ export async function machineMissing(): Promise<string[]> {
 }
 
 /**
- * @param files To be put into the machine's root, by their names there.
- * @returns what the script wrote.
+ * @param files Files to put into the machine's root, by their names there.
+ * @returns The output of the script.
  */
 export async function runBooted(script: string, files: Readonly<Record<string, string>> = {}): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), "coder-machine-"));
@@ -46,7 +49,7 @@ export async function runBooted(script: string, files: Readonly<Record<string, s
       `[Unit]\nRequires=basic.target\nAfter=basic.target\n[Service]\n${[...service, last].join("\n")}\n`,
     );
     const steps = [
-      // Of nspawn itself, nothing is left in this machine's /run.
+      // Keeps nspawn's own files out of this machine's /run.
       "mount -t tmpfs none /run",
       `mount -t tmpfs none ${folder}/layer`,
       `mkdir ${folder}/layer/upper ${folder}/layer/work`,
@@ -55,7 +58,7 @@ export async function runBooted(script: string, files: Readonly<Record<string, s
       `cp ${folder}/run.target ${folder}/run.service ${units}`,
       `cp ${folder}/script.sh ${folder}/root/script.sh`,
       ...Object.entries(files).map(([name, file]) => `cp '${file}' ${folder}/root/${name}`),
-      // A machine of its own, for its journal.
+      // A separate machine id, for a separate journal.
       `: >${folder}/root/etc/machine-id`,
       `systemd-nspawn --boot --quiet --directory=${folder}/root --machine=coder-test --bind=${folder}/out:/out --private-network --register=no --keep-unit --console=pipe systemd.unit=run.target </dev/null`,
     ];

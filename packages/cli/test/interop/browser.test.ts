@@ -1,4 +1,4 @@
-/** A web page in a real browser that fetches from a workspace through the tunnel. */
+/** A web page in a real browser fetches from a workspace through the tunnel. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -41,7 +41,7 @@ describe.skipIf(missing.length > 0)(`a web page (missing here: ${missing.join(",
   let site: Server;
   let browser: ChildProcess | undefined;
   const reported = Promise.withResolvers<Record<string, unknown>>();
-  /** In bytes: as it is, by gzip and by brotli. */
+  /** Sizes in bytes: uncompressed, by gzip and by brotli. */
   let sizes: number[];
 
   beforeAll(async () => {
@@ -84,7 +84,7 @@ describe.skipIf(missing.length > 0)(`a web page (missing here: ${missing.join(",
     const ended = once(browser, "exit").then(([code]) => {
       throw new Error(`the browser ended with ${code}`);
     });
-    ended.catch(() => undefined); // it is killed in the end
+    ended.catch(() => undefined); // it is killed at the end
     const report = await Promise.race([reported.promise, ended]);
     expect(report["error"]).toBeUndefined();
     expect(report["agent"]).toContain("Chrome");
@@ -103,7 +103,7 @@ describe.skipIf(missing.length > 0)(`a web page (missing here: ${missing.join(",
   });
 });
 
-/** A site that serves the page and passes everything else to the deployment: one origin, as in a dashboard. */
+/** A site that serves the page and passes everything else to the deployment, as one origin, like a dashboard. */
 function siteBefore(
   deploymentUrl: string,
   library: Buffer,

@@ -1,4 +1,4 @@
-/** What operators take from deploy/, and completions, read by the programs that they are for. */
+/** The files that operators take from deploy/, and completions, read by the programs for which they are made. */
 import { execFile, execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -44,7 +44,7 @@ describe("completions", () => {
   });
 });
 
-/** From PyPI; has the schemas of every version of Kubernetes in itself. */
+/** From PyPI; contains the schemas of every Kubernetes version. */
 const VALIDATOR = "kubernetes-validate==1.37.0";
 const validator = join(repository, ".build/kubernetes-validate");
 const noPython = missing("python3");
@@ -87,7 +87,7 @@ describe.skipIf(noPython.length > 0)(`manifests of Kubernetes${without(noPython)
       CODER_PROXY_TRUSTED_ORIGINS: expect.any(String),
       CODER_PROXY_TRUSTED_HEADERS: "X-Forwarded-For",
     });
-    // Read by the group of the pod, and by no other user.
+    // The pod's group may read it, and no other user.
     for (const { secret } of pod.volumes) if (secret !== undefined) expect(secret.defaultMode).toBe(0o440);
   });
 });

@@ -1,7 +1,4 @@
-/**
- * What the VS Code extension and JetBrains Toolbox write, run and read: their command lines as they are, through the real
- * ssh.
- */
+/** What the VS Code extension and JetBrains Toolbox write, run and read: their unchanged command lines, through the real ssh. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -25,7 +22,7 @@ describe.skipIf(missing.length > 0)(`editors (missing here: ${missing.join(", ")
     deployment.startAgent(await deployment.createWorkspace("demo"));
     expect((await deployment.run(["ssh", "demo", "--", "true"])).code).toBe(0);
     configDir = deployment.environment()["CODER_CONFIG_DIR"]!;
-    // Editors know one program by its path, often below a folder with a blank.
+    // Editors run a program by its path, often in a folder whose name contains a blank.
     mkdirSync(join(deployment.folder, "global storage"));
     binary = join(deployment.folder, "global storage", "coder-linux-amd64");
     const script = join(import.meta.dirname, "../../dist/coder.cjs");
@@ -41,7 +38,7 @@ describe.skipIf(missing.length > 0)(`editors (missing here: ${missing.join(", ")
     await deployment?.close();
   });
 
-  /** As an editor has it: nothing in the environment that names the deployment. */
+  /** An editor's environment, in which nothing names the deployment. */
   const environment = (): NodeJS.ProcessEnv => ({ ...deployment.environment(), CODER_CONFIG_DIR: undefined });
 
   function run(program: string, args: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
@@ -54,7 +51,7 @@ describe.skipIf(missing.length > 0)(`editors (missing here: ${missing.join(", ")
 
   const coder = (...args: string[]): ReturnType<typeof run> => run(binary, ["--global-config", configDir, ...args]);
 
-  /** A session that stays, as an editor's server does. */
+  /** A session that stays open, like that of an editor's server. */
   async function connect(config: string, host: string): Promise<ChildProcess> {
     const ssh = spawn("ssh", ["-F", config, host, "echo ready; cat"], { env: environment() });
     running.push(ssh);
@@ -66,12 +63,12 @@ describe.skipIf(missing.length > 0)(`editors (missing here: ${missing.join(", ")
       throw new Error(`ssh ended: ${said}`);
     });
     const [first] = (await Promise.race([once(ssh.stdout!, "data"), early])) as [Buffer];
-    early.catch(() => undefined); // it may end now
+    early.catch(() => undefined); // it may end from here on
     expect(String(first)).toMatch(/^ready/);
     return ssh;
   }
 
-  /** The file that names the ssh process, once it says how the workspace is reached. */
+  /** The file named after the ssh process, once it says how the workspace is reached. */
   async function networkInfo(folder: string, ssh: ChildProcess): Promise<Record<string, unknown>> {
     const path = join(folder, `${ssh.pid}.json`);
     for (let tries = 0; tries < 200; tries++) {
@@ -79,7 +76,7 @@ describe.skipIf(missing.length > 0)(`editors (missing here: ${missing.join(", ")
         const info = JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
         if (info["p2p"] === true) return info;
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error; // never half a file
+        if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error; // the file is complete or absent
       }
       await sleep(50);
     }
@@ -153,7 +150,7 @@ describe.skipIf(missing.length > 0)(`editors (missing here: ${missing.join(", ")
     const { version } = JSON.parse((await run(binary, ["version", "--output", "json"])).stdout) as { version: string };
     const [major, minor] = /^v(\d+)\.(\d+)\.\d+/.exec(version)!.slice(1).map(Number);
     expect(major).toBe(2);
-    // Start reasons are the newest supported feature that editors require of a CLI; a keyring (2.29) is not supported.
+    // Start reasons are the newest CLI feature that editors require and this command has; a keyring (2.29) is not supported.
     expect(minor).toBeGreaterThanOrEqual(25);
     expect(minor).toBeLessThan(29);
   });

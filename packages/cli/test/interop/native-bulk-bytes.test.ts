@@ -1,4 +1,6 @@
-/** Bytes through real processes, there and back, with slow readers, as in the unit tier: here with the native module's ciphers. */
+/**
+ * Bytes through real processes in both directions with slow readers, as in the unit tier, but with the native module's ciphers.
+ */
 
 import { expect, it } from "vitest";
 import { loadUdpBatch } from "wg-userspace/io/udp/udp-batch";

@@ -1,6 +1,6 @@
 /**
- * The packages as npm gets them: packed, installed into empty folders by npm and by pnpm, and used from there by the oldest Node that is
- * promised and by the newest. What the READMEs show is compiled and run.
+ * The packages as npm gets them: packed, installed into empty folders by npm and pnpm, and used from there by the oldest
+ * supported Node and the newest. The code in the READMEs is compiled and run.
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
@@ -54,7 +54,7 @@ interface Finished {
 
 const manifestOf = (path: string): Manifest => JSON.parse(readFileSync(join(path, "package.json"), "utf8"));
 
-/** Nothing of the runner's environment, so that what is found is found through the installed packages. */
+/** Nothing of the runner's environment, so that modules are found only through the installed packages. */
 const bare = { PATH: process.env["PATH"], HOME: process.env["HOME"] };
 
 function run(
@@ -98,7 +98,7 @@ function tarballs(): string[] {
   });
 }
 
-/** Requirements of the snippets and examples beside our packages. */
+/** Packages that the snippets and examples need besides ours. */
 function extras(): string[] {
   const { devDependencies } = manifestOf(repository);
   const { devDependencies: example } = manifestOf(join(repository, "packages/client"));
@@ -124,17 +124,17 @@ async function installByPnpm(): Promise<void> {
   const extra = extras().map((text) => /^(.+)@(.+)$/.exec(text)!.slice(1) as [string, string]);
   const dependencies = Object.fromEntries([...names.map((name, i) => [name, files[i]!]), ...extra]);
   writeFileSync(join(CONSUMERS.pnpm, "package.json"), JSON.stringify({ type: "module", private: true, dependencies }));
-  // They are not published yet: a dependency on a sibling gets the one that was packed with it.
+  // They are not published yet, so a dependency on a sibling is replaced by the sibling packed with it.
   const overrides = names.map((name, i) => `  "${name}": "${files[i]}"\n`).join("");
   writeFileSync(join(CONSUMERS.pnpm, "pnpm-workspace.yaml"), `overrides:\n${overrides}`);
   const flags = ["--ignore-scripts", "--prefer-offline", "--reporter=append-only"];
   await succeed("npx", ["--yes", manifestOf(repository).packageManager, "install", ...flags], {
     cwd: CONSUMERS.pnpm,
-    env: process.env, // how the registry is reached
+    env: process.env, // it says how the registry is reached
   });
 }
 
-/** Every public entry. */
+/** Every public entry point. */
 function entries(): string[] {
   return LIBRARIES.flatMap((name) =>
     Object.keys(manifestOf(join(packed, "packages", name)).exports!)
@@ -160,7 +160,7 @@ describe("the published packages", () => {
     const readme = readFileSync(join(at, "README.md"), "utf8");
     expect(readme).toMatch(new RegExp(`^# @coder-network/${name}\n`));
     expect(readme.length).toBeGreaterThan(800);
-    expect(readme).not.toMatch(/\]\(\.\.\//); // leads nowhere outside the repository
+    expect(readme).not.toMatch(/\]\(\.\.\//); // no link leads outside the package
     const files = globSync("**/*", { cwd: at });
     expect(
       files.filter((file) => /\.test\.|(^|\/)test(s|ing)?\/|(?<!\.d)\.ts$/.test(file) && !/examples/.test(file)),
@@ -250,7 +250,7 @@ describe("the snippets of READMEs and the examples", () => {
   let web: Server;
   let port: number;
   let token: string;
-  /** Relative to a consumer's folder `programs`, without extension. */
+  /** Paths relative to a consumer's folder `programs`, without extension. */
   let snippets: string[];
 
   beforeAll(async () => {
@@ -268,7 +268,7 @@ describe("the snippets of READMEs and the examples", () => {
     await deployment?.close();
   });
 
-  /** As they stand, but for the deployment, the port and the relay. */
+  /** Writes them unchanged, except for the deployment, the port and the relay. */
   function writePrograms(consumer: string): string[] {
     const programs = join(consumer, "programs");
     mkdirSync(programs);
@@ -382,7 +382,7 @@ describe("the snippets of READMEs and the examples", () => {
       const source = join(consumer, "page.js");
       const bundle = join(consumer, "page-bundled.js");
       writeFileSync(source, here(page!).replace("dial(22)", `dial(${port})`));
-      // A module of Node's that slipped in fails here.
+      // Fails if a module of Node slipped in.
       await build({
         entryPoints: [source],
         outfile: bundle,

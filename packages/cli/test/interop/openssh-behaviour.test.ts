@@ -1,4 +1,4 @@
-/** The same commands by ssh to a real sshd, by ssh through our ProxyCommand, and by coder ssh: all must end alike. */
+/** Runs the same commands by ssh to a real sshd, by ssh through our ProxyCommand, and by coder ssh: the results must be alike. */
 import { execFileSync, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -24,7 +24,7 @@ interface Outcome {
 interface Case {
   readonly name: string;
   readonly command?: string;
-  /** Options of both programs, which call them alike. */
+  /** Options that both programs have under the same names. */
   readonly options?: readonly string[];
   readonly input?: string | Buffer;
   /** Output is compared by its digest. */
@@ -106,7 +106,7 @@ const CASES: readonly Case[] = [
     input: "\u0003",
   },
 ];
-/** `coder ssh` has one -t, and asks for a terminal only when it has one itself. */
+/** `coder ssh` has a single -t, and requests a terminal only when it has one itself. */
 const ONLY_SSH = new Set(["-tt", "-s", "-o"]);
 
 describe.skipIf(missing.length > 0)(`as OpenSSH does (missing here: ${missing.join(", ") || "nothing"})`, () => {
@@ -140,7 +140,7 @@ describe.skipIf(missing.length > 0)(`as OpenSSH does (missing here: ${missing.jo
     child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
     child.stdin.on("error", () => undefined); // a program that leaves input unread
     if (input === "\u0003" || input === "\u0004") {
-      // A key is pressed once the program is visible.
+      // The key is pressed once the program has written something.
       await once(child.stdout, "data");
       child.stdin.write(input);
     } else child.stdin.end(input);

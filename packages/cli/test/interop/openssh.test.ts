@@ -1,4 +1,4 @@
-/** OpenSSH's own tools, with what `coder config-ssh` wrote. */
+/** OpenSSH's own tools with the configuration written by `coder config-ssh`. */
 import { execFile, execFileSync, spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-/** The artefacts of a release besides executables: installed, unpacked and run in roots and name spaces of their own. */
+/** The artefacts of a release besides executables, installed, unpacked and run in separate roots and namespaces. */
 import { execFile, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -30,7 +30,7 @@ const missing = [
     (name) => find(name) === undefined,
   ),
 ];
-/** The machine's own service manager is unreachable for the packages. */
+/** Packages cannot reach the machine's own service manager. */
 const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/" };
 
 beforeAll(async () => {
@@ -141,7 +141,7 @@ describe.skipIf(missing.length > 0)(`the artefacts of a release${without(missing
     execFileSync("dpkg-deb", ["-x", only(/_amd64\.deb$/), root]);
     const words = ["security", "--offline=true", `--root=${root}`, "--no-pager", "--threshold=20"];
     const said = execFileSync("systemd-analyze", [...words, "coder-server.service"], { encoding: "utf8", env });
-    // "1.3 OK": of 10, in which a service without any restriction has 9.6.
+    // "1.3 OK": out of 10, where a service without any restriction has 9.6.
     const level = Number(/Overall exposure level for coder-server\.service: ([\d.]+)/.exec(said)?.[1]);
     expect(level).toBeGreaterThan(0);
     expect(level).toBeLessThanOrEqual(1.5);
@@ -158,14 +158,14 @@ describe.skipIf(missing.length > 0)(`the artefacts of a release${without(missing
     const script = [
       "ip link set lo up",
       `mount --bind ${root} ${root} && mount -o remount,ro,bind ${root}`,
-      // Without a sticky bit, and the state belongs to root with the pod's group.
+      // Without a sticky bit; the state belongs to root with the pod's group.
       `mount -t tmpfs -o mode=0777 none ${root}/tmp`,
       `mount -t tmpfs -o mode=2777,uid=0,gid=1000 none ${root}/var/lib/coder`,
       `unshare --pid --fork --kill-child ${words([...inside, "/usr/bin/coder", "server"])} >${folder}/server.log 2>&1 &`,
       `${words([...inside, "/usr/bin/coder", "version", "-v"])}`,
       `tries=0; until curl -fsS http://127.0.0.1:3000/healthz 2>/dev/null; do tries=$((tries + 1)); [ $tries -lt 300 ] || exit 1; sleep 0.2; done`,
       `echo; ${words([...inside, "/usr/bin/coder", "server", "health"])}`,
-      // The namespace's process 1 is the server: it ends by itself, not by the namespace.
+      // Process 1 of the namespace is the server: it must end on its own, not with the namespace.
       `pid=$(pgrep -u 1000 -x node-MainThread | head -n 1); kill $pid; wait; cat ${folder}/server.log`,
     ].join("\n");
     const space = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-eu", "-c", script];
@@ -184,14 +184,14 @@ describe.skipIf(missing.length > 0)(`the artefacts of a release${without(missing
   });
 });
 
-/** Of packages in the bundles, and of those whose native modules are inside. */
+/** Licences of the packages in the bundles, and of those whose native modules are included. */
 function expectLicences(folder: string): void {
   const text = readFileSync(join(folder, "THIRD-PARTY-LICENSES.txt"), "utf8");
   for (const name of ["ws", "koffi", "bufferutil", "preact"]) expect(text).toMatch(new RegExp(`^${name} \\d`, "m"));
   expect(existsSync(join(folder, "LICENSE.node"))).toBe(true);
 }
 
-/** With busybox for what maintainers' scripts use, and the libraries of the executable. */
+/** Contains busybox for the maintainer scripts, and the libraries of the executable. */
 function packageRoot(name: string): string {
   const root = join(folder, name);
   makeBareRoot(root, ["busybox"], [join(release, "coder-linux-amd64")]);
@@ -209,7 +209,7 @@ interface ImageConfig {
   readonly rootfs: { readonly diff_ids: string[] };
 }
 
-/** As an engine does it: from the index by digests to the layers, one over the other. */
+/** Does what a container engine does: from the index by digests to the layers, one on top of the other. */
 async function unpackImage(file: string): Promise<{ root: string; config: ImageConfig }> {
   const layout = join(folder, "layout");
   const root = join(folder, "image");

@@ -1,4 +1,4 @@
-/** The agent's SSH server with a client of Go's, which has the post-quantum key exchange that OpenSSH 10 prefers. */
+/** The agent's SSH server with a Go client, which has the post-quantum key exchange that OpenSSH 10 prefers. */
 import { type ChildProcess, execFile, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";

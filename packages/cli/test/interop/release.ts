@@ -1,4 +1,4 @@
-/** The output of `npm run release` for Linux, built once in a run of tests, by the first file that needs it. */
+/** The output of `npm run release` for Linux, built once per test run, by the first file that needs it. */
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,16 +9,16 @@ const folder = join(repository, ".build/release-of-tests");
 const foreignLibraries = "/usr/aarch64-linux-gnu";
 export const EMULATOR = ["/usr/bin/qemu-aarch64-static", "-L", foreignLibraries] as const;
 
-/** What the executable for arm64 needs to be tried here. */
+/** Tools that are missing for trying the executable for arm64. */
 export const foreignMissing = [
   ...(existsSync(EMULATOR[0]) ? [] : ["qemu-user-static"]),
   ...(existsSync(join(foreignLibraries, "lib/libstdc++.so.6")) ? [] : ["libstdc++6-arm64-cross"]),
   ...(existsSync(join(foreignLibraries, "lib/ld-linux-aarch64.so.1")) ? [] : ["libc6-arm64-cross"]),
 ];
-/** What packages are made by. */
+/** Tools that are missing for building packages. */
 export const packagersMissing = ["dpkg-deb", "rpmbuild"].filter((name) => find(name) === undefined);
 
-/** @returns its folder. */
+/** @returns The folder of the release. */
 export async function builtRelease(): Promise<string> {
   const stamp = join(folder, "run-of-tests");
   const run = process.env["CODER_TEST_RUN"] ?? "";

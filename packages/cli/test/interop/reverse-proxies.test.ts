@@ -1,4 +1,4 @@
-/** A deployment behind each of the reverse proxies for which deploy/reverse-proxy has a configuration. */
+/** A deployment behind each reverse proxy for which deploy/reverse-proxy has a configuration. */
 import type { ChildProcess } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -14,17 +14,17 @@ import { IDLE_SECONDS, REVERSE_PROXIES, type ReverseProxy, RunningProxy } from "
 
 const WAIT_MS = 120_000;
 const PROGRAM = randomBytes(3 << 20);
-/** Where the requests of the test come from: the proxy itself is 127.0.0.1. */
+/** Source address of the test's requests; the proxy itself is 127.0.0.1. */
 const CLIENT = "127.0.0.2";
 
-/** A deployment behind a proxy, and two idle things: a shell, and an agent without clients. */
+/** A deployment behind a proxy, with two idle connections: a shell, and an agent without clients. */
 class Fronted {
   readonly deployment: TestDeployment;
   readonly proxy: RunningProxy;
   readonly shell: Said;
   readonly lone: Said;
   readonly server: Said;
-  /** When the shell fell silent, and how much it had said until then. */
+  /** When the shell fell silent, and how much it had written until then. */
   idleSince = 0;
   saidBefore = 0;
 
@@ -71,7 +71,7 @@ class Fronted {
     this.shell = new Said(shell);
   }
 
-  /** A request from {@link CLIENT}, through the proxy. */
+  /** Sends a request from {@link CLIENT} through the proxy. */
   ask(path: string, options: RequestOptions = {}, body = ""): Promise<{ status: number; body: Buffer }> {
     const ca = readFileSync(this.proxy.certificate);
     return new Promise((resolve, reject) => {
@@ -129,7 +129,7 @@ describe.skipIf(here.length === 0)(`reverse proxies (missing here: ${missing.joi
   };
 
   beforeAll(async () => {
-    // One after the other, so that a busy machine can start them; then they are idle at the same time.
+    // One after the other, so that a busy machine can start them; afterwards all are idle at the same time.
     for (const kind of here) running.set(kind.program, await Fronted.start(kind));
   });
 
@@ -203,8 +203,8 @@ describe.skipIf(here.length === 0)(`reverse proxies (missing here: ${missing.joi
 
   describe.each(here)("$program, of what is idle", (kind) => {
     it.runIf(kind.hasIdleTimeout)("ends silent connections: its time-out is in force", async () => {
-      // An agent without clients receives nothing but the relay's keepalive, every 45 s.
-      // A busy machine may have needed several attempts to connect, which is not tested here.
+      // An agent without clients receives only the relay's keepalive, every 45 s.
+      // Several attempts to connect, as on a busy machine, are allowed here.
       await behind(kind).lone.says(/^(?!.*no relay answered).*relay connection ended/m);
     });
 

@@ -1,4 +1,6 @@
-/** The reverse proxies of deploy/reverse-proxy: each runs from that very file, with only names, ports and paths changed. */
+/**
+ * The reverse proxies of deploy/reverse-proxy: each runs with that very file, in which only names, ports and paths are changed.
+ */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -8,15 +10,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { freePort } from "../free-port.ts";
 
 /**
- * Seconds after which the proxies of the test end a silent connection: less than the relay's 45 s between two keepalives, more
- * than the 25 s between two of a tunnel in use.
+ * The tests' proxies end connections that are silent for this many seconds: less than the relay's keepalive interval of 45 s,
+ * more than the 25 s of a tunnel in use.
  */
 export const IDLE_SECONDS = 35;
 
 const FOLDER = join(import.meta.dirname, "../../../../deploy/reverse-proxy");
 const START_MS = 30_000;
 
-/** What a test gives to a proxy: ports of 127.0.0.1, and a certificate for localhost. */
+/** What a test provides to a proxy: ports of 127.0.0.1, and a certificate for localhost. */
 interface Place {
   readonly folder: string;
   readonly port: number;
@@ -27,16 +29,16 @@ interface Place {
 }
 
 export interface ReverseProxy {
-  /** The program, which is what a machine without it misses. */
+  /** Name of the program, shown when it is missing. */
   readonly program: string;
   readonly file: string;
-  /** How the relay's connection passes. */
+  /** How the relay connection passes. */
   readonly relay: "raw" | "websocket";
   /** Whether it ends silent connections at all. */
   readonly hasIdleTimeout: boolean;
-  /** What stands in the file, and what the test has in its place. Each must be there. */
+  /** Texts in the file and their replacements in the test. Each text must occur. */
   replacements(place: Place): readonly (readonly [string, string])[];
-  /** The command line that runs it in the foreground; may write further files. */
+  /** The command line that runs it in the foreground. May write further files. */
   command(place: Place, config: string): readonly string[];
 }
 
@@ -114,7 +116,7 @@ export const REVERSE_PROXIES: readonly ReverseProxy[] = [
         "proxy",
         "proxy_http",
       ].map((name) => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so\n`);
-      // reqtimeout as Debian has it. Apache ends a connection after the longer one of its two time-outs.
+      // reqtimeout as in Debian. Apache ends a connection after the longer one of its two time-outs.
       const text = `${modules.join("")}ServerRoot ${folder}
 ServerName localhost
 DefaultRuntimeDir ${folder}
@@ -200,7 +202,7 @@ export class RunningProxy {
     throw new Error(`${this.#child.spawnfile} does not listen: ${said}`);
   }
 
-  /** Masters end their workers; killed, they would leave them. */
+  /** Lets the masters end their workers, which a kill would leave behind. */
   async close(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const over = once(this.#child, "exit");

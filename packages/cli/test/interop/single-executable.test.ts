@@ -1,6 +1,6 @@
 /**
- * The executables of a release for Linux, run by themselves: on x64 in a root file system that has the C and C++ libraries and
- * neither Node nor libatomic, on arm64 in an emulator.
+ * The Linux executables of a release: on x64 in a root file system that has the C and C++ libraries but neither Node nor
+ * libatomic, on arm64 in an emulator.
  */
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
@@ -30,7 +30,7 @@ const folder = mkdtempSync(join(tmpdir(), "coder-single-"));
 let release: string;
 let coder: string;
 const bare = join(folder, "root");
-/** Ids of the user in the bare root. */
+/** Home of the user in the bare root, and its ids. */
 const HOME = "/home/ada";
 const TOOLS = ["sh", "cat", "sleep", "tty", "sed", "script", "unshare", "mount"];
 const missing = [
@@ -148,7 +148,7 @@ describe.skipIf(missing.length > 0)(`a single executable${without(missing)}`, ()
   });
 });
 
-/** What signing needs. */
+/** Missing tools for signing. */
 const signersMissing = ["gpg", "gpgconf"].filter((name) => find(name) === undefined);
 const script = join(import.meta.dirname, "../../../../scripts/release.ts");
 
@@ -244,7 +244,7 @@ describe.skipIf(missing.length + foreignMissing.length > 0)(
   },
 );
 
-/** A server, an agent that is process 1, and what a person does. */
+/** A server, an agent that is process 1, and a user's actions. */
 const DEPLOYMENT = `
 export CODER_URL=http://127.0.0.1:8080
 export CODER_FIRST_USER_PASSWORD="a password for tests" CODER_LOGIN_PASSWORD="a password for tests"
@@ -267,7 +267,7 @@ sed 1q /tmp/banner
 coder config-ssh --yes >/dev/null && sed -n /ProxyCommand/p ${HOME}/.ssh/config
 `;
 
-/** Runs a script in the bare root, in namespaces of its own, which end with it: a loopback, no other network. */
+/** Runs a script in the bare root, in namespaces that end with it: with a loopback interface and no other network. */
 function inBareRoot(script: string): Promise<{ stdout: string; stderr: string }> {
   writeFileSync(join(bare, "script.sh"), script);
   const outside = [
@@ -282,7 +282,7 @@ function inBareRoot(script: string): Promise<{ stdout: string; stderr: string }>
   });
 }
 
-/** A home folder, with one for temporary files in it. */
+/** A home folder with a folder for temporary files. */
 function person(name: string): string {
   const home = join(folder, "homes", name);
   mkdirSync(join(home, "temporary"), { recursive: true, mode: 0o700 });

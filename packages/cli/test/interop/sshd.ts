@@ -1,4 +1,4 @@
-/** A real sshd on loopback, for comparisons: one user, one key, nothing of the machine's own configuration. */
+/** A real sshd on loopback for comparisons, with one user and one key, independent of the machine's configuration. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync } from "node:fs";
@@ -13,16 +13,16 @@ export const SSHD = "/usr/sbin/sshd";
 export interface StockServer {
   readonly process: ChildProcess;
   readonly port: number;
-  /** Private key that it lets in. */
+  /** Private key of the user. */
   readonly key: string;
 }
 
-/** @param folder Gets its keys. */
+/** @param folder For its keys. */
 export async function startSshd(folder: string): Promise<StockServer> {
   for (const name of ["host", "key"])
     execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(folder, name)]);
   execFileSync("cp", [join(folder, "key.pub"), join(folder, "authorized")]);
-  // It needs its privilege separation directory, and does not create it.
+  // sshd needs its privilege separation directory but does not create it.
   if (userInfo().uid === 0) mkdirSync("/run/sshd", { recursive: true });
   const port = await freePort();
   const settings = {
