@@ -1,16 +1,16 @@
-/** A command that counts without end, and the reader that detects every gap in it. */
+/** A command that counts forever, and a reader that detects every gap. */
 import { until } from "./deadline.ts";
 import type { Session } from "./deployment.ts";
 
-/** A line every 50 ms: a gap is seen to within that. */
+/** A line every 50 ms, so a gap is measured with that resolution. */
 export const COUNT = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done";
-/** Generous: a healthy build needs a tenth of it. */
+/** Generous: usually a tenth is enough. */
 export const BACK_WITHIN_MS = 20_000;
 
-/** Reads the numbers of `COUNT` and throws at the first that is not its predecessor's successor. */
+/** Reads the numbers of `COUNT` and throws when one does not follow its predecessor. */
 export class Counter {
   last = 0;
-  /** Longest silence since `markGap`, also the one that goes on. */
+  /** Longest silence since `markGap`, including the current one. */
   #gap = 0;
   #heardAt = performance.now();
   #rest = "";
@@ -46,7 +46,7 @@ export class Counter {
     this.#heardAt = performance.now();
   }
 
-  /** Lines still come: `more` of them. */
+  /** Waits for `more` further lines. */
   async goesOn(what: string, more = 20): Promise<void> {
     const from = this.last;
     await until(`${what}: the next lines after ${from}`, BACK_WITHIN_MS, () => {

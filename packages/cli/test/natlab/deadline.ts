@@ -1,4 +1,4 @@
-/** Waiting in the laboratory: every wait has a deadline, and the error names it. */
+/** Waiting in natlab tests: every wait has a deadline, and the error names what was waited for. */
 import { setTimeout as sleep } from "node:timers/promises";
 
 const POLL_MS = 10;
@@ -7,7 +7,7 @@ const POLL_MS = 10;
  * Polls until `condition` holds.
  *
  * @returns Milliseconds it took.
- * @throws What `condition` throws, or that `what` did not come in time.
+ * @throws What `condition` throws, or an error that `what` did not happen in time.
  */
 export async function until(what: string, limitMs: number, condition: () => boolean): Promise<number> {
   const started = performance.now();
@@ -18,7 +18,7 @@ export async function until(what: string, limitMs: number, condition: () => bool
   return performance.now() - started;
 }
 
-/** What `promise` gives, if it does so in time. */
+/** The result of `promise`, if it arrives in time. */
 export async function within<T>(what: string, limitMs: number, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {

@@ -10,15 +10,15 @@ import type { Host } from "./topology.ts";
 
 const coder = join(import.meta.dirname, "../../dist/coder.cjs");
 export const PORT = 3000;
-/** The part of a process's output that a failed test shows. */
+/** Characters of a process's output that a failed test shows. */
 const MAX_LOG = 20_000;
 const SERVER_START_MS = 20_000;
-/** For a process to end after SIGTERM. */
+/** Limit for a process to end after SIGTERM. */
 const EXIT_MS = 10_000;
 
 export interface DeploymentOptions {
   readonly host: Host;
-  /** A folder of its own. */
+  /** A private folder. */
   readonly folder: string;
   /** As peers reach it; default: the host's address, port 3000. */
   readonly accessUrl?: string;
@@ -46,7 +46,7 @@ export class Deployment {
     };
   }
 
-  /** Also starts it again after `kill`, with the same state. */
+  /** Starts the server, also again after `kill`, with the same state. */
   async start(): Promise<void> {
     const { host, folder, flags } = this.#options;
     const fixed = ["--http-address", `[::]:${PORT}`, "--access-url", this.url, "--cache-dir", join(folder, "server")];
@@ -71,12 +71,12 @@ export class Deployment {
           throw new Error(`the server at ${this.url}: no login within ${SERVER_START_MS} ms: ${this.serverLog}`, {
             cause: error,
           });
-        await sleep(100); // not listening yet
+        await sleep(100); // the server does not listen yet
       }
     }
   }
 
-  /** Killed without warning, not started again. */
+  /** Kills the server without warning and does not restart it. */
   async kill(): Promise<void> {
     const server = this.#server!;
     if (server.exitCode !== null || server.signalCode !== null) return;
@@ -89,7 +89,7 @@ export class Deployment {
     return host.run(process.execPath, [coder, ...args], { env: this.#environment });
   }
 
-  /** The output of `coder doctor`; it exits with 1 when something is wrong. */
+  /** Runs `coder doctor`, which exits with 1 when something is wrong, and returns its output. */
   doctor(host: Host, agent: Agent): { healthy: boolean; causes: { code: string; severity: string; what: string }[] } {
     const args = [coder, "doctor", agent.workspace, "--output", "json"];
     try {
@@ -141,11 +141,11 @@ export class Agent {
 
 export interface PathChange {
   readonly atMs: number;
-  /** "relay <region>" or the peer's address and port. */
+  /** "relay <region>", or the peer's address and port. */
   readonly path: string;
 }
 
-/** One `coder ssh` process: its bytes, and the paths that its log names. */
+/** One `coder ssh` process: its bytes, and the paths in its log. */
 export class Session {
   readonly child: ChildProcess;
   readonly started = performance.now();
@@ -156,7 +156,7 @@ export class Session {
   constructor(child: ChildProcess) {
     this.child = child;
     child.stderr!.on("data", (chunk: Buffer) => this.#readLog(chunk.toString("utf8")));
-    // Its end is seen by exit; a late write adds nothing.
+    // Its exit shows that it has ended; a late write adds nothing.
     child.stdin!.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code !== "EPIPE" && error.code !== "ECONNRESET") throw error;
     });
@@ -174,7 +174,7 @@ export class Session {
     return this.child.exitCode !== null || this.child.signalCode !== null;
   }
 
-  /** The first line of output says that the far end is there. */
+  /** Waits for the first line of output, which shows that the workspace answers. */
   async firstOutput(limitMs: number): Promise<void> {
     const first = Promise.race([once(this.child.stdout!, "readable"), once(this.child, "exit")]);
     await within("the first output of coder ssh", limitMs, first).catch((error: unknown) => {
@@ -183,7 +183,7 @@ export class Session {
     if (this.ended) throw new Error(`coder ssh ended before its first output: ${this.log}`);
   }
 
-  /** Time until the path was direct, from the start of the process. */
+  /** Time from the start of the process until its path was direct. */
   async untilDirect(limitMs: number): Promise<number> {
     await until("a direct path", limitMs, () => {
       if (this.ended) throw new Error(`coder ssh ended: ${this.log}`);
@@ -202,10 +202,10 @@ export class Session {
   }
 
   /**
-   * Sends `data` to a command that gives every byte back, both ways at the same time.
+   * Sends `data` to a command that echoes it, both directions at the same time.
    *
    * @returns Milliseconds it took.
-   * @throws When a byte is other than sent, or it takes longer than `limitMs`.
+   * @throws When a byte differs from the one sent, or it takes longer than `limitMs`.
    */
   async echo(data: Uint8Array, limitMs: number): Promise<number> {
     const started = performance.now();
@@ -245,7 +245,7 @@ export class Session {
   }
 }
 
-/** Bytes in which every block differs from every other. */
+/** Bytes of which every block differs from every other. */
 export function testData(bytes: number): Buffer {
   const data = Buffer.alloc(bytes);
   for (let i = 0; i + 4 <= bytes; i += 4) data.writeUInt32LE(Math.imul(i + 1, 0x9e3779b1) >>> 0, i);

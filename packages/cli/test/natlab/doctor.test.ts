@@ -12,17 +12,17 @@ const missing = missingTools("ip", "nft");
 interface Row {
   readonly name: string;
   readonly agent: SiteOptions;
-  /** "behind the same carrier": as the agent. */
+  /** "behind the same carrier": the same carrier as the agent's. */
   readonly client: SiteOptions | "behind the same carrier";
   /** The agent reaches the server by IPv6. */
   readonly agentByIpv6?: boolean;
   readonly codes: readonly string[];
   readonly what?: RegExp;
-  /** What is lost is drawn by chance. */
+  /** Packet loss is random. */
   readonly byChance?: boolean;
 }
 
-/** Runs of a row by chance: fewer than one in a hundred is unlucky. */
+/** Attempts of a random row: fewer than one in a hundred fails by bad luck. */
 const TRIES = 2;
 
 const ROWS: readonly Row[] = [

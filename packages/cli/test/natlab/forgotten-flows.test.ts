@@ -1,4 +1,4 @@
-/** A router that loses the flows of an idle agent, which receives nothing and must be reachable again soon. */
+/** A router loses the flows of an idle agent, which receives nothing then but must soon be reachable again. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { missingTools } from "./lab.ts";
 import { type Site, Topology } from "./topology.ts";
 
 const missing = missingTools("ip", "nft", "conntrack");
-/** From the loss of the flows until a client can connect, and until the first byte of an ssh that came at once. */
+/** Limit from the loss of the flows until a client can connect, and for the first byte of an ssh started right after it. */
 const REACHABLE_WITHIN_MS = 30_000;
 
 describe.skipIf(missing.length > 0)(
@@ -25,7 +25,7 @@ describe.skipIf(missing.length > 0)(
 
     const connections = (): number => agent.log.split("connected to the control plane").length - 1;
 
-    /** Time of one `coder ssh` from its start to its end. */
+    /** Duration of one `coder ssh`, from start to end. */
     function connect(...flags: readonly string[]): number {
       const started = performance.now();
       const words = deployment.cli(clientSite.host, "ssh", ...flags, agent.workspace, "--", "echo", "there");
@@ -39,7 +39,7 @@ describe.skipIf(missing.length > 0)(
       const server = topology.addServer();
       agentSite = topology.addSite({ nat: "easy" });
       clientSite = topology.addSite({ nat: "easy" });
-      // An unknown flow is invalid to the router, even from inside: the strict kind, which many home routers are.
+      // The router treats an unknown flow as invalid, even from inside, as strict home routers do.
       agentSite.router.sysctl("net.netfilter.nf_conntrack_tcp_loose=0");
       agentSite.router.nft(`table ip strict {
         chain fw { type filter hook forward priority -5; ct state invalid drop
@@ -60,7 +60,7 @@ describe.skipIf(missing.length > 0)(
       ["by relay only", ["--disable-direct-connections"]],
       ["with UDP open on both sides", []],
     ])("is reached within 30 s after the router forgot everything, %s", async (_words, flags) => {
-      await sleep(5_000); // earlier clients are gone, and the agent idle
+      await sleep(5_000); // earlier clients are gone, and the agent is idle
       const before = connections();
       const started = performance.now();
       agentSite.flushMappings();
@@ -73,7 +73,7 @@ describe.skipIf(missing.length > 0)(
 
     it("answers an ssh that comes while only the relay connection is forgotten", async () => {
       await sleep(5_000);
-      // Idle for longer than the router keeps it, as the control connection never is: the server pings it.
+      // Idle for longer than the router keeps it. This never happens to the control connection, which the server pings.
       const flows = agentSite.router.run("conntrack", ["-L", "-p", "tcp"]).split("\n").filter(Boolean);
       expect(flows.length).toBeGreaterThanOrEqual(2);
       agentSite.router.sysctl("net.netfilter.nf_conntrack_tcp_timeout_established=40");

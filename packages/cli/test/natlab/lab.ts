@@ -3,11 +3,11 @@ import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from "node:
 import { once } from "node:events";
 import { within } from "./deadline.ts";
 
-/** For one command, and for a process to end after SIGTERM. */
+/** Limits for one command, and for a process to end after SIGTERM. */
 const RUN_MS = 60_000;
 const EXIT_MS = 10_000;
 
-/** What the tier cannot run without, by name; empty when all is there. */
+/** Names of the missing tools that this tier needs; empty when all are there. */
 export function missingTools(...tools: readonly string[]): string[] {
   const missing = tools.filter((tool) => {
     try {
@@ -32,7 +32,7 @@ export class Lab {
     ip("-n", this.#bridge, "link", "set", "br0", "up");
   }
 
-  /** A host 198.18.0.<n> (addresses set aside for benchmarks) on the bridge. */
+  /** Adds a host 198.18.0.<n> (addresses reserved for benchmarks) to the bridge. */
   addHost(): LabHost {
     const number = this.#hosts.length + 1;
     const host = new LabHost(`lab${this.#tag}h${number}`, `198.18.0.${number}`);
@@ -79,12 +79,12 @@ export class LabHost {
     });
   }
 
-  /** Sets the link down, or up again. */
+  /** Sets the link down or up. */
   link(state: "up" | "down"): void {
     ip("-n", this.name, "link", "set", "eth0", state);
   }
 
-  /** Resets every TCP connection with `port` of the other side, for as long as the rule stands. */
+  /** Resets every TCP connection to or from `port` of the other side, until the rule is removed. */
   resetConnections(port: number): () => void {
     this.run("nft", ["-f", "-"], {
       input: `table inet cut {\n chain out {\n type filter hook output priority 0\n tcp dport ${port} reject with tcp reset\n }\n chain in {\n type filter hook input priority 0\n tcp sport ${port} reject with tcp reset\n }\n}\n`,

@@ -1,4 +1,6 @@
-/** Sessions that survive outages below them: relay cut, control plane killed, agent's network gone for a minute. */
+/**
+ * Sessions survive outages of the network: the relay cut off, the control plane killed, the agent's network gone for a minute.
+ */
 import type { ChildProcess } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -14,9 +16,9 @@ const missing = missingTools("ip", "nft");
 const coder = join(import.meta.dirname, "../../dist/coder.cjs");
 const PORT = 3000;
 const BULK_BYTES = 150_000_000;
-/** A session must continue within this time after the network does. */
+/** Limit for a session to continue once the network does. */
 const RESUME_WITHIN_MS = 5_000;
-/** For all of the transfer, once both cuts are over. */
+/** Limit for the whole transfer, once both cuts are over. */
 const TRANSFER_MS = 120_000;
 const EXIT_MS = 10_000;
 
@@ -44,7 +46,7 @@ describe.skipIf(missing.length > 0)(
           url,
           "--cache-dir",
           join(folder, "server"),
-          // Outages of relay and server: nothing may take a shorter way.
+          // Without a direct path, the outages of relay and server affect every session.
           "--block-direct-connections",
           "--stun-address",
           "disable",
@@ -74,7 +76,7 @@ describe.skipIf(missing.length > 0)(
           cli("login", url, "--first-user-username", "lab", "--first-user-email", "lab@example.com");
           return true;
         } catch {
-          return false; // not listening yet
+          return false; // the server does not listen yet
         }
       });
       const made = JSON.parse(cli("external-workspaces", "create", "demo", "--output", "json")) as {
@@ -92,7 +94,7 @@ describe.skipIf(missing.length > 0)(
       if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
     });
 
-    /** A session that counts without end; `last` is the last number received, and every gap fails. */
+    /** A session that counts forever; `last` is the last number received. Any gap is a failure. */
     function counting(): { readonly last: () => number; readonly stop: () => Promise<void> } {
       const child = laptop.spawn(
         process.execPath,

@@ -1,4 +1,4 @@
-/** Routers and firewalls with quirks: flows that are ended, ports that change, a provider's NAT that turns packets around. */
+/** Routers and firewalls with quirks: flows that are ended, ports that change, a provider's hairpinning NAT. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,11 +12,11 @@ import { type Site, type SiteOptions, Topology } from "./topology.ts";
 const missing = missingTools("ip", "nft", "conntrack");
 const FIRST_LINE_MS = 30_000;
 const DIRECT_MS = 20_000;
-/** From the first line until a direct path died, was found again and died again. */
+/** Limit from the first line until a direct path has failed, was found again and has failed again. */
 const TWO_DEATHS_MS = 90_000;
-/** From then on until doctor names it. */
+/** Limit from then on until doctor names it. */
 const NAMED_MS = 60_000;
-/** A periodic look at the mappings may be 26 s away. */
+/** Less than the time to the next periodic check of the mappings, which may be 26 s away. */
 const STUN_MS = 8_000;
 
 /** One session from a client's site to an agent's. */
@@ -57,7 +57,7 @@ describe.skipIf(missing.length > 0)(`networks with quirks (missing here: ${missi
     });
   }
 
-  // All sessions run from here on, so that the rows wait for their firewalls at the same time.
+  // All sessions start here, so that the rows wait for their firewalls at the same time.
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "coder-quirks-"));
     topology = new Topology();
@@ -81,7 +81,7 @@ describe.skipIf(missing.length > 0)(`networks with quirks (missing here: ${missi
       await counter.goesOn("before the reboot");
       client.stunRequests();
       client.otherPorts();
-      // Where the round trip is long a new mapping may be known before the path is given up: then it never leaves it.
+      // With a long round trip the new mapping may be known before the path is given up; the session then never leaves it.
       await until("a STUN request after the reboot", STUN_MS, () => client.stunRequests() > 0);
       await until("a direct path again", DIRECT_MS, () => session.direct);
       await counter.goesOn("after the reboot");
@@ -109,7 +109,7 @@ describe.skipIf(missing.length > 0)(`networks with quirks (missing here: ${missi
           return deaths() >= 2 && !session.direct;
         });
         await counter.goesOn("by relay");
-        // On a busy machine a path is doubted for a moment as well: then the first answer comes before the second death.
+        // On a busy machine a path may also come under doubt for a moment, so the first answer precedes the second failure.
         const asked = performance.now();
         let said: ReturnType<Deployment["doctor"]>;
         let causes: typeof said.causes;

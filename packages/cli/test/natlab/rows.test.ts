@@ -1,4 +1,4 @@
-/** Which path is found between which networks, and that 20 MB pass it both ways without a byte changed. */
+/** Which path is found between which networks, and that 20 MB pass it unchanged in both directions. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,18 +8,18 @@ import { missingTools } from "./lab.ts";
 import { type Host, internetAddress6, type SiteOptions, Topology } from "./topology.ts";
 
 const missing = missingTools("ip", "nft", "conntrack");
-/** For the rows with a proxy alone. */
+/** Skips the rows that need a proxy. */
 const withoutNginx = missingTools("nginx").length > 0;
 const data = testData(20_000_000);
 const DIRECT_WITHIN_MS = 20_000;
 const TRANSFER_WITHIN_MS = 120_000;
 
 type Expected =
-  /** A direct path before the transfer starts, still direct at its end. */
+  /** The path is direct before the transfer starts and at its end. */
   | "direct"
-  /** Never a direct path. */
+  /** The path is never direct. */
   | "relayed"
-  /** Either: nothing must hang. */
+  /** Either is fine, but nothing must hang. */
   | "either";
 
 interface Row {
@@ -28,11 +28,11 @@ interface Row {
   /** "same site": a second host behind the agent's router. */
   readonly client: SiteOptions | "same site";
   readonly expected: Expected;
-  /** What the direct path has to look like. */
+  /** Pattern of the direct path. */
   readonly path?: RegExp;
 }
 
-/** Rows with (C.n) are those of the upstream test suite; the others go beyond it. */
+/** Rows with (C.n) are those of the upstream test suite; the others are additional. */
 const STUN_ROWS: readonly Row[] = [
   {
     name: "(C.3) full-cone routers on both sides",
@@ -171,7 +171,7 @@ const STUN_ROWS: readonly Row[] = [
     expected: "either",
   },
   { name: "2 % of UDP packets lost each way", agent: { nat: "easy" }, client: { lossPercent: 2 }, expected: "direct" },
-  // At what such a path carries, the transfer would not end in time: the relay has to take over.
+  // This path is too slow for the transfer to end in time, so the relay has to take over.
   {
     name: "10 % of UDP packets lost each way",
     agent: { nat: "easy" },
@@ -241,7 +241,7 @@ const WEBSOCKET_ROWS: readonly Row[] = [
   { name: "(C.7) only WebSockets to the relay", agent: { nat: "easy" }, client: { nat: "easy" }, expected: "relayed" },
 ];
 
-/** Lets ordinary requests and WebSockets pass; the relay's own upgrade is refused, as many proxies do. */
+/** Passes ordinary requests and WebSockets but refuses the relay's own upgrade, as many proxies do. */
 function nginxConfig(folder: string, port: number, target: string, rawUpgrade: boolean): string {
   return `daemon off; worker_processes 1; pid ${folder}/nginx.pid; error_log stderr warn;
 events { worker_connections 256; }
@@ -273,7 +273,7 @@ describe.skipIf(missing.length > 0)(`networks and paths (missing here: ${missing
     if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
   });
 
-  /** The path that the row expects, then 20 MB there and back on it. */
+  /** Waits for the path that the row expects, then sends 20 MB there and back. */
   async function judge(row: Pick<Row, "name" | "expected" | "path">, session: Session): Promise<void> {
     await session.firstOutput(30_000);
     const connected = Math.round(performance.now() - session.started);
@@ -317,7 +317,7 @@ describe.skipIf(missing.length > 0)(`networks and paths (missing here: ${missing
         try {
           const session = deployment.openSession(clientHost, agent, "echo ready; cat");
           const judged = judge(row, session).then(() => {
-            // `coder ping` must report the same. Its pings go both ways, and the relay may win one on a direct path.
+            // `coder ping` must report the same path. Its pings use both, and the relay may be faster once on a direct path.
             const flags = ["-n", "3", "--wait", "200ms", "--output", "json"];
             const text = deployment.cli(clientHost, "ping", agent.workspace, ...flags);
             const { pings } = JSON.parse(text) as { pings: { ok: boolean; path?: { kind: string } }[] };

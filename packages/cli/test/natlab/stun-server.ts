@@ -1,4 +1,4 @@
-/** A STUN server that does nothing else, for a second address to be asked: `node stun-server.ts <port>`. */
+/** Only a STUN server, so that a second address can be asked: `node stun-server.ts <port>`. */
 import { createSocket } from "node:dgram";
 import { parseIp } from "wg-userspace/base/ip";
 import { encodeBindingResponse, parseBindingRequest } from "wg-userspace/stun/message";

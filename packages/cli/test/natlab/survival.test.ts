@@ -1,4 +1,4 @@
-/** One session that survives a series of outages: each outage, how long the session was silent, and no line lost. */
+/** One session survives a series of outages. Reports for each how long the session was silent; no line may be lost. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import { missingTools } from "./lab.ts";
 import { type Site, Topology } from "./topology.ts";
 
 const missing = missingTools("ip", "nft", "conntrack");
-/** How long the session is watched after an outage; a later gap shows with the next one. */
+/** How long the session is watched after an outage; a later gap counts for the next one. */
 const WATCH_MS = 5_000;
 const FROZEN_MS = 90_000;
 
@@ -49,7 +49,7 @@ describe.skipIf(missing.length > 0)(`one session (missing here: ${missing.join("
     await counter.goesOn("before the first blow");
     const report: string[] = [];
 
-    /** One outage: the event, the length of the silence, the session's path afterwards. */
+    /** Causes one outage and reports the event, the length of the silence and the session's path afterwards. */
     async function blow(what: string, strike: () => void | Promise<void>, deliberateMs = 0): Promise<void> {
       const knownPaths = session.paths.length;
       counter.markGap();
@@ -72,7 +72,7 @@ describe.skipIf(missing.length > 0)(`one session (missing here: ${missing.join("
       expect(counter.gapMs - deliberateMs, report.join("\n")).toBeLessThan(BACK_WITHIN_MS);
     }
 
-    /** Direct again some time after what was cut is whole. */
+    /** Waits until the path is direct again after an outage has ended. */
     async function directAgain(what: string): Promise<void> {
       const ms = await until(`${what}: a direct path again`, 60_000, () => session.direct);
       report.push(`${what}: direct again ${Math.round(ms)} ms after the watch`);

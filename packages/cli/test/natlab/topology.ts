@@ -1,10 +1,10 @@
 /**
  * Sites behind routers in network namespaces, joined by one core router, made for one test and removed after it.
  *
- * Every server and every site hangs on its own link of the core, so that there is a hop between any two routers: a probe
- * with a hop limit of 2 opens the sender's router and dies in the core, as it does in the internet.
+ * Every server and every site has its own link to the core, so there is a hop between any two routers: a probe with a hop limit
+ * of 2 opens the sender's router and dies in the core, as it does in the internet.
  *
- *     host 10.k.0.10 ── lan [router] wan 198.18.k.2 ── 198.18.k.1 [core] ── 198.18.1.2 server
+ * host 10.k.0.10 ── lan [router] wan 198.18.k.2 ── 198.18.k.1 [core] ── 198.18.1.2 server
  *
  * The router recipes follow RFC 4787: a mapping is what a socket looks like outside, filtering is who may answer it.
  */
@@ -13,22 +13,23 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 /** How a router translates IPv4. */
 export type Nat =
-  /** One mapping for all destinations, answers only from where a packet went: the ordinary home router. */
+  /**
+   * One mapping for all destinations; only addresses and ports to which a packet was sent may answer: the ordinary home router.
+   */
   | "easy"
-  /** One mapping, and anyone may send to it. */
+  /** One mapping, to which anyone may send. */
   | "full-cone"
-  /** One mapping, answers from any port of an address that a packet went to. */
+  /** One mapping; any port of an address to which a packet was sent may answer. */
   | "address-dependent"
-  /** Another random port for every destination. */
+  /** A different random port for every destination. */
   | "symmetric"
-  /** Another port for every destination, out of 64. */
+  /** A different port for every destination, from a pool of 64. */
   | "symmetric-pool";
 
 export interface SiteOptions {
   readonly nat?: Nat;
   /**
-   * What the router does with UDP from inside: lets it pass, swallows it, refuses it by ICMP, or lets only
-   * these ports pass, or all others.
+   * How the router treats UDP from inside: passes it, drops it, refuses it by ICMP, or passes only these ports, or all but these.
    */
   readonly udp?:
     | "open"
@@ -36,39 +37,39 @@ export interface SiteOptions {
     | "refused"
     | { readonly onlyPorts: readonly number[] }
     | { readonly exceptPorts: readonly number[] };
-  /** The INPUT chain of the router (and of the provider's) accepts everything, as on a virtual machine host without a firewall. */
+  /** The INPUT chain of the router (and of the carrier's) accepts everything, like a virtual machine host without a firewall. */
   readonly openInput?: boolean;
-  /** A second router, of the provider, in front (RFC 6598 addresses between the two). */
+  /** The NAT of a second router, the carrier's, in front (RFC 6598 addresses between the two). */
   readonly carrier?: Nat;
-  /** IPv6 inside, routed without translation: "firewall" lets only answers in, "open" everything. */
+  /** IPv6 inside, routed without translation: "firewall" admits only answers, "open" everything. */
   readonly ipv6?: "firewall" | "open";
   /** How long the router remembers a UDP mapping without traffic, in seconds; default: the kernel's 30 and 120. */
   readonly mappingLifeS?: number;
   /** No IPv4 at all. */
   readonly ipv6Only?: boolean;
-  /** MTU of the links of the hosts. */
+  /** MTU of the hosts' links. */
   readonly linkMtu?: number;
-  /** UDP packets longer than this (with IP header) vanish at the router, without a word, in both directions. */
+  /** UDP packets longer than this, IP header included, are silently dropped at the router in both directions. */
   readonly swallowAbove?: number;
-  /** Share of UDP packets that the router loses, each way, in percent. */
+  /** Percentage of UDP packets that the router drops in each direction. */
   readonly lossPercent?: number;
-  /** The same, of those that come in from outside alone. */
+  /** Percentage of UDP packets from outside that the router drops. */
   readonly lossInPercent?: number;
-  /** UDP from outside passes up to this rate, in kbit/s; what is beyond is dropped. */
+  /** Limits UDP from outside to this rate, in kbit/s; the excess is dropped. */
   readonly policedKbit?: number;
-  /** UDP from outside passes only from these ports. */
+  /** Admits UDP from outside only from these ports. */
   readonly inOnlyFromPorts?: readonly number[];
-  /** UDP flows fall silent after so many packets (both directions) or seconds, those with STUN servers apart. */
+  /** UDP flows, except those with STUN servers, fall silent after this many packets (both directions) or seconds. */
   readonly flowLimit?: { readonly packets: number } | { readonly seconds: number };
-  /** The provider's router, which has to be "full-cone", leads packets for its own address back inside. */
+  /** The carrier's router, which has to be "full-cone", sends packets for its own address back inside. */
   readonly carrierHairpin?: boolean;
-  /** Behind the same provider's router as that site, which has one. */
+  /** Behind the same carrier router as that site, which must have one. */
   readonly behind?: Site;
-  /** So many bridges beside the host's own interface, each with an address, as container engines make them. */
+  /** Number of additional bridges on the host, each with an address, as container engines make them. */
   readonly bridges?: number;
 }
 
-/** For every process of a namespace to be gone. */
+/** Limit for all processes of a namespace to be gone. */
 const EMPTY_MS = 20_000;
 
 const NAT_RULES: Readonly<Record<Nat, { map?: string; learn?: string; pre?: string; out: string }>> = {
@@ -89,10 +90,10 @@ const NAT_RULES: Readonly<Record<Nat, { map?: string; learn?: string; pre?: stri
   "symmetric-pool": { out: "meta l4proto udp masquerade to :40000-40063 fully-random" },
 };
 
-/** One network namespace with the processes in it. */
+/** One network namespace and the processes in it. */
 export class Host {
   readonly name: string;
-  /** The address that others know it by, of this or that family. */
+  /** The host's address for others, of either family. */
   readonly address: string;
   readonly #children = new Set<ChildProcess>();
 
@@ -115,7 +116,7 @@ export class Host {
     this.run("sysctl", ["-qw", ...settings]);
   }
 
-  /** The returned process is the command itself: `ip netns exec` has turned into it. */
+  /** The returned process is the command itself, because `ip netns exec` execs it. */
   spawn(command: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
     const child = spawn("ip", ["netns", "exec", this.name, command, ...args], options);
     this.#children.add(child);
@@ -136,7 +137,7 @@ export class Host {
     this.ip("link", "set", device, state);
   }
 
-  /** Resets every TCP connection with `port` of the other side, for as long as the rule stands. */
+  /** Resets every TCP connection to or from `port` of the other side, until the rule is removed. */
   resetConnections(port: number): () => void {
     this.nft(`table inet resets {
       chain out { type filter hook output priority 0; tcp dport ${port} reject with tcp reset
@@ -147,7 +148,7 @@ export class Host {
     return () => this.nft("delete table inet resets");
   }
 
-  /** Stops every process here as a suspended machine does; the returned function wakes them. */
+  /** Stops every process here, as suspending a machine does; the returned function wakes them. */
   freeze(): () => void {
     const pids = this.#pids();
     for (const pid of pids) process.kill(pid, "SIGSTOP");
@@ -156,7 +157,7 @@ export class Host {
     };
   }
 
-  /** Kills what runs here, also what our processes have started, and removes the namespace. */
+  /** Kills everything that runs here, including descendants of our processes, and removes the namespace. */
   async remove(): Promise<void> {
     const deadline = performance.now() + EMPTY_MS;
     for (let pids = this.#pids(); pids.length > 0; pids = this.#pids()) {
@@ -166,7 +167,7 @@ export class Host {
         try {
           process.kill(pid, "SIGKILL");
         } catch (error) {
-          if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error; // it ended by itself
+          if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error; // the process has already ended
         }
       }
       await sleep(20);
@@ -182,10 +183,10 @@ export class Host {
 
 /** A router with its hosts. */
 export class Site {
-  /** The one nearest to the hosts. */
+  /** The router nearest to the hosts. */
   readonly router: Host;
   readonly hosts: readonly SiteHost[];
-  /** The above and the provider's router. */
+  /** That router's namespace and the carrier's. */
   readonly namespaces: readonly Host[];
 
   constructor(router: Host, hosts: readonly SiteHost[], namespaces: readonly Host[]) {
@@ -207,7 +208,7 @@ export class Site {
     return () => this.router.nft("delete table inet cut");
   }
 
-  /** The router restarts as a different one: it loses every mapping and assigns other ports. */
+  /** Restarts the router as a different one: it loses every mapping and assigns other ports. */
   otherPorts(): void {
     this.router.nft(`flush chain ip nat post
       add rule ip nat post oifname wan meta l4proto udp masquerade to :50000-50999
@@ -215,7 +216,7 @@ export class Site {
     this.flushMappings();
   }
 
-  /** Requests for STUN servers that came through the router since this was called first. */
+  /** Number of requests for STUN servers that passed the router since the first call. */
   stunRequests(): number {
     const known = this.router.run("nft", ["list", "tables"]).includes("table ip asked");
     if (!known)
@@ -227,7 +228,7 @@ export class Site {
     return Number(/counter packets (\d+)/.exec(text)![1]);
   }
 
-  /** The router loses every mapping, as after a reboot. */
+  /** Makes the router lose every mapping, as in a reboot. */
   flushMappings(): void {
     this.router.run("conntrack", ["-F"]);
   }
@@ -244,7 +245,7 @@ export class SiteHost extends Host {
     this.#current = address;
   }
 
-  /** Another IPv4 address in the same network, as after a new lease. */
+  /** Gives the host another IPv4 address in the same network, as a new lease does. */
   changeAddress(address: string): void {
     this.ip("addr", "del", `${this.#current}/24`, "dev", "eth0");
     this.ip("addr", "add", `${address}/24`, "dev", "eth0");
@@ -256,7 +257,7 @@ export class SiteHost extends Host {
 let made = 0;
 
 export class Topology {
-  /** Names of different runs, and of different topologies of one run, do not meet. */
+  /** Keeps names of different runs, and of different topologies in one run, apart. */
   readonly #prefix = `coder-lab-${process.pid}-${++made}`;
   readonly #namespaces: Host[] = [];
   readonly #core: Host;
@@ -267,7 +268,7 @@ export class Topology {
     this.#core.sysctl("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
   }
 
-  /** A host in the internet with an address of each family. */
+  /** Adds an internet host with an address of each family. */
   addServer(): Host {
     const number = ++this.#links;
     const host = this.#host(`server${number}`, internetAddress(number));
@@ -275,7 +276,7 @@ export class Topology {
     return host;
   }
 
-  /** A router and `hosts` hosts behind it. What was made before a failure is removed by `close`. */
+  /** Adds a router with `hosts` hosts behind it. If it fails, `close` removes what was made. */
   addSite(options: SiteOptions = {}, hosts = 1): Site {
     const number = ++this.#links;
     const first = this.#namespaces.length;
@@ -339,7 +340,7 @@ export class Topology {
     return new Site(router, inside, this.#namespaces.slice(first));
   }
 
-  /** Ends its processes and frees what it took; its links of the core go with it. */
+  /** Ends its processes and frees its resources, including its links to the core. */
   async removeSite(site: Site): Promise<void> {
     for (const host of site.namespaces.toReversed()) {
       await host.remove();
@@ -347,7 +348,7 @@ export class Topology {
     }
   }
 
-  /** Removes everything that was made, in whatever state; the first failure is thrown after the last removal. */
+  /** Removes everything that was made, in whatever state; throws the first failure after the last removal. */
   async close(): Promise<void> {
     const failures: unknown[] = [];
     for (const host of this.#namespaces.splice(0).reverse()) {
@@ -373,7 +374,7 @@ export class Topology {
   }
 }
 
-/** Addresses set aside for benchmarks (RFC 2544): nothing out there has them. */
+/** Addresses reserved for benchmarks (RFC 2544), which no real host has. */
 function internetAddress(number: number): string {
   return `198.18.${number}.2`;
 }
@@ -387,7 +388,7 @@ function lan6(number: number): string {
 }
 
 function address(host: Host, device: string, cidr: string): void {
-  // Duplicate address detection would keep IPv6 addresses out of use for a second.
+  // Duplicate address detection would delay the use of IPv6 addresses by a second.
   host.ip("addr", "add", cidr, "dev", device, ...(cidr.includes(":") ? ["nodad"] : []));
   host.ip("link", "set", device, "up");
 }
@@ -404,7 +405,7 @@ function setRouterRules(router: Host, options: SiteOptions): void {
   }
   const damage: string[] = [];
   if (options.swallowAbove !== undefined) {
-    // "meta length" has the link header in it on some hooks; the IP header says it exactly.
+    // On some hooks "meta length" includes the link header; the IP header has the exact length.
     damage.push(`meta l4proto udp ip length > ${options.swallowAbove} drop`);
   }
   if (options.lossPercent !== undefined)
@@ -464,13 +465,15 @@ function setRouterRules(router: Host, options: SiteOptions): void {
   }`);
 }
 
-/** RFC 4787 REQ-9: a packet for the outside address of an inside host gets there, with the sender's outside address on it. */
+/**
+ * RFC 4787 REQ-9: a packet for the outside address of an inside host reaches it, with the sender's outside address as its source.
+ */
 function hairpin(router: Host): void {
   router.nft(`add rule ip nat pre ip daddr ${router.address} meta l4proto udp dnat ip to udp dport map @m
     add rule ip nat post oifname "lan*" ct status dnat snat to ${router.address}`);
 }
 
-/** Silences each flow permanently: the entry lives while either side sends, so only another port makes another flow. */
+/** Silences a flow permanently: its entry lives while either side sends, so only another port makes a new flow. */
 function limitFlows(router: Host, limit: NonNullable<SiteOptions["flowLimit"]>): void {
   if ("packets" in limit) {
     router.sysctl("net.netfilter.nf_conntrack_acct=1");
