@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:net";
 
-/** Below the ports that systems give to outgoing connections: one of those must not take a server's while it restarts. */
+/** Below the ports that systems use for outgoing connections, so that none of those takes a server's port while it restarts. */
 const LOWEST = 10_000;
 const HIGHEST = 32_000;
 
