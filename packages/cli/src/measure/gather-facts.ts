@@ -51,7 +51,7 @@ export async function collectFacts(
   };
 }
 
-/** Waits until any path was measured: only then can a lost ping be told from one whose limit was too short. */
+/** Waits until any path was measured: only then can a lost ping be distinguished from one whose limit was too short. */
 async function firstAnswer(connection: WorkspaceConnection, signal: AbortSignal): Promise<void> {
   for (let waited = 0; waited < ANSWER_MS && !signal.aborted; waited += POLL_MS) {
     const { relayRttMs, candidates } = connection.pathReport();

@@ -1,5 +1,5 @@
 /**
- * A deployment whose certificate comes from a private authority: everything that dials can be told in the same ways to trust it.
+ * A deployment whose certificate comes from a private authority: everything that dials trusts it by the same settings.
  */
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
