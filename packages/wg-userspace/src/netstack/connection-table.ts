@@ -79,7 +79,7 @@ export class ConnectionTable<T> {
     this.#size++;
   }
 
-  /** Only when the owner is `value`. @returns whether it was there. */
+  /** Removes the entry if its owner is `value`. @returns whether it was there. */
   delete(value: T, local: AddrPort, remote: AddrPort): boolean {
     const found = this.#locate(local, remote);
     if (found === undefined || found.value !== value) return false;
@@ -95,7 +95,7 @@ export class ConnectionTable<T> {
     return true;
   }
 
-  /** Calls for each; entries added or removed meanwhile may or may not be visited. */
+  /** Calls `visit` for each owner; entries added or removed meanwhile may or may not be visited. */
   forEach(visit: (value: T) => void): void {
     const all: T[] = [];
     for (const first of this.#buckets)

@@ -34,7 +34,7 @@ const ERROR_BURST = 50;
 const MAX_ERROR_IPV4 = 576;
 const MAX_ERROR_IPV6 = 1280;
 
-/** An error about a packet that we seem to have sent. Offsets into the received memory. */
+/** An error about a packet that we seem to have sent. Offsets point into the received memory. */
 export interface IcmpError {
   readonly kind: "unreachable" | "too-big";
   readonly portUnreachable: boolean;
@@ -134,8 +134,8 @@ export class Icmp {
   }
 
   /**
-   * As {@link sendPortUnreachable}, about a datagram no longer held: quotes its former headers (RFC 792; RFC 4443
-   * §3.1).
+   * Like {@link sendPortUnreachable}, but for a datagram that is no longer held: quotes the headers it had (RFC 792;
+   * RFC 4443 §3.1).
    */
   sendUdpPortUnreachable(local: AddrPort, remote: AddrPort, payloadLength: number, now: Instant): void {
     if (!this.#errors.take(now)) return;
@@ -217,7 +217,7 @@ export class Icmp {
     return undefined;
   }
 
-  /** The message is written, its checksum field zero. */
+  /** Completes and sends a message that is written except for its checksum; that field must be zero. */
   #finish(offset: number, source: IpAddress, destination: IpAddress, length: number): void {
     const { output, checksum } = this.#host;
     const { memory } = output;

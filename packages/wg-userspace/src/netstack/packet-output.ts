@@ -9,7 +9,10 @@ export interface PacketOutput {
    * next flush(). A begin() that is not followed by commit() may be repeated and yields the same or an equal slot.
    */
   begin(): number;
-  /** True while the carrier to that address is full: its connections wait, others continue. Absent: never. */
+  /**
+   * True while the carrier to that address is full: connections to it wait, others continue. Without it no carrier is
+   * ever full.
+   */
   blocked?(remote: IpAddress): boolean;
   /** Sends memory.bytes[begin, begin+length). Ownership passes. */
   commit(length: number): void;

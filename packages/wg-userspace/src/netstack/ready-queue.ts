@@ -1,4 +1,4 @@
-/** Taken items are dropped from the front of the list once there are so many. */
+/** Taken items are removed from the front of the list once there are this many. */
 const COMPACT_AT = 1024;
 
 /** The connections that have something to send, in the order of their turns; each is in it once. */
@@ -10,7 +10,7 @@ export class ReadyQueue<Item extends { queuedReady: boolean }> {
     if (item.queuedReady) return;
     item.queuedReady = true;
     this.#items.push(item);
-    // Under steady load the queue never empties.
+    // Under steady load the queue never empties, so taken items are also removed here.
     if (this.#head >= COMPACT_AT && 2 * this.#head > this.#items.length) {
       this.#items.splice(0, this.#head);
       this.#head = 0;
@@ -27,7 +27,7 @@ export class ReadyQueue<Item extends { queuedReady: boolean }> {
     return undefined;
   }
 
-  /** The item taken last keeps its turn. Call before anything else is added. */
+  /** Puts the item taken last back to the front: it keeps its turn. Call before anything else is added. */
   putBack(item: Item): void {
     item.queuedReady = true;
     this.#items[--this.#head] = item;

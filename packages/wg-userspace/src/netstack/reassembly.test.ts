@@ -26,7 +26,7 @@ function give({ host }: Receiver, bytes: Uint8Array, at = now): void {
   host.stack.handlePacket(memoryOf(bytes), 0, bytes.length, at);
 }
 
-/** A UDP datagram to port 7 in fragments of at most `most` bytes, as a sender of that MTU would cut it. */
+/** A UDP datagram to port 7, in fragments as a sender of that MTU would cut it. */
 function fragments(from: IpAddress, mtu: number, payload: Uint8Array): Uint8Array[] {
   const sender = new Host(from.length === 4 ? "10.0.0.9" : "fd00::9", { mtu });
   const socket = sender.stack.bindUdp({ port: 9 }, { onDatagram: () => undefined });
@@ -175,7 +175,7 @@ describe("fragments that are an attack or a mistake", () => {
     expect(dropsOf(to)).toEqual({});
     give(to, fragment(0, 8, true, 1, from(256)));
     expect(dropsOf(to)).toEqual({ fragmented: 1 });
-    give(to, fragment(0, 8, true, 1, from(1))); // still there: delivered twice
+    give(to, fragment(0, 8, true, 1, from(1))); // its packet is still held, so the repeated fragment overlaps
     expect(dropsOf(to)).toEqual({ fragmented: 1, malformed: 1 });
   });
 

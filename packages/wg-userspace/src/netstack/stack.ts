@@ -51,13 +51,16 @@ export { type UdpHandler, type UdpQueueResult, UdpSendQueue, type UdpSendResult,
 export type { StrayDatagram, UdpFallback } from "./udp-host.ts";
 
 export interface NetstackConfig {
-  /** Ours. Packets to any other destination are dropped. */
+  /** This host's addresses. Packets to any other destination are dropped. */
   readonly addresses: readonly IpAddress[];
   /** Largest IP packet to send to any address. */
   readonly mtu: number;
-  /** Largest IP packet to send to that address; asked often. Absent: mtu. See {@link Netstack.routeMtuChanged}. */
+  /** Largest IP packet to send to that address; asked often. Default: mtu. See {@link Netstack.routeMtuChanged}. */
   readonly routeMtu?: (remote: IpAddress) => number;
-  /** Where the fate of TCP segments to that address is counted; asked once per connection. Absent: nowhere. */
+  /**
+   * Where the fate of TCP segments to that address is counted; asked once per connection. Without it nothing is
+   * counted.
+   */
   readonly tallyOf?: (remote: IpAddress) => SegmentTally | undefined;
   /** Largest IP packet the tunnel can deliver to us, for the MSS we announce; default: mtu. */
   readonly receiveMtu?: number;
@@ -176,14 +179,17 @@ export class Netstack {
     return this.#table.size;
   }
 
-  /** The path carries more or less now. Connections adapt their segments; what was lost is found by their timers. */
+  /**
+   * The path now carries larger or smaller packets. Connections adapt their segments; what was lost is found by their
+   * timers.
+   */
   setMtu(mtu: number): void {
     if (mtu === this.#mtu) return;
     this.#mtu = mtu;
     this.routeMtuChanged(() => true);
   }
 
-  /** What `routeMtu` says about these addresses is new. */
+  /** `routeMtu` now returns other values for these addresses. */
   routeMtuChanged(concerns: (remote: IpAddress) => boolean): void {
     this.#forEachConnection((connection) => {
       if (!concerns(connection.remote.address)) return;
@@ -219,7 +225,7 @@ export class Netstack {
     return false;
   }
 
-  /** False: no slot. */
+  /** Returns false when there was no slot. */
   #transmitTcp(now: Instant): boolean {
     for (let connection = this.#ready.take(); connection !== undefined; connection = this.#ready.take()) {
       if (this.#output.blocked?.(connection.remote.address) === true) {
@@ -260,7 +266,7 @@ export class Netstack {
 
   /**
    * The path works again or is another one: every connection with something outstanding sends at once.
-   * @param concerns Which remote addresses are meant; all by default.
+   * @param concerns Selects the remote addresses; all by default.
    */
   networkChanged(now: Instant, concerns: (remote: IpAddress) => boolean = () => true): void {
     this.#now = now;
@@ -273,8 +279,7 @@ export class Netstack {
   }
 
   /**
-   * Packets to these addresses take another path from now on; those in flight are not lost. Connections discover what it
-   * carries.
+   * Packets to these addresses take another path from now on; those in flight are not lost. Connections discover its packet size.
    */
   pathMoved(now: Instant, concerns: (remote: IpAddress) => boolean): void {
     this.#now = now;
@@ -285,7 +290,7 @@ export class Netstack {
     });
   }
 
-  /** Aborts every connection to the addresses meant. */
+  /** Aborts every connection to an address for which `concerns` returns true. */
   abortConnections(concerns: (remote: IpAddress) => boolean): void {
     const meant: TcpConnection[] = [];
     this.#forEachConnection((connection) => {
@@ -359,7 +364,7 @@ export class Netstack {
 
   /**
    * One TSMP or ICMP echo request; lost when there is no slot or on the way. Calls back once, on the answer, inside
-   * handlePacket(). It never gives up by itself: cancel it, or it makes room when too many are outstanding.
+   * handlePacket(). There is no timeout: cancel it, or it is dropped when too many are outstanding.
    * @throws EngineError ERR_ADDRESS_NOT_AVAILABLE.
    */
   ping(kind: PingKind, destination: IpAddress, onReply: (rttMs: number) => void, now: Instant): { cancel(): void } {

@@ -41,7 +41,7 @@ export interface UdpFallback {
   onUnreachable?(local: AddrPort, remote: AddrPort): void;
 }
 
-/** Where a socket is bound: without an address to all of ours. Port 0 picks a free one. */
+/** Where a socket is bound; without an address, to all of the host's. Port 0 picks a free one. */
 export interface UdpBinding {
   readonly port: number;
   readonly address?: IpAddress | undefined;

@@ -41,7 +41,7 @@ describe("a queue of datagrams", () => {
     expect([1, 2, 3, 4, 5].map((first) => send(first))).toEqual(new Array(5).fill("queued"));
     expect([queue.length, waiting]).toEqual([5, [queue]]);
     verdict.current = "sent";
-    expect(send(6)).toBe("queued"); // not past those that wait
+    expect(send(6)).toBe("queued"); // must not overtake those that wait
     expect([queue.drain(2, now), sent, queue.length]).toEqual([true, [1, 2], 4]);
     expect([queue.drain(100, now), sent, queue.length]).toEqual([true, [1, 2, 3, 4, 5, 6], 0]);
     expect([send(7), queue.length]).toEqual(["sent", 0]);

@@ -39,7 +39,9 @@ export class UdpSocket {
     return this.#closed;
   }
 
-  /** Nothing is queued: a datagram that finds no slot is the caller's to retry, as UDP loses datagrams anyway. */
+  /**
+   * Nothing is queued: retrying a datagram that finds no slot is up to the caller, since UDP loses datagrams anyway.
+   */
   send(remote: AddrPort, payload: Uint8Array, now: Instant): UdpSendResult | "no-address" | "closed" {
     if (this.#closed) return "closed";
     const local = this.localFor(remote.address);
@@ -63,12 +65,15 @@ export class UdpSocket {
 export const UDP_QUEUE_DATAGRAMS = 256;
 export const UDP_QUEUE_BYTES = 512 * 1024;
 
-/** Why a datagram was not accepted: over the path's MTU; no room left, here or in the carrier to that peer. */
+/**
+ * What became of a datagram. `too-large`: over the path's MTU. `queue-full`: no room left, here or in the carrier to
+ * that peer.
+ */
 export type UdpQueueResult = "sent" | "queued" | "too-large" | "queue-full";
 
 /** The part of the stack that a queue uses. */
 export interface UdpQueueHost {
-  /** `carrier-full`: the layer below holds enough for that peer, others continue. */
+  /** `carrier-full`: the layer below holds enough for that peer; other peers continue. */
   sendUdp(local: AddrPort, remote: AddrPort, payload: Uint8Array, now: Instant): UdpSendResult | "carrier-full";
   /** The queue has something to send as soon as there is a slot. */
   udpWaiting(queue: UdpSendQueue): void;
@@ -81,9 +86,9 @@ interface QueuedDatagram {
 }
 
 /**
- * Holds datagrams that found no slot until the stack's next flush, in order and within bounds. When it is full the newest
- * is refused: what waits is already paid for, and the caller can tell. Nothing waits for a single peer whose carrier is
- * full, for it would delay those of all others.
+ * Holds datagrams that found no slot until the stack's next flush, in order and within bounds. When it is full the newest is
+ * refused: those that wait are copied already, and the caller learns of the refusal. Datagrams to a peer whose carrier is full do
+ * not wait, since they would delay those to all others.
  */
 export class UdpSendQueue {
   readonly #host: UdpQueueHost;

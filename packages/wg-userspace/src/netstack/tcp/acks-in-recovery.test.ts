@@ -6,7 +6,7 @@ const MSS = 1208; // 1280 - 40 - 20 - 12
 const full = (count: number) => "x".repeat(MSS * count);
 /** Position of the segment with that number, the first being 0. */
 const edge = (segments: number) => 1 + segments * MSS;
-/** Its window after a loss is half the one before. */
+/** Reno halves its window at a loss. */
 const reno = tcp({ congestion: "reno" });
 
 /** Connected over a path of 100 ms, with ten full segments just sent and no more to send. */

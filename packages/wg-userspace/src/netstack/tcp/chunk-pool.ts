@@ -25,14 +25,14 @@ export class ChunkPool {
   }
 
   /**
-   * Releases the memory: a stream paused or closed, perhaps the one that needed it. Others lose a few allocations at
-   * most.
+   * Releases the memory. Called when a stream pauses or closes, which may be the one that needed it; other streams then
+   * allocate a few chunks.
    */
   clear(): void {
     this.#free.length = 0;
   }
 
-  /** A leased chunk whose pieces go to a reader from now on, which may or may not return them. */
+  /** Marks a leased chunk whose pieces go to a reader, who may or may not return them. */
   lend(chunk: Uint8Array): void {
     this.#lent.set(chunk.buffer, 0);
   }

@@ -26,7 +26,7 @@ export interface CongestionController {
   readonly ssthresh: number;
   /** New data was delivered while the window was the limit. `roundStarted`: the first ACK of data sent in this round. */
   onAck(delivered: number, rttMs: number, now: Instant): void;
-  /** A round trip's worth of data was acknowledged; its smallest RTT. */
+  /** A round trip's worth of data was acknowledged. */
   onRoundStart(now: Instant): void;
   /**
    * Once per loss episode. Sets ssthresh.

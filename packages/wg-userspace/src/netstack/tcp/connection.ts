@@ -85,7 +85,7 @@ export class TcpConnection {
   heapAt = Number.POSITIVE_INFINITY;
   /** @internal */
   handshakePending = true;
-  /** Of the listener, until the handshake is over. @internal */
+  /** The listener's count, until the handshake is over. @internal */
   backlog: OpenCount | undefined = undefined;
 
   /** Only the stack creates connections. @internal */

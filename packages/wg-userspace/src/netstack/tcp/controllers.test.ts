@@ -7,7 +7,7 @@ import { Reno } from "./reno.ts";
 const at = instant;
 const MSS = 1_000;
 
-/** A loss on a path of 100 ms without a queue, of a rate that is no longer random. */
+/** A loss on a path of 100 ms without a queue, at a rate too high to be random. */
 const loss: LossContext = {
   inFlight: 0,
   lossRate: 0.5,
@@ -152,7 +152,8 @@ describe("CUBIC (RFC 9438)", () => {
     cubic.onLoss(loss, at(0));
     cubic.onRecovered();
     expect(cubic.cwnd).toBe(14_000);
-    // On a path of 1 ms the time of the cubic hardly passes: 0.53 segments per window, and one from the old maximum on.
+    // On a path of 1 ms the cubic hardly grows: Reno's estimate counts, 0.53 segments per window, and one from the old
+    // maximum on.
     let est = 14_000;
     for (let i = 0; i < 30; i++) {
       const alpha = est >= 20_000 ? 1 : (3 * 0.3) / 1.7;
@@ -278,7 +279,7 @@ describe("CUBIC (RFC 9438)", () => {
     expect(cubic.cwnd).toBe(10_000);
     cubic.ssthresh = 10_000;
     cubic.onAck(10_000, 100, at(0));
-    expect(cubic.cwnd).toBeLessThan(12_000); // the old maximum of a megabyte draws no more
+    expect(cubic.cwnd).toBeLessThan(12_000); // the old maximum of a megabyte no longer counts
     cubic.setMss(100);
     cubic.reset();
     expect(cubic.cwnd).toBe(1_000);

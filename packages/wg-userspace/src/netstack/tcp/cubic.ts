@@ -23,7 +23,10 @@ const ALPHA = (3 * (1 - BETA)) / (1 + BETA);
 const RANDOM_LOSS_LIMIT = 0.02;
 /** Losses at a queue fuller than this on average come from a queue that is too short to be seen otherwise. */
 const QUEUE_AT_LOSS_LIMIT = 0.5;
-/** No queue: the smallest round trip of a round within an eighth of the best ever, but at least this much. */
+/**
+ * There is no queue if the smallest round trip of a round is within an eighth of the best ever, or within this much of
+ * it.
+ */
 const QUEUE_FLOOR_MS = 1;
 
 interface Saved {
@@ -132,7 +135,7 @@ export class Cubic implements CongestionController {
   onIdle(idleMs: number, rtoMs: number): void {
     this.ssthresh = Math.max(this.ssthresh, (3 * this.cwnd) / 4);
     this.cwnd = windowAfterIdle(this.cwnd, this.#mss, idleMs, rtoMs);
-    // An idle period is no time of growth (RFC 9438 §5.8).
+    // The window does not grow for an idle period (RFC 9438 §5.8).
     this.#epochAt = undefined;
   }
 
@@ -149,7 +152,7 @@ export class Cubic implements CongestionController {
     this.#mss = mss;
   }
 
-  /** Without a visible queue, not below the initial window: that does not fill the path. */
+  /** Without a visible queue the window does not fall below the initial one, which does not fill the path. */
   #reduce(noQueue: boolean): void {
     this.#epochAt = undefined;
     this.#cwndPrior = this.cwnd;
@@ -162,7 +165,8 @@ export class Cubic implements CongestionController {
   /**
    * The first slow start overflowed a queue. Its window is up to twice the capacity of path and queue, so 0.7 of it
    * overflows them again (RFC 9438 §4.6: "packet loss can happen for more than one RTT"). That capacity is known: the
-   * bytes delivered in the last round trip. From there to 0.7 of it, but not below what fills the path without a queue.
+   * bytes delivered in the last round trip. The window falls to 0.7 of it, but not below what fills the path without a
+   * queue.
    */
   #limitToPath(context: LossContext): void {
     const held = context.pathRate * context.rttMs;

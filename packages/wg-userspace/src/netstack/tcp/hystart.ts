@@ -1,12 +1,11 @@
 /**
- * HyStart++ (RFC 9406): leaves slow start when the round trip grows, before the queue overflows. Feed every RTT sample
- * and every round; ask how much the window may grow per acknowledged byte.
+ * HyStart++ (RFC 9406): leaves slow start when the round trip grows, before the queue overflows. Feed every RTT sample and every
+ * round; ask how much the window may grow per acknowledged byte.
  *
- * RFC 9406 §4.2 looks at the minimum of a whole round, so the first eight samples decide. A paced sender has sent its
- * round when half of it is over: the queue that made is gone when the next one begins, so those samples see the path one
- * doubling too late. Here every eight samples are looked at, and compared with the whole round before. What such a close
- * look mistakes for a queue does little harm: a single short round trip puts an end to conservative slow start (CSS), and
- * only a full round without any ends slow start.
+ * RFC 9406 §4.2 looks at the minimum of a whole round, so the first eight samples decide. A paced sender has sent its round when
+ * half of it is over: the queue that this caused is gone when the next round begins, so those samples see the path one doubling
+ * too late. Here every eight samples are compared with the whole round before. A false alarm does little harm: a single short
+ * round trip puts an end to conservative slow start (CSS), and only a full round without any ends slow start.
  */
 const MIN_RTT_THRESHOLD_MS = 4;
 const MAX_RTT_THRESHOLD_MS = 16;
@@ -15,20 +14,20 @@ const RTT_SAMPLES = 8;
 /** An acknowledgment of many segments counts as several samples; receivers that read packets in batches send few. */
 const MAX_SAMPLES_PER_ACK = 4;
 /**
- * The window may grow by a quarter until CSS is over. RFC 9406 §4.3 proposes a divisor of 4 and 5 rounds, by a factor of 3
- * in all, which no queue of one round trip holds.
+ * The window may grow by a quarter until CSS is over. RFC 9406 §4.3 proposes a divisor of 4 and 5 rounds, by a factor of 3 in
+ * all, more than a queue of one round trip holds.
  */
 const CSS_GROWTH_DIVISOR = 8;
-/** The first began before CSS did. */
+/** Two, because the first of them began before CSS did. */
 const CSS_ROUNDS = 2;
 
 export class HyStart {
   #lastRoundMinRttMs = Number.POSITIVE_INFINITY;
   #roundMinRttMs = Number.POSITIVE_INFINITY;
-  /** Of the samples since the last look. */
+  /** Minimum of the samples since the last comparison. */
   #minRttMs = Number.POSITIVE_INFINITY;
   #samples = 0;
-  /** In CSS: a round trip below this shows that there is no queue. 0 outside. */
+  /** In CSS: a round trip below this shows that there is no queue. 0 outside CSS. */
   #cssBaselineMs = 0;
   #cssRounds = 0;
   /** Slow start should end now. */
@@ -40,7 +39,7 @@ export class HyStart {
     this.done = false;
   }
 
-  /** In conservative slow start: by all that is known now a queue is growing. */
+  /** In conservative slow start: the samples so far show a growing queue. */
   get conservative(): boolean {
     return this.#cssBaselineMs > 0;
   }

@@ -7,7 +7,7 @@ const TICKS_PER_MS = 250;
 
 /**
  * Where a connection starts to count (RFC 6528 §3): its sequence numbers at a clock of 4 µs plus a secret function of the
- * four-tuple, its timestamps at such a function (RFC 7323 §5.4).
+ * four-tuple, its timestamps at another secret function of it (RFC 7323 §5.4).
  */
 export class InitialNumbers {
   readonly #hash: SipHash;

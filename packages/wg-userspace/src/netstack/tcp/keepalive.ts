@@ -12,7 +12,7 @@ export class Keepalive {
   #probes = 0;
   #lastHeardAt: Instant;
 
-  /** @param idleMs 0: never. */
+  /** @param idleMs 0 disables keepalive. */
   constructor(timers: TcpTimers, idleMs: number, intervalMs: number, count: number, now: Instant) {
     this.#timers = timers;
     this.#idleMs = idleMs;
@@ -33,7 +33,7 @@ export class Keepalive {
 
   /**
    * The timer has expired.
-   * @param outstanding Data waits for the peer: its retransmission or probe detects whether the peer is alive.
+   * @param outstanding There is unacknowledged data: its retransmission or probe detects whether the peer is alive.
    * @returns false when the peer has answered no probe.
    */
   onTimeout(outstanding: boolean, now: Instant): boolean {

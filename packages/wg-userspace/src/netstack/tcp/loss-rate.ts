@@ -5,9 +5,9 @@
 const MIN_WINDOW_SEGMENTS = 512;
 
 /**
- * The share of recently sent bytes that was lost. Recently: about one congestion window, or the noise of a long path
- * looks like congestion, several times per round trip; but only since the last reaction to losses, or those of one
- * overshoot would justify one reduction after the other.
+ * The share of recently sent bytes that was lost. That is about one congestion window: over less, the noise of a long
+ * path would look like congestion several times per round trip. It is also only the time since the last reaction to
+ * losses: otherwise one overshoot would justify one reduction after another.
  */
 export class LossRate {
   #delivered = 0;

@@ -13,10 +13,10 @@ export interface TcpDefaults {
   timeWaitMs: number;
   /** Connections in TIME-WAIT; beyond it the oldest is forgotten. */
   maxTimeWait: number;
-  /** Fails when nothing was acknowledged for this long (RFC 5482). */
+  /** The connection fails when nothing was acknowledged for this long (RFC 5482). */
   userTimeoutMs: number;
   connectTimeoutMs: number;
-  /** 0: no keepalive. */
+  /** 0 disables keepalive. */
   keepaliveIdleMs: number;
   keepaliveIntervalMs: number;
   keepaliveCount: number;

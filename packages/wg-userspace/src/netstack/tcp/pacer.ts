@@ -1,4 +1,4 @@
-/** Resolution of timers: a paced sender may run ahead by as much. */
+/** Resolution of timers: a paced sender may run ahead by this much. */
 const AHEAD_MS = 1;
 /** Shorter round trips are left to the acknowledgments, which are finer than timers. */
 const MIN_RTT_MS = 4;

@@ -123,7 +123,7 @@ describe("chunks given back", () => {
     let position = 1;
     return {
       reassembly,
-      // Packets until a whole chunk is full, then all of it.
+      // Feeds packets until a chunk is full, then reads it whole.
       read: () => {
         for (;;) {
           reassembly.insert(packet, 0, packet.length, position, 0);
@@ -450,7 +450,7 @@ describe("congestion control", () => {
     cubic.onLoss({ ...context, pathRate: 1000, rttMs: 180, roundMinRttMs: 150, minRttMs: 100 }, at(0));
     expect(cubic.ssthresh).toBeCloseTo(126_000);
     cubic.onRecovered();
-    // Later ones go by the window (RFC 9438 §4.6).
+    // Later losses reduce the window as it is (RFC 9438 §4.6).
     cubic.onLoss({ ...context, pathRate: 100 }, at(1000));
     expect(cubic.ssthresh).toBeCloseTo(88_200);
     cubic.undo();

@@ -6,8 +6,8 @@ import { QueueAtLoss } from "./queue-at-loss.ts";
 import { RttEstimator } from "./rtt.ts";
 
 /**
- * What a sender measures of its path: round trips, rates of delivery and loss, and how full the queue was at a loss. A
- * congestion controller decides by them what a loss means.
+ * What a sender measures of its path: round trips, rates of delivery and loss, and how full the queue was at a loss.
+ * From these a congestion controller decides what a loss means.
  */
 export class PathMeasurements {
   readonly rtt: RttEstimator;
@@ -27,7 +27,9 @@ export class PathMeasurements {
     return this.rtt.minRttMs === Number.POSITIVE_INFINITY ? 0 : this.rtt.minRttMs;
   }
 
-  /** @param samplesPerRound How many samples a round trip has now: they are the less independent the more there are. */
+  /**
+   * @param samplesPerRound How many samples a round trip has now: the more there are, the less independent they are.
+   */
   onRtt(rttMs: number, samplesPerRound: number): void {
     this.rtt.sample(rttMs, samplesPerRound);
     if (rttMs < this.#roundMinRttMs) this.#roundMinRttMs = rttMs;
@@ -47,7 +49,7 @@ export class PathMeasurements {
   onLost(bytes: number): void {
     this.#lossRate.onLost(bytes);
   }
-  /** The first loss after a time without: it shows how long the queue had become. */
+  /** The first loss after a time without losses: it shows how long the queue had become. */
   onFirstLoss(): void {
     this.#queueAtLoss.onLoss();
   }
@@ -60,7 +62,7 @@ export class PathMeasurements {
     this.#lossRate.clear();
   }
 
-  /** The path is another one: nothing measured applies to it. */
+  /** The path changed: nothing measured before applies to the new one. */
   moved(): void {
     this.rtt.pathChanged();
     this.#lossRate.clear();

@@ -1,6 +1,9 @@
 import type { Instant } from "../../base/instant.ts";
 
-/** Shorter than the burst in which a paced sender sends a round of slow start, longer than most bursts of acknowledgments. */
+/**
+ * An eighth is shorter than the burst in which a paced sender sends a round of slow start, and longer than most bursts of
+ * acknowledgments.
+ */
 const INTERVALS_PER_ROUND_TRIP = 8;
 const MIN_INTERVAL_MS = 1;
 

@@ -16,7 +16,7 @@ interface EventSource {
   readonly open: boolean;
 }
 
-/** What the handler of a connection is to be called for; the end and the close only once. */
+/** The callbacks that the handler of a connection is due; the end and the close only once. */
 export class PendingEvents {
   /** Why the connection failed. */
   error: EngineError | undefined;

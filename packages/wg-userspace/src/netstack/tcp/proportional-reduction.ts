@@ -17,7 +17,7 @@ export class ProportionalReduction {
   begin(outstanding: number, inFlight: number, mss: number): void {
     this.#flight = Math.max(outstanding, mss);
     this.#delivered = this.#sent = 0;
-    // Room for the first retransmission, should no acknowledgment follow: a timer may have led here.
+    // Room for the first retransmission in case no acknowledgment follows: a timer may have started the recovery.
     this.cwnd = inFlight + mss;
   }
 

@@ -1,6 +1,6 @@
 /** The last round trips; the smallest of them counts, so that jitter does not look like a queue. */
 const RECENT_SAMPLES = 4;
-/** Decay per round trip, so that a queue that has become shorter is the measure again. */
+/** Decay per round trip, so that the peak follows a queue that has become shorter. */
 const PEAK_DECAY = 1 / 64;
 /** Weight of a loss among those before it. */
 const GAIN = 1 / 4;

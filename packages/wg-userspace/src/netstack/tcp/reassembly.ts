@@ -18,14 +18,14 @@ export class Reassembly {
   #starts: number[] = [];
   #chunkBytes = MIN_CHUNK_BYTES;
   #chunkMadeAt = 0;
-  /** Sorted, disjoint, not touching [start, end) pairs beyond `next`. */
+  /** Sorted [start, end) pairs beyond `next` that neither overlap nor touch. */
   readonly #pieces: number[] = [];
   /** A position inside each of the pieces that changed last, newest first. */
   readonly #recent: number[] = [];
   /** First byte not yet received in order. */
   next = 1;
   readPosition = 1;
-  /** The part of the last insert that had been received before; start = end when none. */
+  /** The part of the last insert that had been received before; start = end if none. */
   duplicateStart = 0;
   duplicateEnd = 0;
 

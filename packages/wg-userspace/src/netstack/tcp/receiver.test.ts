@@ -164,7 +164,7 @@ describe("the receive buffer", () => {
   test("grows to three round trips of a steady reader's rate, 2 ms of slack and sixteen segments", () => {
     const one = receiver();
     stream(one, 4000, 50, 2000);
-    // While the rate still grew, which it did once, from nothing, twice as much.
+    // Twice as much while the rate still grows, which it did once: from nothing.
     expect(one.bufferBytes).toBe(2 * 4000 * (3 * 50 + 2) + 16 * SEGMENT);
   });
 

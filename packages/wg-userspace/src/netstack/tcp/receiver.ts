@@ -17,11 +17,11 @@ const PAWS_TOLERANCE_TICKS = 256;
 const QUICK_ACKS = 16;
 /**
  * The window's slack beyond round trips: how long a packet waits behind a bulk stream whose reader is the bottleneck.
- * With 8 ms a small packet beside bulk on loopback took 12 to 25 ms (p50), with 2 ms 6 to 8, and the bulk itself was
+ * With 8 ms a small packet beside bulk on loopback took 12 to 25 ms (p50), with 2 ms 6 to 8 ms, and the bulk itself was
  * faster.
  */
 const WINDOW_SLACK_MS = 2;
-/** A rate over less than this is that of a burst. */
+/** A rate measured over less time than this is that of a burst. */
 const MEASURE_MS = 10;
 /** A path may get longer: after at most twice this, its old length no longer counts. */
 const SHORTEST_KEPT_MS = 5_000;
@@ -38,7 +38,7 @@ export class Receiver {
   irs = 0;
   /** Position after everything received in order, the FIN included. */
   next = 0;
-  /** Of the peer's FIN, or -1 while none was seen. */
+  /** Position of the peer's FIN; -1 until it is seen. */
   finPosition = -1;
   windowScale = 0;
   /** Right edge of the largest window ever advertised. */
@@ -47,7 +47,7 @@ export class Receiver {
   lastAckSent = 0;
 
   ackNow = false;
-  /** Position range for the next ACK's DSACK block (RFC 2883); start = end when none. */
+  /** Position range for the next ACK's DSACK block (RFC 2883); start = end if none. */
   dsackStart = 0;
   dsackEnd = 0;
   #unackedBytes = 0;
@@ -153,7 +153,7 @@ export class Receiver {
     return this.next > this.lastAckSent;
   }
 
-  /** The FIN counts once everything before it has arrived. @returns whether that is now. */
+  /** The FIN counts once everything before it has arrived. @returns whether it counts from now on. */
   takeFin(): boolean {
     if (this.finPosition < 0 || this.next !== this.finPosition) return false;
     this.next = this.finPosition + 1;
@@ -231,7 +231,7 @@ export class Receiver {
     return before32(tsValue + PAWS_TOLERANCE_TICKS, this.tsRecent) && now - this.#tsRecentAt < TIMESTAMP_LIFE_MS;
   }
 
-  /** RFC 7323 §4.3 (2): only a segment that covers the last acknowledgment sent. */
+  /** RFC 7323 §4.3 (2): only a segment that covers the last acknowledgment sent updates the timestamp to echo. */
   noteTimestamp(tsValue: number, position: number, now: Instant): void {
     if (position > this.lastAckSent) return;
     if (before32(tsValue, this.tsRecent) && now - this.#tsRecentAt < TIMESTAMP_LIFE_MS) return;
@@ -241,10 +241,10 @@ export class Receiver {
 
   /**
    * Once per round trip: a reader that keeps up gets a buffer for three of the shortest recent round trips, so that the
-   * window survives a loss and its repair, and some more for pauses of either side; twice that while the rate still
-   * grows. Measured by the shortest, because a larger window on a full path only lengthens the round trip: the queue
-   * behind a bulk stream is bounded by the slack, and other traffic beside it stays fast. A reader that does not read
-   * gets no more.
+   * window survives a loss and its repair, plus some slack for pauses of either side; twice that while the rate still
+   * grows. The shortest round trip is the measure because a larger window on a full path only lengthens the round trip:
+   * the queue behind a bulk stream is bounded by the slack, and other traffic beside it stays fast. A reader that does
+   * not read gets no more.
    * @param ageMs Whole ms since we created the timestamp that a data segment echoes, negative when it echoes none: the
    * round trip as the receiver sees it. (Whole, since fractions would be boxed for every packet.)
    * @param rtt Our own estimate, when there is no such segment.

@@ -12,7 +12,7 @@ export class ReorderWindow {
   /** Widened at most once per round trip: not before this position is acknowledged. */
   #roundEnd = -1;
 
-  /** @param srttMs Undefined before the first sample: nothing is waited for. */
+  /** @param srttMs Undefined before the first sample: then there is no wait. */
   lengthMs(minRttMs: number, srttMs: number | undefined): number {
     return srttMs === undefined ? 0 : Math.min((this.#multiplier * minRttMs) / 4, srttMs);
   }

@@ -46,7 +46,7 @@ export class RttEstimator {
   get rtoMs(): number {
     return this.rtoAfter(this.backoff);
   }
-  /** What it is after that many consecutive timeouts. */
+  /** The timeout after that many consecutive timeouts. */
   rtoAfter(timeouts: number): number {
     return Math.min(this.#baseRtoMs * (1 << Math.min(timeouts, 16)), this.#maxRtoMs);
   }

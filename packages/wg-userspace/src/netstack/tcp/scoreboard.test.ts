@@ -84,7 +84,7 @@ describe("what is outstanding", () => {
     send(9);
     expect([board.first, board.inFlight, board.detectLosses(at(1_000), 0)]).toEqual([0, 90, -1]);
     sack(40, [50, 60]);
-    expect(board.newlySacked).toBe(10); // what had been SACKed before is not remembered
+    expect(board.newlySacked).toBe(10); // what had been SACKed before is forgotten
   });
 });
 

@@ -115,7 +115,7 @@ export class Scoreboard {
     return (this.#flags[this.#first & this.#mask]! & LOST) !== 0 ? this.#first : this.#lostHead;
   }
 
-  /** Records that a record, lost or not, was retransmitted. */
+  /** Notes that a record, lost or not, was retransmitted. */
   retransmitted(index: number, now: Instant): void {
     const slot = index & this.#mask;
     const flags = this.#flags[slot]!;
@@ -133,7 +133,7 @@ export class Scoreboard {
     this.#pushFlight(index);
   }
 
-  /** Starts the account of one acknowledgment. */
+  /** Resets what the current acknowledgment changed. */
   beginAck(): void {
     this.delivered = 0;
     this.newlySacked = 0;
@@ -399,8 +399,8 @@ export class Scoreboard {
     this.#seenCount = 0;
   }
 
-  // Both lists link the same records. A list of its own class would reach its ends and the shared arrays, which a resize
-  // replaces, through one more object with every segment: so these two stand twice.
+  // Both lists link the same records. These functions exist twice because a list class would reach its ends and the shared
+  // arrays, which a resize replaces, through one more object for every segment.
   #pushFlight(index: number): void {
     const slot = index & this.#mask;
     this.#next[slot] = -1;

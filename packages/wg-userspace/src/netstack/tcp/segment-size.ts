@@ -38,7 +38,7 @@ export class SegmentSize {
     return this.#search.retryAt;
   }
 
-  /** @param lost As in {@link Sender.setMss}. */
+  /** @param lost See {@link Sender.setMss}. */
   apply(lost = false): void {
     const { sender, negotiation, ipHeaderBytes } = this.#parts;
     const pathMss = this.#search.mtu - ipHeaderBytes - TCP_HEADER_BYTES;

@@ -241,7 +241,7 @@ describe("the congestion window", () => {
 });
 
 describe("the reorder window (RFC 8985 §6.2)", () => {
-  /** A loss that one DSACK later proves to have been none. */
+  /** A loss that a DSACK later proves spurious. */
   function reported(script: Script): void {
     script.write(full(1));
     script.out();
@@ -283,13 +283,13 @@ describe("the reorder window (RFC 8985 §6.2)", () => {
       expect(script.connection.info.recovery).toBe("open");
       widths.push(script.connection.info.reorderWindowMs);
     }
-    // A quarter of the shortest round trip each, which is 100 ms but for the pace.
+    // In quarters of the shortest round trip, which is 100 ms apart from pacing.
     expect(widths.map((ms) => Math.round(ms / 25))).toEqual([...new Array(15).fill(2), 1, 1]);
   });
 });
 
 describe("a spurious timeout", () => {
-  /** Four segments, a timeout, and an answer that echoes what `echo` says: the original's time or the retransmission's. */
+  /** Four segments, `count` timeouts, and an answer that echoes what `echo` says: the original's time or the retransmission's. */
   function afterTimeouts(count: number, echo: "original" | "retransmission"): Script {
     const script = connected({ ...strict, peer: { timestamps: true } });
     round(script, full(10)); // the window is known to carry twenty
@@ -364,7 +364,7 @@ describe("proportional rate reduction (RFC 6937)", () => {
     expect(share).toBeLessThan(0.7);
     const { cwnd, ssthresh: reduced, bytesInFlight } = script.connection.info;
     expect(Math.abs(cwnd - reduced)).toBeLessThan(MSS);
-    // What is out fits the reduced window when the recovery ends: nothing is sent in one piece then, and nothing held back.
+    // When the recovery ends, what is in flight fits the reduced window: nothing is sent in a burst, and nothing is held back.
     expect(bytesInFlight).toBeLessThanOrEqual(reduced);
   });
 });

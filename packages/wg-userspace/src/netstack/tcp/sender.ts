@@ -58,7 +58,7 @@ export class Sender {
   #windowSeq = -1;
   #windowAck = -1;
 
-  // The plan.
+  // Positions of the planned segment.
   planStart = 0;
   planEnd = 0;
   #planIndex = -1;
@@ -91,7 +91,7 @@ export class Sender {
   #cwndLimitedAt = -1;
   readonly #pacer = new Pacer();
   #lastSendAt = 0;
-  /** Of the peer that the connection leads to. */
+  /** The tally of the peer at the other end. */
   tally: SegmentTally;
   readonly #path: PathMeasurements;
 
@@ -325,11 +325,7 @@ export class Sender {
     }
   }
 
-  /**
-   * The path carries only this much, or more than assumed.
-   * @param lost Whether everything longer in flight is lost: it is retransmitted in pieces, without notifying the
-   * congestion controller.
-   */
+  /** The path carries this much per segment: less, or more, than assumed. */
   setMss(mss: number, lost = false): void {
     if (mss === this.mss) return;
     if (mss < this.mss) {
@@ -451,7 +447,7 @@ export class Sender {
     if (window > this.maxWindow) this.maxWindow = window;
     this.#windowSeq = seqPosition;
     this.#windowAck = ack;
-    if (window > 0 && this.#timers.armed(PERSIST)) this.#timers.clear(PERSIST); // plan() arms it again if it must
+    if (window > 0 && this.#timers.armed(PERSIST)) this.#timers.clear(PERSIST); // plan() arms it again if needed
     this.peerAlive(now);
   }
 

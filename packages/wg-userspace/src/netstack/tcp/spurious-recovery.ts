@@ -22,7 +22,7 @@ export class SpuriousRecovery {
   }
 
   /**
-   * @param conclusive Its answer is either to the original or to this, its first retransmission: so only at the left edge.
+   * @param conclusive Its answer can only be to the original or to this, the first retransmission: true at the left edge only.
    * @param inEpisode Not a probe of an idle tail.
    */
   onRetransmit(now: number, conclusive: boolean, inEpisode: boolean): void {
@@ -39,7 +39,7 @@ export class SpuriousRecovery {
   }
 
   /**
-   * New data was acknowledged, in an episode. Nothing has to end one: each begins afresh.
+   * New data was acknowledged in an episode. An episode needs no end: begin() starts the next one.
    * @param echoedAt When the timestamp that the segment echoes was made; -1 without.
    * @param nothingLost Everything deemed lost has arrived in the meantime.
    * @returns whether the answer is to a transmission older than our retransmission, or came without any.

@@ -1,6 +1,6 @@
 import { type Instant, instant } from "../../base/instant.ts";
 
-// In the order in which timers due at the same time are handled: a tail probe postpones the timeout.
+// Timers, in the order in which those due at the same time are handled: a tail probe postpones the timeout.
 
 /** RACK's wait for reordered segments (RFC 8985 §6.2). */
 export const REORDER = 0;

@@ -1,6 +1,6 @@
 import type { ChecksumFunction } from "../../base/ports.ts";
 
-/** RFC 1071 sum in plain JavaScript: the oracle of the fast versions, and what runs where there is none. */
+/** RFC 1071 sum in plain JavaScript: the reference for the fast versions, and the one used where there is none. */
 export const scalarChecksum: ChecksumFunction = (bytes, offset, length, initial) => {
   let sum = foldChecksum(initial);
   const end = offset + length;

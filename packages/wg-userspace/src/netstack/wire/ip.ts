@@ -48,7 +48,7 @@ export function fragmentHeaderBytes(address: Uint8Array): number {
   return address.length === 4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES + IPV6_FRAGMENT_HEADER_BYTES;
 }
 
-/** As emitIpHeader, for one fragment of a packet. @param at Where its payload belongs: a multiple of 8. */
+/** Like emitIpHeader, but for one fragment of a packet. @param at Where its payload belongs: a multiple of 8. */
 export function emitFragmentHeader(
   memory: PacketMemory,
   offset: number,

@@ -107,7 +107,7 @@ function parseOptions(memory: PacketMemory, start: number, end: number, out: Tcp
   return undefined;
 }
 
-/** Writes a header of 20 bytes with empty checksum and urgent pointer; options are the caller's. */
+/** Writes a header of 20 bytes with empty checksum and urgent pointer; the caller writes the options. */
 export function emitTcp(
   memory: PacketMemory,
   offset: number,
