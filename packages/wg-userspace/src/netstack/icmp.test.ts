@@ -166,7 +166,7 @@ describe.each(FAMILIES)("port unreachable over IPv%i", (family) => {
     expect(cut!.subarray(8)).toEqual(long.subarray(0, cut!.length - 8));
   });
 
-  test("of a datagram that is no longer held quotes its former headers", () => {
+  test("an echo request that finds no slot is dropped and counted", () => {
     const host = new Host(own(family));
     const whole = datagram(family, 300);
     const header = headerOf(family);
@@ -179,7 +179,7 @@ describe.each(FAMILIES)("port unreachable over IPv%i", (family) => {
     expect(written).toEqual(Uint8Array.of(type, code, 0, 0, 0, 0, 0, 0, ...quote));
   });
 
-  test("comes fifty times at once and a hundred times per second (RFC 4443 §2.4)", () => {
+  test("is sent fifty times at once and a hundred times per second at most (RFC 4443 §2.4)", () => {
     const host = new Host(own(family));
     const refuse = (at = now) =>
       host.stack.refuseUdp({ address: host.address, port: 1 }, { address: peerOf(family), port: 2 }, 0, at);
@@ -286,7 +286,7 @@ describe.each(FAMILIES)("errors about our packets over IPv%i", (family) => {
   });
 });
 
-test("a quoted IPv4 header with options is skipped to its end, a lying one is malformed", () => {
+test("options of a quoted IPv4 header are skipped, and a header of a wrong length is malformed", () => {
   const host = new Host(own(4));
   const heard: string[] = [];
   host.stack.bindUdp(

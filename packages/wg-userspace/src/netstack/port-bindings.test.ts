@@ -13,7 +13,7 @@ const one = ip("10.0.0.1");
 const two = ip("10.0.0.2");
 
 describe("bindings", () => {
-  it("find the one of exactly this address before the one of any address, in either order", () => {
+  it("prefer the one to exactly this address over one to any address, whichever was added first", () => {
     for (const names of [
       ["any", "one"],
       ["one", "any"],
@@ -28,7 +28,7 @@ describe("bindings", () => {
     }
   });
 
-  it("exclude another one of the same address on the same port only", () => {
+  it("exclude only another one to the same address on the same port", () => {
     const ports = bindings();
     ports.check(7, undefined);
     ports.add({ name: "any", port: 7, address: undefined });
@@ -59,7 +59,7 @@ describe("bindings", () => {
 });
 
 describe("ports", () => {
-  it.each([0, 1, 65_535])("%i can be valid", (port) => {
+  it.each([0, 1, 65_535])("%i is valid where 0 is allowed", (port) => {
     expect(() => checkPort(port, 0)).not.toThrow();
   });
 

@@ -93,7 +93,7 @@ describe("datagrams in fragments", () => {
     );
   });
 
-  test("an IPv6 packet that is its own only fragment is an ordinary one", () => {
+  test("an IPv6 packet with a fragment header but no other fragment is handled like any other", () => {
     const to = receiver();
     const [whole] = fragments(peers[6], 1500, new Uint8Array(5));
     const bytes = new Uint8Array(whole!.length + 8);
@@ -179,7 +179,7 @@ describe("fragments that are an attack or a mistake", () => {
     expect(dropsOf(to)).toEqual({ fragmented: 1, malformed: 1 });
   });
 
-  test("of one source the sixteenth waits, the seventeenth takes the place of its first", () => {
+  test("the seventeenth packet of one source replaces the first of that source", () => {
     const to = receiver();
     for (let id = 0; id < 16; id++) give(to, fragment(0, 8, true, id));
     expect(dropsOf(to)).toEqual({});

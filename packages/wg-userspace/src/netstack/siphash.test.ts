@@ -35,6 +35,6 @@ test("a hash does not depend on the one before it, and the key may lie anywhere"
   expect(new SipHash(key).hash(key)).toEqual(once);
 });
 
-test.each([0, 15, 17, 32])("a key of %i bytes is none", (length) => {
+test.each([0, 15, 17, 32])("a key of %i bytes is refused", (length) => {
   expect(() => new SipHash(new Uint8Array(length))).toThrow(`a SipHash key has 16 bytes, got ${length}`);
 });

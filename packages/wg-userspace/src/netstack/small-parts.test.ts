@@ -31,7 +31,7 @@ describe("packet sizes of paths", () => {
 });
 
 describe("outstanding pings", () => {
-  test("are answered once, by the destination, in kind and with their data", () => {
+  test("are answered once, by their destination, by the same kind of message with the same data", () => {
     const pinger = new Pinger();
     const heard: string[] = [];
     const add = (kind: "icmp" | "tsmp", host: number, data: number) =>

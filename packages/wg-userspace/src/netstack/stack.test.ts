@@ -112,7 +112,7 @@ describe("udp", () => {
     expect(queue.length).toBe(0);
   });
 
-  test("a wrong checksum is dropped; none at all is right on IPv4 and wrong on IPv6", () => {
+  test("a datagram with a wrong checksum is dropped; one without is accepted on IPv4 and dropped on IPv6", () => {
     const heard: number[] = [];
     for (const [address, from] of [
       ["10.0.0.1", "10.0.0.9"],
@@ -154,7 +154,7 @@ describe("ping", () => {
     ]);
   });
 
-  test("a cancelled ping does not call back, and one that too many followed is forgotten", () => {
+  test("a cancelled ping does not call back, and neither does one that too many others followed", () => {
     const pair = new Pair({ delayMs: 20 });
     const replies: string[] = [];
     const ping = (name: string) => pair.a.stack.ping("tsmp", pair.b.address, () => void replies.push(name), pair.now);
@@ -223,7 +223,7 @@ describe("security 13: packets for other hosts", () => {
     expect(pair.b.output.take()).toHaveLength(1);
   });
 
-  test("an ICMP error makes no connection attempt fail unless it quotes its SYN", () => {
+  test("an ICMP error fails a connection attempt only if it quotes the SYN of that attempt", () => {
     const pair = new Pair({ delayMs: 5 });
     const errors: (string | undefined)[] = [];
     const client = pair.a.stack.connectTcp({ address: pair.b.address, port: 80 }, {}, pair.now);
@@ -357,7 +357,7 @@ describe("turns", () => {
 });
 
 describe("connections by remote address", () => {
-  test("those of an address can be aborted: both ends learn it, others live on", () => {
+  test("all to one address can be aborted: both ends learn of it, others stay open", () => {
     const pair = new Pair({ delayMs: 5 });
     const [client, server] = pair.connect();
     pair.b.stack.abortConnections((remote) => formatIp(remote) === "fd00::77");

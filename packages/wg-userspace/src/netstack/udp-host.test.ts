@@ -146,7 +146,7 @@ describe("sending", () => {
     expect(new Uint8Array(carried)).toEqual(payload);
   });
 
-  it("refuses a datagram of more than eight fragments, and stops where slots end", () => {
+  it("refuses a datagram of more than eight fragments, and stops when slots run out", () => {
     const { udp, output } = setUp({ slots: 2 });
     expect(udp.send(local, remote, new Uint8Array(8 * 1_232 - 7), now)).toBe("too-large");
     expect(output.take()).toEqual([]);
@@ -200,7 +200,7 @@ describe("queues", () => {
   const payload = (value: number): Uint8Array => new Uint8Array(100).fill(value);
   const values = (output: SlotOutput): number[] => output.take().map((bytes) => bytes[HEADERS]!);
 
-  it("take turns of eight datagrams, and say when slots end", () => {
+  it("take turns of eight datagrams, and report when slots run out", () => {
     const { udp, output } = setUp({ slots: 10 });
     const [one, two] = [udp.createQueue(), udp.createQueue()];
     for (let i = 0; i < 10; i++) expect(one.send(local, remote, payload(0), now)).toBe("sent");

@@ -47,7 +47,7 @@ describe("a queue of datagrams", () => {
     expect([send(7), queue.length]).toEqual(["sent", 0]);
   });
 
-  test("stops for lack of a slot, and goes on with the same datagram", () => {
+  test("stops for lack of a slot, and continues with the same datagram", () => {
     const verdict = { current: "no-slot" as Verdict };
     const { queue, sent, send } = queueWith(verdict);
     send(1);
@@ -117,7 +117,7 @@ describe("a queue of datagrams", () => {
 });
 
 describe("ports", () => {
-  test("an address of its own takes a port beside any address; datagrams go to the closest", () => {
+  test("a socket on one address and one on all can share a port; datagrams go to the more specific one", () => {
     const host = new Host("fd00::1");
     const peer = new Host("fd00::9");
     const heard: string[] = [];
@@ -143,7 +143,7 @@ describe("ports", () => {
     expect(bind("own", ip("fd00::1")).closed).toBe(false);
   });
 
-  test.each([-1, 65_536, 1.5, Number.NaN])("%d is none", (port) => {
+  test.each([-1, 65_536, 1.5, Number.NaN])("%d is refused", (port) => {
     const host = new Host("fd00::1");
     const wrong = expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" });
     expect(() => host.stack.bindUdp({ port }, ignore)).toThrow(wrong);
@@ -152,7 +152,7 @@ describe("ports", () => {
       expect(() => host.stack.connectTcp({ address: ip("fd00::9"), port }, {}, now)).toThrow(wrong);
   });
 
-  test("65535 and 1 are", () => {
+  test("65535 and 1 are accepted", () => {
     const host = new Host("fd00::1");
     for (const port of [1, 65_535]) {
       expect(host.stack.bindUdp({ port }, ignore).port).toBe(port);
@@ -162,7 +162,7 @@ describe("ports", () => {
     expect(() => host.stack.listenTcp({ port: 0 }, { onRequest: () => undefined })).toThrow("between 1 and 65535");
   });
 
-  test("a listener to one address stands beside one to all, and closing makes room", () => {
+  test("a listener on one address and one on all can share a port, and closing frees it", () => {
     const host = new Host("fd00::1");
     const listen = (address?: IpAddress) => host.stack.listenTcp({ port: 80, address }, { onRequest: () => undefined });
     const own = listen(host.address);
@@ -172,7 +172,7 @@ describe("ports", () => {
     listen(host.address);
   });
 
-  test("free ones are of the ephemeral range, and none is given twice", () => {
+  test("free ports are from the ephemeral range, and none is given out twice", () => {
     const host = new Host("fd00::1");
     const ports = Array.from({ length: 16_384 }, () => host.stack.bindUdp({ port: 0 }, ignore).port);
     expect(new Set(ports).size).toBe(16_384);
@@ -216,12 +216,12 @@ describe("datagrams to ports without socket", () => {
     expect([strays, heard]).toEqual([["[fd00::9]:9 → [fd00::1]:70 1 2 3"], []]);
   });
 
-  test("are refused when it declines them, or is gone", () => {
+  test("are refused when the fallback declines them or is removed", () => {
     expect(withFallback(() => false).heard).toEqual(["[fd00::1]:70"]);
     expect(withFallback(undefined).heard).toEqual(["[fd00::1]:70"]);
   });
 
-  test("it learns when its own datagram is refused, by its destination and no other host", () => {
+  test("the fallback learns when its own datagram is refused by the destination, not by another host", () => {
     const refused: string[] = [];
     const fallback = {
       onDatagram: () => true,

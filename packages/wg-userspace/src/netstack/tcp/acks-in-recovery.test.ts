@@ -38,13 +38,13 @@ describe("during a recovery (RFC 6937, safe acknowledgments)", () => {
     return script;
   }
 
-  test("one that acknowledges new data and shows no further loss has one segment more sent than arrived", () => {
+  test("an acknowledgment of new data without a further loss lets out one segment more than arrived", () => {
     const script = sevenLost();
     script.send({ ack: edge(1), sack: [[edge(7), edge(10)]] });
     expect(sent(script)).toEqual([3, 4]);
   });
 
-  test("one that shows a further loss has only as much sent as arrived", () => {
+  test("an acknowledgment that shows a further loss lets out only as much as arrived", () => {
     const script = sevenLost();
     script.send({
       ack: edge(1),
@@ -56,7 +56,7 @@ describe("during a recovery (RFC 6937, safe acknowledgments)", () => {
     expect(sent(script)).toEqual([1, 3]);
   });
 
-  test("one that only reports a segment beyond the hole has only as much sent as arrived", () => {
+  test("an acknowledgment that only reports a segment beyond the hole lets out only as much as arrived", () => {
     const script = tenSent();
     sent(script);
     script.send({ ack: 1, sack: [[edge(6), edge(9)]] });
@@ -99,7 +99,7 @@ describe("the window", () => {
     expect(script.connection.info.cwnd).toBe(5 * MSS);
   });
 
-  test("once it was full grows with the first acknowledgment of what waited as well", () => {
+  test("grows with the next acknowledgment after it was full while data waited", () => {
     const script = halved();
     script.write(full(6));
     expect(sent(script)).toHaveLength(5);

@@ -30,7 +30,7 @@ describe("SYN_SENT (RFC 9293 §3.10.7.3)", () => {
     expect(script.connection.info.peerWindow).toBe(8_000);
   });
 
-  test("aborted it sends nothing, since the peer has seen nothing", () => {
+  test("sends nothing when aborted, since the peer has seen nothing", () => {
     const script = new Script();
     script.connect();
     script.connection.abort();
@@ -93,7 +93,7 @@ describe("SYN_RECEIVED", () => {
     expect([script.received, script.events]).toEqual(["hello", ["connected", "readable"]]);
   });
 
-  test("a FIN with it leads to CLOSE_WAIT", () => {
+  test("a FIN with the last acknowledgment of the handshake leads to CLOSE_WAIT", () => {
     const script = halfOpen();
     script.send({ flags: "FA", payload: "bye" });
     expect(script.out()).toMatchObject([{ ack: 5 }]);
@@ -110,7 +110,7 @@ describe("SYN_RECEIVED", () => {
     expect(script.connection.state).toBe("FIN_WAIT_1");
   });
 
-  test("aborted it sends a reset", () => {
+  test("sends a reset when aborted", () => {
     const script = halfOpen();
     script.connection.abort();
     expect(script.out()).toMatchObject([{ flags: "RA", seq: 1, ack: 1, window: 0 }]);
@@ -194,7 +194,7 @@ describe("writing", () => {
     expect(script.write("x")).toBe(0);
   });
 
-  test("the last segment of what is there is pushed", () => {
+  test("the last segment of the buffered data has PSH set", () => {
     const script = Script.connected();
     script.write(full(2));
     expect(script.out().map(({ flags }) => flags)).toEqual(["A", "PA"]);
@@ -266,7 +266,7 @@ describe("acknowledgments", () => {
     expect(script.received).toBe("0123456789");
   });
 
-  test("a segment without ACK is not taken, data and all", () => {
+  test("a segment without ACK is ignored, including its data", () => {
     const script = Script.accepted();
     script.send({ flags: "P", payload: "x" });
     expect([script.out(), script.received]).toEqual([[], ""]);
@@ -295,7 +295,7 @@ describe("closing", () => {
     expect([script.out(), script.connection.state]).toEqual([[], "TIME_WAIT"]);
   });
 
-  test("aborted in TIME_WAIT a connection ends silently", () => {
+  test("a connection aborted in TIME_WAIT ends silently", () => {
     const script = Script.connected();
     script.connection.end();
     script.out();
@@ -307,7 +307,7 @@ describe("closing", () => {
     expect(script.events.filter((event) => event.startsWith("closed"))).toEqual(["closed"]);
   });
 
-  test("data after the peer's FIN is not taken", () => {
+  test("data after the peer's FIN is ignored", () => {
     const script = Script.connected();
     script.send({ flags: "FA", payload: "abc" });
     script.out();
@@ -346,7 +346,7 @@ describe("closing", () => {
     expect(script.out()).toEqual([]);
   });
 
-  test("aborted in TIME_WAIT it still hands out what arrived, and no error", () => {
+  test("a connection aborted in TIME_WAIT still delivers what arrived, and no error", () => {
     const script = Script.connected();
     script.connection.handler.onReadable = () => undefined;
     script.connection.end();
@@ -392,7 +392,7 @@ describe("another path", () => {
     expect(script.out()).toEqual([]);
   });
 
-  test("not in TIME_WAIT, and in SYN_SENT the SYN only", () => {
+  test("a change of the network sends nothing in TIME_WAIT, and only the SYN in SYN_SENT", () => {
     const closing = Script.connected();
     closing.connection.end();
     closing.out();
@@ -406,7 +406,7 @@ describe("another path", () => {
     expect(opening.out()).toMatchObject([{ flags: "S" }]);
   });
 
-  test("moved without loss repeats nothing", () => {
+  test("a move without loss repeats nothing", () => {
     const script = Script.connected();
     script.write(full(3));
     script.out();

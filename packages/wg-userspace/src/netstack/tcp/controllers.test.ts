@@ -62,7 +62,7 @@ describe("Reno (RFC 5681)", () => {
     expect(reno.ssthresh).toBe(2_000);
   });
 
-  test("takes the last reduction back once, and keeps the growth since", () => {
+  test("undoes the last reduction once, and keeps the growth since", () => {
     const reno = new Reno(MSS);
     reno.undo();
     expect(reno.cwnd).toBe(10_000);
@@ -232,7 +232,7 @@ describe("CUBIC (RFC 9438)", () => {
     expect(wide.ssthresh).toBeCloseTo(35_000); // 0.7 of the window is less
   });
 
-  test("takes the last reduction back once, with the curve it was on", () => {
+  test("undoes the last reduction once, with the curve it was on", () => {
     const cubic = new Cubic(MSS, true);
     cubic.undo();
     expect(cubic.cwnd).toBe(10_000);
@@ -268,7 +268,7 @@ describe("CUBIC (RFC 9438)", () => {
     expect(young.ssthresh).toBe(Number.POSITIVE_INFINITY);
   });
 
-  test("another path starts over: no maximum, no curve, nothing to take back", () => {
+  test("another path starts over: no maximum, no curve, nothing to undo", () => {
     const cubic = new Cubic(MSS, true);
     cubic.cwnd = 1_000_000;
     cubic.onLoss(loss, at(0));

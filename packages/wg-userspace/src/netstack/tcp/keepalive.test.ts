@@ -47,7 +47,7 @@ describe("keepalive", () => {
       expect([expire(true), keepalive.probeDue, at()]).toEqual([true, false, next]);
   });
 
-  test("of no idle time never begins", () => {
+  test("never begins with an idle time of 0", () => {
     const { keepalive, at } = setUp(0);
     keepalive.start(START);
     expect(at()).toBe(Number.POSITIVE_INFINITY);

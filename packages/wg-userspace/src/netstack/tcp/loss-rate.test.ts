@@ -4,14 +4,14 @@ import { LossRate } from "./loss-rate.ts";
 const MSS = 1000;
 const CWND = 10 * MSS;
 
-test("few losses are no rate: they are measured over 512 segments at least", () => {
+test("a few losses are not a high rate: it is measured over 512 segments at least", () => {
   const rate = new LossRate();
   rate.onDelivered(29 * MSS, CWND, MSS);
   rate.onLost(MSS);
   expect(rate.value(CWND, MSS)).toBeCloseTo(1 / 512, 6);
 });
 
-test("a large window is measured over a window", () => {
+test("the rate of a large window is measured over one window", () => {
   const rate = new LossRate();
   rate.onLost(30 * MSS);
   expect(rate.value(3000 * MSS, MSS)).toBeCloseTo(0.01, 6);

@@ -67,7 +67,7 @@ describe("timestamps (RFC 7323)", () => {
     expect(negotiation.echoedAt(echo(negotiation.timestamp(now)), now)).toBe(25);
   });
 
-  test("from the future, absent, or without ACK tell nothing; and no time before the first", () => {
+  test("from the future, absent or without ACK tell nothing; one from before the connection counts as its start", () => {
     const now = instant(25);
     const sent = negotiation.timestamp(instant(5));
     expect(negotiation.echoAgeMs(echo(negotiation.timestamp(instant(99))), now)).toBe(-1);

@@ -13,7 +13,7 @@ describe("a pacer", () => {
     }
   });
 
-  test("runs ahead by the resolution of a timer, and saves nothing up in a pause", () => {
+  test("may run ahead by the resolution of a timer, and saves up nothing in a pause", () => {
     const pacer = new Pacer();
     pacer.onSent(1_000, 10_000, true, 100, 1_000);
     expect([pacer.dueAt, pacer.mustWait(1_003.9), pacer.mustWait(1_004)]).toEqual([1_005, true, false]);
@@ -21,7 +21,7 @@ describe("a pacer", () => {
     expect(pacer.dueAt).toBe(2_005);
   });
 
-  test("leaves round trips below 4 ms and unknown ones alone, and takes long ones for a second", () => {
+  test("does not pace round trips that are unknown or below 4 ms, and treats those above a second as one second", () => {
     const pacer = new Pacer();
     pacer.onSent(1_000, 10_000, true, undefined, 1_000);
     pacer.onSent(1_000, 10_000, true, 3.9, 1_000);

@@ -434,7 +434,7 @@ describe("congestion control", () => {
     expect(cubic.cwnd).toBeCloseTo(70_000);
   });
 
-  test("rare loss on a path without queue keeps the window; with a queue, or when a short one is full, or often, or strict, it does not", () => {
+  test("rare loss keeps the window, unless there is a queue, a short queue is full, losses are frequent, or the mode is strict", () => {
     const rare = { ...context, lossRate: 0.001, roundMinRttMs: 101, minRttMs: 100 };
     expect(new Cubic(1000, false).onLoss(rare, at(0))).toBe(false);
     expect(new Cubic(1000, false).onLoss({ ...rare, queueAtLoss: 0.8 }, at(0))).toBe(true);

@@ -48,7 +48,7 @@ describe("the measurements of a path", () => {
     expect(least()).toBe(Number.POSITIVE_INFINITY);
   });
 
-  test("count a segment that was late, not lost, back; and no loss twice", () => {
+  test("take back a loss that was only late, and count no loss twice", () => {
     const path = busyPath();
     path.onNeedless(6 * MSS);
     expect(path.lossContext(0, CWND, MSS).lossRate).toBeCloseTo(2 / 512, 6);

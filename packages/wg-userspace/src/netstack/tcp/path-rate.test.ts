@@ -9,7 +9,7 @@ test("the busiest eighth of a round trip counts, not the pauses between", () => 
   expect(rate.highest).toBeCloseTo(1000);
 });
 
-test("acknowledgments that come at once do not make a rate of their own", () => {
+test("acknowledgments that arrive together do not raise the rate", () => {
   const rate = new PathRate();
   for (let ms = 10; ms <= 200; ms += 10) for (let i = 0; i < 10; i++) rate.onDelivered(1000, 80, instant(ms));
   expect(rate.highest).toBeCloseTo(1000);

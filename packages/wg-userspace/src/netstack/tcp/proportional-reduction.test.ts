@@ -26,7 +26,7 @@ describe("proportional rate reduction (RFC 6937)", () => {
     expect(allowed).toEqual([0, 0, 500, 1000]);
   });
 
-  test("fills up to ssthresh when less is in flight: a segment more than delivered on progress, no more than that without", () => {
+  test("fills up to ssthresh when less is in flight, by one segment more than was delivered if there was progress", () => {
     const progress = begun(20 * MSS, 5 * MSS);
     progress.onSent(MSS);
     progress.onAck(2 * MSS, 4 * MSS, 10 * MSS, MSS, true);
@@ -50,7 +50,7 @@ describe("proportional rate reduction (RFC 6937)", () => {
     expect(reduction.cwnd).toBe(19 * MSS);
   });
 
-  test("takes at least a segment as outstanding, and begins from zero the next time", () => {
+  test("counts at least one segment as outstanding, and starts from zero in the next recovery", () => {
     const reduction = begun(100, 0);
     reduction.onSent(3 * MSS);
     reduction.onAck(2 * MSS, 600, 500, MSS, true);

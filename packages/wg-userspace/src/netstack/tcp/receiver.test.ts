@@ -42,7 +42,7 @@ describe("an update of the window after reading", () => {
     expect(one.windowUpdateDue()).toBe(false);
   });
 
-  test("is of no use after the peer's FIN", () => {
+  test("is not due after the peer's FIN", () => {
     const one = full();
     one.finPosition = one.next;
     readAll(one);
@@ -51,7 +51,7 @@ describe("an update of the window after reading", () => {
 });
 
 describe("the timestamp to echo", () => {
-  test("is of a segment that covers the last acknowledgment sent, and of no later one (RFC 7323 §4.3)", () => {
+  test("is that of a segment which covers the last acknowledgment sent, and of no later one (RFC 7323 §4.3)", () => {
     const one = receiver();
     one.noteTimestamp(100, 1, at(0));
     expect(one.tsRecent).toBe(100);

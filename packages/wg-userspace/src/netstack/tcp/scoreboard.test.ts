@@ -69,7 +69,7 @@ describe("what is outstanding", () => {
     expect([board.delivered, board.inFlight, board.lostBytes, board.sackedCount]).toEqual([0, 10, 0, 1]);
   });
 
-  test("cleared is nothing", () => {
+  test("is empty after clear()", () => {
     send(20);
     sack(30, [50, 100]);
     board.markLost(board.first);
@@ -141,7 +141,7 @@ describe("lost records", () => {
     expect([board.sentAt(3), board.isLost(3)]).toEqual([50, false]);
   });
 
-  test("count once, and a SACKed record is none", () => {
+  test("count once, and a SACKed record is never lost", () => {
     send(3);
     board.markLost(1);
     board.markLost(1);
@@ -152,7 +152,7 @@ describe("lost records", () => {
     expect([board.sentAt(2), board.wasRetransmitted(2), board.inFlight]).toEqual([2, false, 10]);
   });
 
-  test("acknowledged leave the list wherever they stand", () => {
+  test("leave the list when acknowledged, wherever they stand in it", () => {
     send(4);
     for (const index of [2, 0, 1]) board.markLost(index);
     board.acknowledge(20, at(9), -1, 0);
@@ -160,7 +160,7 @@ describe("lost records", () => {
     expect(resend(10)).toEqual([20]);
   });
 
-  test("longer than the path carries are those longer than that, not as long", () => {
+  test("longer than the path carries are found by their length; those of exactly that length are not", () => {
     board.append(0, 10, at(0));
     board.append(10, 30, at(0));
     board.append(30, 41, at(0));
@@ -170,7 +170,7 @@ describe("lost records", () => {
     expect(board.newlyLost).toBe(31);
   });
 
-  test("are in flight after all when the timeout was spurious, in the order of their sending", () => {
+  test("are in flight again after a spurious timeout, in the order of their sending", () => {
     send(5);
     board.retransmitted(0, at(40));
     board.markLost(1);
@@ -205,7 +205,7 @@ describe("a retransmission timeout", () => {
     expect(board.newlyLost).toBe(10); // the left edge whenever it was sent
   });
 
-  test("keeps SACKs while the left edge is not one of them", () => {
+  test("keeps SACKs unless the left edge was SACKed", () => {
     send(3);
     sack(5, [10, 20]);
     board.markLostOnTimeout(at(100), 0);
@@ -225,7 +225,7 @@ describe("a retransmission timeout", () => {
 describe("RACK (RFC 8985)", () => {
   const rack = () => [board.rackSentAt, board.rackEnd, board.rackRttMs];
 
-  test("knows the delivered record that was sent last, and by sequence of those sent at once", () => {
+  test("knows the delivered record that was sent last; of several sent at once, the last in sequence", () => {
     board.append(0, 10, at(5));
     board.append(10, 20, at(5));
     board.append(20, 30, at(6));

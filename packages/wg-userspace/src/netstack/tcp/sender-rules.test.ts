@@ -64,7 +64,7 @@ class Peer {
 }
 
 describe("small segments", () => {
-  test("wait for outstanding data where the caller requested that (Nagle, RFC 9293 §3.7.4), and go at once elsewhere", () => {
+  test("wait for outstanding data with Nagle's algorithm (RFC 9293 §3.7.4), and are sent at once without it", () => {
     for (const [noDelay, counts] of [
       [false, [1, 0, 0, 1]],
       [true, [1, 1, 1, 0]],
@@ -82,7 +82,7 @@ describe("small segments", () => {
     }
   });
 
-  test("held back by Nagle go with the end of the stream", () => {
+  test("held back by Nagle are sent with the end of the stream", () => {
     const script = connected({ options: { noDelay: false } });
     script.write("a");
     script.out();
@@ -105,7 +105,7 @@ describe("the end of the stream", () => {
 });
 
 describe("a window that stays closed", () => {
-  test("opened, lets data go at once and ends the probes", () => {
+  test("lets data go at once when it opens, and ends the probes", () => {
     const script = connected();
     round(script, "x");
     script.send({ window: 0 });
@@ -118,7 +118,7 @@ describe("a window that stays closed", () => {
     expect(script.wait(20_000)).toEqual([]);
   });
 
-  test("restarts the first wait as soon as it is advertised again", () => {
+  test("restarts the probes from the first interval when it closes again", () => {
     const script = connected({ peer: { windowScale: 0 } });
     round(script, "x");
     script.send({ window: 0 });
@@ -131,7 +131,7 @@ describe("a window that stays closed", () => {
     expect(script.wait(1_000).map(({ at }) => Math.round(at - start))).toEqual([300, 900]);
   });
 
-  test("a small one is used up when the wait for more is over", () => {
+  test("that is small is filled when the wait for a larger one ends", () => {
     const script = connected({ peer: { windowScale: 0, window: 1_000 } });
     script.write("x".repeat(1_000));
     script.out();
@@ -308,7 +308,7 @@ describe("a spurious timeout", () => {
     expect(info.cwnd).toBeGreaterThanOrEqual(20 * MSS);
   });
 
-  test("once undone sends nothing again, and is not undone a second time by the DSACK of its retransmission (RFC 2883)", () => {
+  test("sends nothing again once undone, and is not undone a second time by the DSACK of its retransmission (RFC 2883)", () => {
     const script = afterTimeouts(1, "original");
     const first = script.peerAck - 4 * MSS;
     expect(script.out()).toEqual([]);

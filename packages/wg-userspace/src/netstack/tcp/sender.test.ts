@@ -193,7 +193,7 @@ describe("pacing", () => {
     for (const gap of gaps) expect(gap).toBeCloseTo(100 / (2 * 20), 0);
   });
 
-  test("is none on a path of less than 4 ms", () => {
+  test("is off on a path of less than 4 ms", () => {
     const script = Script.connected({ rttMs: 3 });
     script.write(full(40));
     script.out();
@@ -223,7 +223,7 @@ describe("the peer's window", () => {
     expect(script.connection.info.peerWindow).toBe(7_000);
   });
 
-  test("half of the largest it ever was is worth a segment, less is not (RFC 1122 §4.2.3.4)", () => {
+  test("half as large as it ever was justifies a short segment, smaller does not (RFC 1122 §4.2.3.4)", () => {
     for (const [window, count] of [
       [499, 0],
       [500, 1],
@@ -236,7 +236,7 @@ describe("the peer's window", () => {
     }
   });
 
-  test("one that shrinks below what is out lets nothing new go", () => {
+  test("that shrinks below what is in flight stops new data", () => {
     const script = sending(4);
     script.send({ ack: 1, window: 0 });
     script.write(full(1));
@@ -259,7 +259,7 @@ describe("another path", () => {
     expect(script.connection.info).toMatchObject({ cwnd: 10 * MSS, minRttMs: Number.POSITIVE_INFINITY });
   });
 
-  test("of larger packets is used although the window is smaller than one, when nothing is out", () => {
+  test("with larger packets is used even if the window is smaller than one of them, when nothing is in flight", () => {
     const script = Script.connected({ rttMs: 100 });
     script.stack.setMtu(200);
     script.write("x".repeat(100));
@@ -273,7 +273,7 @@ describe("another path", () => {
     expect(script.out().map(({ length }) => length)).toEqual([MSS]);
   });
 
-  test("of smaller packets cuts what is out, without notifying the congestion controller", () => {
+  test("with smaller packets splits what is in flight, without notifying the congestion controller", () => {
     const script = sending(2);
     script.stack.setMtu(700);
     later(script, 400);

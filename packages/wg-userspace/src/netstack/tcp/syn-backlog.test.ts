@@ -51,7 +51,7 @@ function syn(port: number, at: Instant = now): string | undefined {
 }
 
 describe("a SYN", () => {
-  it("without a listener is no business of the backlog", () => {
+  it("without a listener is left to the caller", () => {
     expect(syn(1)).toBe("no-socket");
     backlog.listen({ port: 81 }, handler);
     backlog.listen({ port: 80, address: ip("10.0.0.9") }, handler);

@@ -61,7 +61,7 @@ describe("ip", () => {
     expect(memory.bytes.slice(destinationOffset, destinationOffset + addressLength)).toEqual(new Uint8Array(ip(to)));
   });
 
-  test("a wrong IPv4 header checksum and a lying length are dropped by name", () => {
+  test("a wrong IPv4 header checksum and a wrong length are dropped by name", () => {
     const packet = new IpPacket();
     const make = () => {
       const memory = blank(40);
