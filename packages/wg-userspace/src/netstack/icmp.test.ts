@@ -127,7 +127,7 @@ describe.each(FAMILIES)("echo over IPv%i", (family) => {
     expect(replies).toEqual([30]);
   });
 
-  test("a request that finds no slot is counted and may still be answered by nothing", () => {
+  test("an echo request that finds no slot is dropped and counted", () => {
     const host = new Host(own(family), { slots: 0 });
     host.stack.ping("icmp", peerOf(family), () => undefined, now);
     expect(host.stack.drops.counts).toEqual({ "no-slot": 1 });
@@ -166,7 +166,7 @@ describe.each(FAMILIES)("port unreachable over IPv%i", (family) => {
     expect(cut!.subarray(8)).toEqual(long.subarray(0, cut!.length - 8));
   });
 
-  test("an echo request that finds no slot is dropped and counted", () => {
+  test("about a datagram that is no longer held quotes the headers it had", () => {
     const host = new Host(own(family));
     const whole = datagram(family, 300);
     const header = headerOf(family);
