@@ -1,4 +1,4 @@
-/** What kind of network an address belongs to, as far as that decides how to use it as a path. */
+/** What kind of network an address belongs to, as far as that affects its use as a path. */
 import { type IpAddress, ip, ipEqual, isIpv4, parsePrefix, prefixContains } from "../base/ip.ts";
 
 export type AddressClass = "loopback" | "link-local" | "private" | "public";
@@ -35,8 +35,8 @@ export function mayProbe(address: IpAddress): boolean {
 }
 
 /**
- * Whether a router between us and the address may confuse an early probe with local traffic: then our own router is opened
- * before anything is let through to the other one.
+ * Whether a router between us and the address may take an early probe for local traffic. If so, an opening packet passes our own
+ * router before any probe reaches the other one.
  */
 export function needsOpening(address: IpAddress): boolean {
   return isIpv4(address) && addressClass(address) === "public";

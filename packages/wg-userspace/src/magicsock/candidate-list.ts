@@ -4,12 +4,12 @@ import { mayProbe } from "./address-class.ts";
 import { Candidate } from "./candidate.ts";
 import type { UdpPath } from "./path.ts";
 
-/** Upper limit of UDP candidates of one peer, which names them. */
+/** Upper limit of UDP candidates of one peer; the peer itself names them. */
 export const MAX_CANDIDATES = 32;
 /** A candidate known only from pings of the peer is forgotten this long after the last one. */
 const HEARD_LIFE_MS = 45_000;
 
-/** The addresses at which a peer may be reached: which are known, and how long they stay. The one in use is `kept`. */
+/** The addresses at which a peer may be reached, and how long each stays known. `kept` is the one in use. */
 export class CandidateList {
   readonly #all: Candidate[] = [];
 

@@ -3,9 +3,9 @@ import { DISCO_PADDED_BYTES } from "../disco/message.ts";
 import { needsOpening } from "./address-class.ts";
 import type { Candidate } from "./candidate.ts";
 
-/** Least time between two probes to one candidate, … */
+/** Least time between two probes to one candidate. */
 const PROBE_GAP_MS = 350;
-/** … or, if a ping of the peer has just shown that the way is open, this. */
+/** Least time between two probes if a ping of the peer has just shown that the way is open. */
 const ANSWER_GAP_MS = 20;
 /** Small packets to each candidate, one per round. */
 const SMALL_PROBES = 3;
@@ -33,7 +33,10 @@ export class CandidateProbes {
     return candidate.lastPingAt === undefined || now - candidate.lastPingAt >= PROBE_GAP_MS;
   }
 
-  /** As {@link mayPing}, where a ping of the peer has just arrived: ours may have come too early to pass. */
+  /**
+   * Like {@link mayPing}, but for when a ping of the peer has just arrived: our earlier probe may have come too early
+   * to pass.
+   */
   mayAnswer(candidate: Candidate, now: Instant): boolean {
     return now - (candidate.lastPingAt ?? Number.NEGATIVE_INFINITY) >= ANSWER_GAP_MS;
   }
@@ -46,18 +49,18 @@ export class CandidateProbes {
     return true;
   }
 
-  /** A small packet tells a path that carries only those from one that carries nothing. */
+  /** Sends a small packet, which tells a path that carries only those from one that carries nothing. */
   small(candidate: Candidate): void {
     if (!candidate.fromCoordinator || candidate.pongsReceived > 0 || candidate.smallPingsSent >= SMALL_PROBES) return;
     if (this.#send(candidate, undefined, undefined, false)) candidate.smallPingsSent++;
   }
 
-  /** Lets our own router learn the flow by a packet that never reaches the peer's. */
+  /** Sends a packet from which our own router learns the flow, but which never reaches the peer's. */
   open(candidate: Candidate): void {
     if (needsOpening(candidate.path.address.address)) this.#send(candidate, undefined, OPENING_TTL, false);
   }
 
-  /** Whether the path carries packets of this size. */
+  /** Asks whether the path carries packets of this size. */
   size(candidate: Candidate, payloadBytes: number): void {
     this.#send(candidate, payloadBytes, undefined, false);
   }

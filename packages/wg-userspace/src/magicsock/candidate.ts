@@ -7,14 +7,14 @@ import type { UdpPath } from "./path.ts";
 const HISTORY = 32;
 /** Round trips remembered: the smallest of them is what the path needs without a queue of our own making. */
 const ROUND_TRIPS = 8;
-/** From so many outcomes on a loss figure is compared. */
+/** Loss figures are compared from this many outcomes on. */
 const MIN_COMPARED = 8;
 /** A path that loses this much more than another one is worse, however fast it is. */
 const LOSS_GAP = 0.15;
 
 /** One UDP address where a peer may be, and how it answered so far. */
 export class Candidate {
-  /** The object that messages from there have as well, once one was seen: {@link PathTable}. */
+  /** Once a message from there was seen, the same object that such messages carry: see {@link PathTable}. */
   path: UdpPath;
   /** Named in the node message of the coordinator. */
   fromCoordinator = false;
@@ -28,7 +28,7 @@ export class Candidate {
   /** Pings of the size that every path must carry, and their answers. */
   pingsSent = 0;
   pongsReceived = 0;
-  /** Small pings that were meant to arrive. */
+  /** Small pings, not counting opening packets. */
   smallPingsSent = 0;
   /** Answers to small pings: the way is open for packets of some size. */
   smallPongsReceived = 0;
@@ -79,15 +79,15 @@ export class Candidate {
     return answered;
   }
 
-  /** For comparison: 0 until enough is known. */
+  /** The loss used for comparison; 0 until enough is known. */
   get knownLoss(): number {
     return this.#outcomeCount < MIN_COMPARED ? 0 : this.loss!;
   }
 }
 
 /**
- * Whether `a` should take traffic from `b`: one that loses far less, else the faster one gains its percentage of advantage, and
- * paths that are likely to stay cheap and stable gain points. Nearly equal paths never alternate.
+ * Whether `a` should take traffic from `b`. A path that loses far less wins. Otherwise the faster one scores its advantage in
+ * percent, and paths that are likely to stay cheap and stable score points. Nearly equal paths never alternate.
  */
 export function isBetter(a: Candidate, b: Candidate): boolean {
   if (a === b) return false;

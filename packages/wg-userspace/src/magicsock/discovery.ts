@@ -25,9 +25,9 @@ import { ProbeBudget } from "./probe-budget.ts";
 const PING_TIMEOUT_MS = 5_000;
 /** An address that answered this recently may be probed without limit. */
 const PROVEN_MS = 30_000;
-/** Own endpoints named to a peer; it would keep no more either. */
+/** Own endpoints named to a peer; the peer would keep no more. */
 const MAX_OWN_ENDPOINTS = 32;
-/** Guessed endpoints named in one CallMeMaybe; the next one names the next. */
+/** Guessed endpoints named in one CallMeMaybe; the next one names those that follow. */
 const GUESSES_PER_CALL = 20;
 /** Pings waiting for their pong, of all peers; the oldest is forgotten first. */
 const MAX_PENDING_PINGS = 4_096;
@@ -45,7 +45,7 @@ export interface DiscoveryConfig {
 }
 
 export interface DiscoveryOutput {
-  /** Sends a disco packet by UDP; borrowed. `ttl`: hop limit of this one packet, undefined for the usual. */
+  /** Sends a disco packet by UDP; borrowed. `ttl`: hop limit of this one packet, undefined for the default. */
   sendProbe(to: UdpPath, packet: Uint8Array, ttl: number | undefined): void;
   /** Sends a disco packet through the peer's relay; false when the peer has none. Borrowed. */
   sendByRelay(endpoint: Endpoint, packet: Uint8Array): boolean;
@@ -66,7 +66,7 @@ export interface PongResult {
 interface PendingPing {
   readonly sentAt: Instant;
   readonly endpoint: Endpoint;
-  /** Undefined: sent by relay. */
+  /** Undefined if the ping went by relay. */
   readonly candidate: Candidate | undefined;
   readonly payloadBytes: number;
   readonly sample: boolean;
@@ -98,7 +98,7 @@ export class Discovery implements Prober<Endpoint> {
   #guesses: readonly AddrPort[] = [];
   #nextGuess = 0;
   #wakeAt = Number.POSITIVE_INFINITY;
-  /** What {@link #wakeAt} was set for may be over. */
+  /** The reason for {@link #wakeAt} may be gone by now. */
   #mayBeEarly = false;
   readonly #unusedPathOpens = new TokenBucket(UNUSED_PATH_OPENS_PER_SECOND, UNUSED_PATH_OPENS_PER_SECOND);
   #now: Instant;
@@ -134,7 +134,7 @@ export class Discovery implements Prober<Endpoint> {
     this.#callAgain();
   }
 
-  /** A relay is connected again: calls that were made meanwhile may be lost. */
+  /** A relay is connected again: CallMeMaybes sent in the meantime may be lost. */
   relayReady(now: Instant): void {
     this.#now = now;
     this.#callAgain();
@@ -146,8 +146,9 @@ export class Discovery implements Prober<Endpoint> {
   }
 
   /**
-   * Gives an endpoint its disco key and the addresses that the coordinator names; another key than before means another
-   * process, of which nothing is known yet. False for a key that cannot be used (its shared secret is zero).
+   * Gives an endpoint its disco key and the addresses that the coordinator names; a key that differs from the one
+   * before means a new process, of which nothing is known yet. False for a key that cannot be used (its shared secret
+   * is zero).
    */
   setPeer(endpoint: Endpoint, key: DiscoPublicKey, addresses: readonly AddrPort[], now: Instant): boolean {
     this.#now = now;
@@ -216,7 +217,7 @@ export class Discovery implements Prober<Endpoint> {
 
   /**
    * Pings a peer for the user: through its relay, and by UDP on the path in use or else on all candidates. The first pong is
-   * reported; without any within 5 s nothing is.
+   * reported; if none arrives within 5 s, nothing is reported.
    * @returns whether anything could be sent.
    */
   ping(endpoint: Endpoint, onPong: (result: PongResult) => void, now: Instant): boolean {
@@ -241,8 +242,8 @@ export class Discovery implements Prober<Endpoint> {
   }
 
   /**
-   * Pings a peer on the direct path in use, or where it answered last, and there only; on the path in use the outcome counts
-   * for its loss figure. A path that is left alone can be measured so, without being used again.
+   * Pings a peer on the direct path in use, or where it answered last, and there only; on the path in use the outcome counts for
+   * its loss figure. So a path that is left alone can be measured without being used again.
    * @returns the candidate pinged; undefined when none answered lately.
    */
   pingDirect(endpoint: Endpoint, onPong: (result: PongResult) => void, now: Instant): Candidate | undefined {
@@ -291,7 +292,7 @@ export class Discovery implements Prober<Endpoint> {
     this.#findNext();
   }
 
-  /** What the finders announced on the way is out of date: asks each for the outcome. */
+  /** The deadlines that the finders announced are out of date: asks each finder for its present one. */
   #findNext(): void {
     let next = Number.POSITIVE_INFINITY;
     for (const finder of this.#finders) next = Math.min(next, finder.deadline);
@@ -401,8 +402,8 @@ export class Discovery implements Prober<Endpoint> {
   }
 
   /**
-   * A candidate that was named has a path of its own making. From the first pong on it has the one of what arrives, or every
-   * message on the path in use would look as if it came another way.
+   * A candidate that was only named has a path object of its own. From the first pong on it takes the object that arriving
+   * messages carry; otherwise every message on the path in use would look as if it came another way.
    */
   #sameObject(endpoint: Endpoint, candidate: Candidate, from: UdpPath): void {
     if (candidate.path === from || !addrPortEqual(candidate.path.address, from.address)) return;
@@ -444,7 +445,7 @@ export class Discovery implements Prober<Endpoint> {
 
   #forgetLostPings(now: Instant): void {
     for (const [id, ping] of this.#pending) {
-      // As the deadline was computed: the difference of the two times may be a rounding error smaller.
+      // Compared in the way the deadline was computed: the difference of the two times may be a rounding error smaller.
       if (now < ping.sentAt + PING_TIMEOUT_MS) break; // insertion order is time order
       this.#pending.delete(id);
       if (ping.sample && ping.candidate !== undefined)

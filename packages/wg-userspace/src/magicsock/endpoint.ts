@@ -95,7 +95,7 @@ export class Endpoint {
     this.#finder?.noteSent(data, now);
   }
 
-  /** Decides again. Returns whether the current path changed. */
+  /** Chooses the current path again. Returns whether it changed. */
   choose(): boolean {
     const finder = this.#finder;
     const direct = finder === undefined ? this.#roaming.current : finder.carrying;

@@ -7,9 +7,9 @@ export const BASE_MTU = 1280;
 const WIREGUARD_BYTES = 32;
 /** Inside WireGuard over IPv6 on plain Ethernet. */
 export const ETHERNET_MTU = 1420;
-/** As above, for jumbo frames of 9000 bytes: data centres, and the loopback interface. */
+/** Inside WireGuard over IPv6 with jumbo frames of 9000 bytes: data centres, and the loopback interface. */
 export const JUMBO_MTU = 8920;
-/** Sizes worth trying from the base on, largest first: Ethernet, PPPoE and common tunnels. */
+/** Sizes above the base that are worth trying, largest first: Ethernet, PPPoE and common tunnels. */
 const SIZES = [ETHERNET_MTU, 1400, 1340];
 /** Tried where Ethernet's size was answered, so that on most paths nothing waits for probes of it. */
 const JUMBO_SIZES = [JUMBO_MTU];
@@ -17,9 +17,12 @@ const PROBE_TIMEOUT_MS = 1_000;
 const TRIES = 2;
 /** A path is measured again after this. */
 const AGAIN_MS = 10 * 60_000;
-/** After larger packets were lost on a path that had carried them. */
+/** A path that lost larger packets which it had carried is measured again after this. */
 const AFTER_LOSS_MS = 60_000;
-/** Larger confirmation pings lost in a row, with ordinary ones answered, that end their use. */
+/**
+ * Larger confirmation pings that are lost in a row, while ordinary ones are answered, before larger packets are given
+ * up.
+ */
 const MAX_MISSES = 2;
 
 /**

@@ -138,7 +138,7 @@ it("security 23: the address probed longest ago is forgotten first, and then get
   expect(take(0, 100)).toBe(PROBE_BURST);
   expect(take(1, 100)).toBe(PROBE_BURST);
   for (let host = 2; host < 2048; host++) take(host, 1);
-  expect(take(0, 1)).toBe(0); // the last one but 2047: still known
+  expect(take(0, 1)).toBe(0); // 2047 others came after it: still known
   take(2048, 1); // now host 1 was asked longest ago
   expect(take(0, 1)).toBe(0);
   expect(take(1, 100)).toBe(PROBE_BURST);
@@ -266,7 +266,7 @@ describe("the packet size search", () => {
     expect(search.probe(later)).toBe(8952);
     expect(search.answered(8952, later)).toBe(true);
     expect([search.mtu, search.confirmed, search.nextProbeAt]).toEqual([8920, 8920, later + 600_000]);
-    // The misses before count no more.
+    // Earlier misses no longer count.
     expect(search.heartbeatBytes).toBe(8952);
     expect(search.answered(1310, later)).toBe(false);
   });

@@ -10,7 +10,7 @@ function life(ms: number, asked = 0, answered = 0): PathLife {
   return { ms, asked, answered };
 }
 
-/** Fails as soon as it may be used again, `lifeMs` later. Returns the hold-offs. */
+/** Lets the path fail `times` times, each `lifeMs` after it may be used again. Returns the hold-offs. */
 function holdsOf(failures: PathFailures, times: number, lifeMs: number): number[] {
   let now = instant(1_000_000);
   return Array.from({ length: times }, () => {

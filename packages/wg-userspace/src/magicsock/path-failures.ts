@@ -18,9 +18,9 @@ interface Record {
   count: number;
   lastAt: Instant;
   heldUntil: number;
-  /** How long the path lasted, the latest failures. */
+  /** How long the path lasted before each of the latest failures. */
   readonly livesMs: number[];
-  /** Of all those lives together: probes before the silence, and their answers. */
+  /** Probes before the silence, and their answers, over all those lives. */
   asked: number;
   answered: number;
 }
@@ -40,21 +40,22 @@ export interface FailureSummary {
   /** When it may be used again; in the past when it may now. */
   readonly heldUntil: number;
   /**
-   * Share of the probes without an answer while it lived; undefined when there were few. A flow that is ended answers
-   * well until then, a path that loses much falls silent by chance.
+   * Share of the probes without an answer while it lived; undefined when there were few. A flow that a firewall ends is
+   * answered well until then; a path that loses much falls silent by chance.
    */
   readonly loss: number | undefined;
 }
 
 /**
- * Which addresses of one peer stopped answering while they carried traffic and the peer was there, how often, and until when
- * they are left alone. Firewalls that end a flow after some seconds or packets let the next one through at once, so that a
- * path without memory would be chosen and lost repeatedly. By address without port: the next flow to it has the same fate.
+ * Which addresses of one peer stopped answering while they carried traffic and the peer was there, how often, and until when they
+ * are left alone. Firewalls that end a flow after some seconds or packets let the next one through at once, so that a path
+ * without memory would be chosen and lost repeatedly. Remembered by address without port, since the next flow to the address has
+ * the same fate.
  */
 export class PathFailures {
   readonly #records = new Map<string, Record>();
 
-  /** The path to `address` went silent after that life. */
+  /** The path to `address` went silent after `life`. */
   add(address: IpAddress, life: PathLife, now: Instant): void {
     const key = formatIp(address);
     const known = this.#current(key, now);
@@ -90,12 +91,12 @@ export class PathFailures {
       count: record.count,
       lifeMs: lives[lives.length >> 1]!,
       heldUntil: record.heldUntil,
-      // Answers to the search for a larger size come on top.
+      // Answers to probes of larger sizes are counted too, so there may be more answers than probes.
       loss: record.asked < MIN_ASKED ? undefined : Math.max(0, 1 - record.answered / record.asked),
     };
   }
 
-  /** The network is another one. */
+  /** The network changed. */
   clear(): void {
     this.#records.clear();
   }

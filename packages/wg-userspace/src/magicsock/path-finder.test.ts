@@ -15,7 +15,7 @@ const at = (text: string): UdpPath => udpPath(parseAddrPort(text)!);
 interface Probe {
   readonly ms: number;
   readonly to: string;
-  /** `open`: dies on the way; `small`; else the payload bytes. */
+  /** `open` for an opening packet, `small`, or the payload bytes. */
   readonly what: string;
   readonly sample: boolean;
 }
@@ -296,7 +296,7 @@ describe("pings of the peer", () => {
     bench.pass(249);
     expect(bench.finder.trusted).toBeDefined();
     bench.pass(1);
-    expect(bench.finder.trusted).toBeUndefined(); // a quarter of a second of patience
+    expect(bench.finder.trusted).toBeUndefined(); // it had a quarter of a second to answer
     expect(bench.suspected).toEqual([750]);
   });
 
@@ -554,7 +554,7 @@ describe("doubt", () => {
     }
     const gaps = doubts.slice(1).map((ms, i) => ms - doubts[i]!);
     expect(gaps).toEqual([350, 350, 600, 1_200, 2_400, 4_800, 9_600, 10_000, 10_000, 10_000, 10_000]);
-    // A pause that is longer than the gap resets the peer.
+    // A pause longer than the gap makes it short again.
     bench.now = addMs(bench.now, 30_000);
     bench.finder.doubt(bench.now);
     bench.pong();

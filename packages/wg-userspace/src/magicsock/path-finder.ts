@@ -4,25 +4,26 @@
  * **Candidates.** An address at which the peer may be reached, from the coordinator, from a CallMeMaybe, or from a ping of the
  * peer. Each has its own counts, round trips and last pong. The best one that answers is *in use*.
  *
- * **Only pongs count.** A path is used after it answered a full-size probe, and only while it keeps answering. A message
- * that arrives on a path proves nothing about the other direction; it is at most a reason to ask for a pong.
+ * **Only pongs count.** A path is used after it answered a full-size probe, and only while it keeps answering. A message that
+ * arrives on a path proves nothing about the other direction; it is at most a reason to ask for a pong.
  *
  *     searching ──pong──▶ in use ──silence──▶ suspected ──8 s──▶ searching
  *                           ▲                     │
  *                           └────────pong─────────┘
  *
- * - *Searching*: rounds of probes to all candidates, at growing gaps. Towards public IPv4 addresses the first round sends
- *   opening packets, whose hop limit ends behind our own router: a probe that reaches a router which takes it for its own
+ * - *Searching*: rounds of probes to all candidates, at growing gaps. Towards public IPv4 addresses the first round sends opening
+ *   packets, whose hop limit ends behind our own router: a probe that reaches a router which takes it for its own
  *   traffic spoils the flow for as long as both sides send. The peer is asked by relay to do the same.
- * - *In use*: a heartbeat every second while data flows, with single messages, and now and then without. One without an answer is repeated.
- * - *Suspected*: after about a second of silence. Traffic goes by relay, and a copy by the silent path in case it still
- *   works; the search starts again. A pong ends the suspicion, 8 s of silence give the path up.
+ * - *In use*: a heartbeat every second while data flows, one with single messages, and one every 15 s without. A heartbeat
+ *   without an answer is repeated.
+ * - *Suspected*: after about a second of silence. Traffic goes by relay, and a copy by the silent path in case it still works;
+ *   the search starts again. A pong ends the suspicion, 8 s of silence give the path up.
  *
- * **Doubt.** If the peer sends another way than by the path in use, it may have moved. The path then has to answer within
- * a fraction of the usual time. A doubt that was dispelled is raised again only after twice the gap.
+ * **Doubt.** If the peer sends another way than by the path in use, it may have moved. The path then has to answer within a
+ * fraction of the usual time. A doubt that was dispelled is raised again only after twice the gap.
  *
- * **Memory.** A path that dies in use again and again is left alone for a growing time ({@link PathFailures}); one that
- * answers but serves worse than the relay does not carry traffic ({@link PathQuality}).
+ * **Memory.** A path that dies in use again and again is left alone for a growing time ({@link PathFailures}); one that answers
+ * but serves worse than the relay does not carry traffic ({@link PathQuality}).
  *
  * **Deadlines.** `heartbeat` beats while the peer is active and stops everything when it is not; `retry` ends the wait for a
  * pong; `round` is the next round of the search; `mtu` the next probe of a larger packet size.
@@ -55,24 +56,33 @@ const ANSWERED_MS = 45_000;
 const ACTIVE_MS = 45_000;
 /** Data is flowing this long after the last data packet. */
 const BUSY_MS = 5_000;
-/** So many of them between two heartbeats are a flow, fewer are a question and its answer. */
+/** This many data packets between two heartbeats are a flow; fewer are a request and its response. */
 const FLOW_PACKETS = 8;
 
 // Heartbeats of the path in use.
 
-/** In a flow. Other data is covered by a heartbeat within this time, … */
+/** Interval of heartbeats in a flow. Other data is covered by a heartbeat within this time. */
 const BUSY_HEARTBEAT_MS = 1_000;
-/** … or by one that left this shortly before: an exchange of two packets costs one. What is lost then is sent again, later. */
+/**
+ * A heartbeat that left this shortly before covers data too, so an exchange of two packets costs one. Data lost then is sent
+ * again later.
+ */
 const COVERED_MS = 200;
-/** Without data. Routers remember a flow for 30 s at least, those of which we know; a dead path is found by what is sent next. */
+/**
+ * Interval of heartbeats without data. The routers we know of remember a flow for at least 30 s; a dead path is found by what is
+ * sent next.
+ */
 const IDLE_HEARTBEAT_MS = 15_000;
-/** Without data, while the relay is preferred: how the direct path answers decides whether that lasts. */
+/** The same while the relay is preferred: how the direct path answers decides whether that lasts. */
 const COMPARING_HEARTBEAT_MS = 3_000;
 /** Pings by relay while the peer is active: traffic moves there when the direct path dies, so it must be ready. */
 const RELAY_HEARTBEAT_MS = 25_000;
-/** After a pause in traffic, a path whose last pong is older than this is suspected at once, … */
+/** After a pause in traffic, a path whose last pong is older than this is suspected at once. */
 const TRUST_MS = 6_500;
-/** … or has to answer at once, if the peer asked on it this recently: it beats while we rest. */
+/**
+ * But if the peer asked on it this recently, the path only has to answer at once: the peer's heartbeats go on while we
+ * rest.
+ */
 const HEARD_MS = IDLE_HEARTBEAT_MS + 1_000;
 
 // The search: rounds of probes to all candidates.
@@ -104,7 +114,7 @@ export interface Prober<Owner> {
   pingRelay(finder: PathFinder<Owner>): boolean;
   /** Asks the peer through its relay to probe our endpoints. */
   callMeMaybe(finder: PathFinder<Owner>): void;
-  /** The finder's deadline is this now; Infinity for never. */
+  /** The finder's deadline is now `at`; Infinity for never. */
   wakeAt(at: number): void;
   /**
    * The search has found nothing for a while although there is something to find. A router that took early packets for its own
@@ -114,7 +124,7 @@ export interface Prober<Owner> {
   /** The path in use went silent: what the routers on the way remembered may be gone. */
   suspected(finder: PathFinder<Owner>): void;
   /**
-   * {@link PathFinder.carrying}, `spare` or `mtu` is another one.
+   * {@link PathFinder.carrying}, `spare` or `mtu` changed.
    * @param chosen The path left still works: nothing that is under way is lost.
    */
   pathChanged(finder: PathFinder<Owner>, chosen: boolean): void;
@@ -143,11 +153,11 @@ export class PathFinder<Owner = unknown> {
   #flowsUntil = Number.NEGATIVE_INFINITY;
   #relayHeartbeatAt = Number.NEGATIVE_INFINITY;
   readonly #rounds: SearchRounds;
-  /** Until then, candidates behind routers get no probe that could arrive: the peer opens its own router first. */
+  /** Until this time candidates behind routers get no probe that could arrive: the peer opens its own router first. */
   #holdUntil = Number.NEGATIVE_INFINITY;
   /** Infinity while the peer is inactive. A number of its own beside the table, because every packet compares it. */
   #heartbeatAt = Number.POSITIVE_INFINITY;
-  /** The last heartbeat. */
+  /** When the last heartbeat left. */
   #beatAt = Number.NEGATIVE_INFINITY;
   readonly #timers = new TimerTable<Timer>();
   /** The earliest of the heartbeat and the timers; Infinity: never. */
@@ -340,7 +350,7 @@ export class PathFinder<Owner = unknown> {
 
   /**
    * The local network changed.
-   * @param moved We lost an address or slept: what worked before would now be stray packets for the peer's router. Otherwise
+   * @param moved We lost an address or slept: packets on the old path would now be strays to the peer's router. Otherwise
    * something was added, and the path in use is only asked for a sign of life.
    */
   networkChanged(moved: boolean, now: Instant): void {
@@ -357,7 +367,7 @@ export class PathFinder<Owner = unknown> {
     if (this.#isActive(now)) this.#restart(now);
   }
 
-  /** Our UDP port is another one: every path is new to the routers, but leads through the same network. */
+  /** Our UDP port changed: every path is new to the routers, but leads through the same network. */
   portChanged(now: Instant): void {
     for (const candidate of this.#candidates.all) candidate.lastPingAt = candidate.heardAt = undefined;
     if (this.#best !== undefined) this.#giveUp(now);
@@ -451,7 +461,7 @@ export class PathFinder<Owner = unknown> {
       this.#giveUp(now);
       return;
     }
-    // The size every path must carry: a path that only lost its larger packets answers this one.
+    // Of the size that every path must carry: a path that only lost its larger packets answers this one.
     if (this.#probes.ping(best, now)) watch.repeated();
     this.#timers.set("retry", watch.nextRetryAt(roundTripMs, now));
     if (!watch.isSuspected) this.#timers.setEarlier("retry", watch.suspectAt(roundTripMs));

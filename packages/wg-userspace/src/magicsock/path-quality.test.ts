@@ -218,7 +218,7 @@ describe("a relay that is used by choice", () => {
   it("is not tried for its rate within the next 30 s", () => {
     bench.pass(3_000);
     bench.beat();
-    bench.quality.pathChanged(candidate("198.51.100.2:1"), bench.tally, bench.now); // of which nothing is slow
+    bench.quality.pathChanged(candidate("198.51.100.2:1"), bench.tally, bench.now); // this one is not slow
     const losing = () => bench.second(50, 10, 1_000);
     for (let i = 0; i < 29; i++) expect(losing()).toBe(false);
     expect(losing()).toBe(true);
@@ -320,7 +320,7 @@ describe("what TCP experiences", () => {
     bench.second(100, 50, 1_000);
     for (let i = 0; i < 9; i++) expect(bench.second(2, 2, 100)).toBe(false);
     expect(bench.second(1, 1, 100)).toBe(false); // nineteen after exactly 10 s
-    expect(bench.second(0, 0, 0)).toBe(false); // of which nothing is left after 11 s, nor of the two before
+    expect(bench.second(0, 0, 0)).toBe(false); // after 11 s neither this sample nor the two before count
     expect(bench.second(100, 20, 100)).toBe(false);
     expect(bench.second(100, 20, 100)).toBe(false);
     expect(bench.second(100, 20, 100)).toBe(true);
@@ -345,13 +345,16 @@ describe("what TCP experiences", () => {
 });
 
 describe("a trial of the relay", () => {
-  /** Direct: 1 byte per ms, that share of a hundred segments per second sent again. */
+  /** On the direct path: 1 byte per ms, and `resent` of a hundred segments per second are retransmissions. */
   function start(resent: number): void {
     bench.relay(20);
     for (let i = 0; i < 3; i++) bench.second(100, resent, 1_000);
     expect([bench.quality.prefersRelay, bench.quality.verdict]).toEqual([true, undefined]);
   }
-  /** The first second is for growing; then two seconds of that. Returns the reason to stay, undefined for none. */
+  /**
+   * One second for the window to grow, then two seconds with these figures. Returns the reason to stay, undefined for
+   * none.
+   */
   function outcome(sent: number, resent: number, delivered: number): string | undefined {
     expect(bench.second(1_000, 0, 1_000_000)).toBe(false);
     expect(bench.second(sent / 2, resent / 2, delivered / 2)).toBe(false);
@@ -435,7 +438,7 @@ describe("a trial of the relay", () => {
 });
 
 describe("a return to the direct path", () => {
-  /** Left for a relay that delivers 2.5 bytes per ms, and back again after the hold-off; returns that in seconds. */
+  /** Leaves for a relay that delivers 2.5 bytes per ms, and returns after the hold-off; gives its length in seconds. */
   function back(): number {
     bench.outcomes("1".repeat(16));
     let seconds = 1;

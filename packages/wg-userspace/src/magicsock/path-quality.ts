@@ -4,27 +4,31 @@ import type { SegmentTally } from "../base/segment-tally.ts";
 import { WindowedMin } from "../base/windowed-min.ts";
 import type { Candidate } from "./candidate.ts";
 
-/** Round trips are compared by their minimum over one to two of these: a queue of our own making is in neither. */
+/**
+ * Round trips are compared by their minimum over one to two of these: so that a queue of our own making does not count.
+ */
 const RTT_WINDOW_MS = 30_000;
 /** Fewer round trips say nothing. */
 const MIN_DIRECT_RTTS = 4;
 const MIN_RELAY_RTTS = 2;
-/** The relay is taken when the direct round trip is beyond this multiple of its, plus … */
+/** The relay is taken when the direct round trip exceeds this multiple of the relay's by the margin. */
 const SLOW_FACTOR = 2;
 const SLOW_MARGIN_MS = 30;
-/** … and left when it is below that. */
+/** The relay is left when the direct round trip is below this multiple of the relay's plus the margin. */
 const FINE_FACTOR = 1.5;
 const FINE_MARGIN_MS = 15;
-/** A round trip through the relay this old no longer vouches for it. */
+/** A round trip through the relay this old no longer counts as evidence for it. */
 const RELAY_FRESH_MS = 60_000;
 /** A relay in use by choice that is silent this long is left, if the direct path answers. */
 const RELAY_SILENT_MS = 3_000;
 
-/** Heartbeats: from so many outcomes, so many lost, and such a share of them, the relay is taken without more evidence. */
+/**
+ * Of at least this many heartbeats, this number and this share have to be lost for the relay to be taken without more evidence.
+ */
 const MIN_OUTCOMES = 12;
 const MIN_LOST = 5;
 const LOSSY_SHARE = 0.25;
-/** To return, so many of the last 16 heartbeats must have been answered. */
+/** To return, at least 15 of the last 16 heartbeats must have been answered. */
 const CLEAN_OUTCOMES = 16;
 const CLEAN_ANSWERED = 15;
 
@@ -37,25 +41,25 @@ const LOADED_MS = 3_000;
 const SAMPLE_SEGMENTS = 20;
 const SAMPLE_MS = 10_000;
 /**
- * Share sent again that is bad: while the path is what limits the sender, and in any case. The first is beyond what the
- * congestion controller takes for random: on a policed path it goes on losing far more.
+ * Shares of retransmissions that are bad: while the path is what limits the sender, and in any case. The first is
+ * beyond what the congestion controller takes for random: a policed path goes on losing far more.
  */
 const LIMITED_RESENT = 0.05;
 const RESENT = 0.08;
-/** So many bad samples in a row, over so many segments, start a trial of the relay. */
+/** This many bad samples in a row, over at least this many segments, start a trial of the relay. */
 const TRIAL_AFTER = 3;
 const TRIAL_SEGMENTS = 100;
-/** A trial: the first beat is for growing, the others are measured. */
+/** Heartbeats of a trial: during the first the window grows, the others are measured. */
 const TRIAL_BEATS = 3;
 /**
- * The relay stays when it delivered this much more: twice as much, or a quarter more where the direct path lost so much that
- * it is bad in any case; there also when it delivered nearly as much without the loss.
+ * The relay stays when it delivered this much more: twice as much, or a quarter more where the direct path lost so much that it
+ * is bad in any case. In that case it also stays if it delivered nearly as much without the loss.
  */
 const FAR_MORE = 2;
 const CLEARLY_MORE = 1.25;
 const NEARLY_AS_MUCH = 0.8;
 
-/** Hold-off after a trial or a return that was in vain: doubled each time up to the second. */
+/** Hold-off after a trial or a return that failed: doubled each time, up to the second value. */
 const HOLD_MS = 30_000;
 const MAX_HOLD_MS = 10 * 60_000;
 /** A return is on probation this long: no trial of the relay is needed to go back. */
@@ -69,25 +73,27 @@ export interface RelayVerdict {
   readonly reason: RelayReason;
   readonly directRttMs: number;
   readonly relayRttMs: number;
-  /** Of the heartbeats; undefined while unknown. */
+  /** Share of heartbeats lost; undefined while unknown. */
   readonly directLoss: number | undefined;
-  /** Of TCP segments, when they gave the reason. */
+  /** Share of TCP segments retransmitted, if that gave the reason. */
   readonly resent?: number | undefined;
   readonly directRate?: number | undefined;
   readonly relayRate?: number | undefined;
 }
 
 /**
- * Decides whether a direct path that answers is worth using, or the relay serves better. Both ends decide for the direction
- * in which they send, from what they measure anyway:
+ * Decides whether a direct path that answers is worth using, or the relay serves better. Both ends decide for the direction in
+ * which they send, from what they measure anyway:
  *
- * - **Latency**: smallest round trip of the heartbeats against that of the pings by relay. Two thresholds keep it from flapping.
- * - **Loss of heartbeats**: a path that loses every fourth is left, unless TCP loads it; fifteen of sixteen answered bring it back.
- * - **What TCP experiences** ({@link SegmentTally}) tells of losses that only show under load, as a policer's. It is too
+ * - **Latency**: smallest round trip of the heartbeats against that of the pings by relay. Two thresholds keep the choice from
+ *   flapping.
+ * - **Loss of heartbeats**: a path that loses every fourth is left, unless TCP loads it; fifteen of sixteen answered bring it
+ *   back.
+ * - **What TCP experiences** ({@link SegmentTally}) shows losses that only occur under load, such as a policer's. It is too
  *   ambiguous to act upon, since every full queue loses: it starts a *trial*. Traffic takes the relay for three seconds, and the
- *   rates delivered before and then decide. A trial in vain is repeated after 30 s, then ever more rarely, 10 min at last.
- * - **Back again**: after the hold-off, and with clean heartbeats, traffic returns to the direct path on probation. If TCP
- *   fares badly again it goes to the relay at once, and the hold-off doubles.
+ *   rates delivered before and then decide. A failed trial is repeated after 30 s, then ever more rarely, up to 10 min.
+ * - **Back again**: after the hold-off, and with clean heartbeats, traffic returns to the direct path on probation. If TCP fares
+ *   badly again, traffic goes to the relay at once, and the hold-off doubles.
  *
  * A relay that falls silent is left within seconds. Nothing here costs traffic of its own but a relay ping per second while the
  * relay is used by choice and data flows.
@@ -121,7 +127,7 @@ export class PathQuality {
   #returnAt = Number.NEGATIVE_INFINITY;
   #returnHoldMs = HOLD_MS;
   #probationUntil = Number.NEGATIVE_INFINITY;
-  /** Of the direct path, when the trial began or the probation failed. */
+  /** Figures of the direct path when the trial began or the probation failed, and the rate of the relay. */
   #directRate = 0;
   #directResent = 0;
   #relayRate = 0;
@@ -164,7 +170,7 @@ export class PathQuality {
     this.#directRtt.add(rttMs, now);
   }
 
-  /** This direct path is the one in question now. What was decided about another one is void. */
+  /** This direct path is the one in question now. Decisions about another path no longer apply. */
   pathChanged(candidate: Candidate, tally: SegmentTally, now: Instant): void {
     this.#startSample(tally, now);
     const before = this.#candidate;
@@ -175,7 +181,7 @@ export class PathQuality {
     this.#toDirect();
   }
 
-  /** The network is another one. */
+  /** The network changed. */
   reset(): void {
     this.#candidate = undefined;
     this.#verdict = undefined;
@@ -193,7 +199,7 @@ export class PathQuality {
     return doubtful && (this.#relayRtt.count < MIN_RELAY_RTTS || !this.#relayFresh(now));
   }
 
-  /** With every heartbeat of a direct path that is not under suspicion. Returns whether {@link prefersRelay} changed. */
+  /** Called with every heartbeat of a direct path that is not under suspicion. Returns whether {@link prefersRelay} changed. */
   beat(tally: SegmentTally, now: Instant): boolean {
     const before = this.prefersRelay;
     if (this.#mode === "direct") this.#beatDirect(tally, now);

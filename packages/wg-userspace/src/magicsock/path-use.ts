@@ -34,12 +34,12 @@ export class PathUse {
     this.#failedAfterMs = Math.max(0, silentSince - this.since);
   }
 
-  /** The silence is unexplained yet. */
+  /** The silence has no explanation yet. */
   get mayHaveFailed(): boolean {
     return this.#failedAfterMs !== undefined;
   }
 
-  /** The failure, once: the peer is there. */
+  /** The failure, returned once: the peer is known to be there. */
   takeFailure(): PathLife | undefined {
     const ms = this.#failedAfterMs;
     this.#failedAfterMs = undefined;

@@ -3,9 +3,9 @@ import { addMs, type Instant } from "../base/instant.ts";
 /** A heartbeat without an answer is repeated after this plus two round trips, then at growing intervals. */
 const RETRY_MS = 300;
 const MAX_RETRY_MS = 1_000;
-/** The path is suspected after this plus four round trips of silence, … */
+/** The path is suspected after this plus four round trips of silence. */
 const SUSPECT_MS = 1_100;
-/** … or, if it was in doubt, after this plus two. */
+/** A path that is in doubt is suspected after this plus two round trips of silence. */
 const DOUBTED_SUSPECT_MS = 250;
 /** A path that stays suspected this long is given up. */
 const GIVE_UP_MS = 8_000;

@@ -78,7 +78,7 @@ describe("the map of peers", () => {
     expect(peers.add(key(1, 1))).toBe(a);
     expect([peers.size, [...peers]]).toEqual([2, [a, b]]);
     expect([a.peer, b.peer]).toEqual([key(1, 1), key(1, 2)]);
-    // Each asked for after each: nothing is mixed up by remembering the last one.
+    // Each key is looked up after each other one: remembering the last one must not mix them up.
     for (const [first, last, endpoint] of [
       [1, 1, a],
       [1, 1, a],
@@ -171,7 +171,7 @@ describe("the paths of a plain WireGuard peer", () => {
     paths.configure(all.slice(0, 32));
     expect(paths.current).toBe(all[0]);
     expect(paths.heard(all[32]!, now)).toBe(true);
-    // Only what was never heard is left without its place.
+    // Only an address that was never heard loses its place.
     paths.configure([all[0]!]);
     expect(paths.current).toBe(all[32]);
   });

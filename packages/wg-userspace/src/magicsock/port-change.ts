@@ -21,7 +21,7 @@ export class PortChangePolicy {
     return true;
   }
 
-  /** A direct path was found, or the network is another one. */
+  /** A direct path was found, or the network changed. */
   reset(): void {
     this.#allowedAt = Number.NEGATIVE_INFINITY;
     this.#gapMs = FIRST_GAP_MS;

@@ -1,4 +1,4 @@
-/** Towards candidates behind routers the first round only opens the way: for so long the peer does the same. */
+/** Towards candidates behind routers the first round only opens our own; the peer gets this long to do the same. */
 export const FIRST_GAP_MS = 400;
 /** Waits between rounds; the last one repeats. */
 const GAPS_MS = [FIRST_GAP_MS, 600, 1_000, 2_000, 3_000, 3_000, 3_000, 5_000, 5_000, 5_000, 8_000];
@@ -37,7 +37,7 @@ export class SearchRounds {
     return this.#count++;
   }
 
-  /** From the begin of that round to the next. */
+  /** From the beginning of that round to the next. */
   gapMs(round: number): number {
     return GAPS_MS[Math.min(round, GAPS_MS.length - 1)]!;
   }
