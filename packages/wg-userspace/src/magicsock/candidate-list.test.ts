@@ -22,7 +22,7 @@ describe("a list of candidates", () => {
     expect(list.all).toEqual(candidates);
   });
 
-  it("makes room by forgetting the oldest that nothing names and that is not in use", () => {
+  it("makes room by forgetting the oldest candidate that no source names and that is not in use", () => {
     const { list, candidates } = listOf(MAX_CANDIDATES);
     candidates[1]!.fromCoordinator = true;
     candidates[2]!.fromCallMeMaybe = true;
@@ -33,7 +33,7 @@ describe("a list of candidates", () => {
     expect(list.all).toHaveLength(MAX_CANDIDATES);
   });
 
-  it("drops what nothing names and no ping came from within 45 s, but not the one in use", () => {
+  it("drops candidates that no source names and no ping came from within 45 s, except the one in use", () => {
     const now = instant(100_000);
     const { list, candidates } = listOf(5);
     const [inUse, named, heard, longAgo, never] = candidates;

@@ -343,7 +343,7 @@ describe("own endpoints", () => {
     Array.from({ length: count }, (_, i) => parseAddrPort(`10.1.1.1:${first + i}`)!);
   const names = (count: number, first = 1) => addresses(count, first).map(formatAddrPort);
 
-  it("are sent to a peer under search as soon as they change, thirty-two at most", () => {
+  it("are sent as soon as they change to a peer that is searched for, at most thirty-two", () => {
     const bench = new Bench();
     bench.discovery.setOwnEndpoints(addresses(3), [], bench.now);
     expect(bench.calls).toEqual([]); // no peer is searched for
@@ -365,7 +365,7 @@ describe("own endpoints", () => {
     expect(bench.calls).toEqual([]);
   });
 
-  it("guesses follow them twenty at a time, in turn, and push the last own ones out", () => {
+  it("guesses follow them, twenty at a time in turn, and displace the last own ones", () => {
     const bench = new Bench();
     bench.pass(50);
     bench.relayed.length = 0;
@@ -419,7 +419,7 @@ describe("pings for the user", () => {
     expect([direct.length, best!.outcomes]).toEqual([1, 2]);
   });
 
-  it("measure a path that is not used any more where it answered last", () => {
+  it("measure a path that is no longer in use where the peer answered last", () => {
     const bench = new Bench().connect();
     const candidate = bench.endpoint.finder!.best!;
     bench.discovery.portChanged(bench.now);
@@ -438,7 +438,7 @@ describe("pings for the user", () => {
     expect(bench.discovery.pingDirect(bench.endpoint, () => undefined, bench.now)).toBeUndefined();
   });
 
-  it("by relay tell the round trip of the relay, answered by relay only", () => {
+  it("by relay give the round trip of the relay, from a pong that came by relay", () => {
     const bench = new Bench();
     bench.discovery.pingByRelay(bench.endpoint, undefined, bench.now);
     bench.now = addMs(bench.now, 9);
@@ -480,7 +480,7 @@ describe("pings in flight", () => {
     expect([best!.outcomes, best!.loss]).toEqual([1, 1]);
   });
 
-  it("are 4096 at most: the oldest makes room, and its answer is none", () => {
+  it("are at most 4096: the oldest is forgotten, and its pong is ignored", () => {
     const bench = new Bench();
     const results: number[] = [];
     bench.discovery.pingByRelay(bench.endpoint, () => results.push(0), bench.now);
@@ -513,7 +513,7 @@ describe("pings in flight", () => {
 });
 
 describe("several nodes with one disco key", () => {
-  it("a ping identifies the node that it names, and none without a name", () => {
+  it("a ping identifies the node that it names; without a name it identifies none", () => {
     const bench = new Bench({ candidates: [] });
     const twin = new Endpoint(new Peer().node);
     bench.discovery.setPeer(twin, bench.peer.disco, [], bench.now);
@@ -577,7 +577,7 @@ describe("meaningless packets", () => {
   });
 });
 
-it("what arrives on the path in use casts no doubt on it, also where the peer's address was named", () => {
+it("messages on the path in use cast no doubt on it, even if the coordinator named its address", () => {
   const bench = new Bench().connect();
   bench.pass(2_000);
   for (const id of txIds.slice(-2)) bench.answerPing("192.168.1.2:7000", id);
@@ -589,7 +589,7 @@ it("what arrives on the path in use casts no doubt on it, also where the peer's 
   expect(bench.probes.map(({ to }) => to)).toEqual(["192.168.1.2:7000"]);
 });
 
-it("a key whose secret would be zero is no peer", () => {
+it("a key whose shared secret would be zero is refused", () => {
   const bench = new Bench();
   const endpoint = new Endpoint(new Peer().node);
   expect(bench.discovery.setPeer(endpoint, new Uint8Array(32) as DiscoPublicKey, [], bench.now)).toBe(false);

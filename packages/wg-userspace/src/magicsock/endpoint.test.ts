@@ -47,7 +47,7 @@ describe("the relay of a peer", () => {
     }
   });
 
-  it("another one has another round trip", () => {
+  it("a change of it discards the measured round trip", () => {
     const endpoint = new Endpoint(peer);
     endpoint.setHomeRegion(3);
     endpoint.relayRttMs = 10;
@@ -78,7 +78,7 @@ describe("the relay of a peer", () => {
 });
 
 describe("a peer with a disco key", () => {
-  it("is reached by the path that was measured, else by relay with a copy, at last by the silent path", () => {
+  it("is reached by the path that was measured, else by relay with a copy, and at last by the silent path", () => {
     for (const home of [3, undefined]) {
       const { endpoint, finder } = found(home);
       expect([endpoint.current, endpoint.copyTo, endpoint.discoId]).toEqual([LAN, undefined, "id"]);
@@ -98,7 +98,7 @@ describe("a peer with a disco key", () => {
     expect([endpoint.setHomeRegion(undefined), endpoint.current]).toEqual([true, LAN]);
   });
 
-  it("causes suspicion by any other way, and changes nothing by it", () => {
+  it("that sends another way puts the path in doubt, and changes nothing else", () => {
     const { endpoint, probesSent } = found(3);
     const later = addMs(now, 1_000);
     expect([endpoint.heard(LAN, later), probesSent()]).toEqual([false, 0]);

@@ -48,7 +48,7 @@ describe("which of two paths is better", () => {
     expect([isBetter(slow, fast), isBetter(fast, slow)]).toEqual([false, true]);
   });
 
-  it("a loss that both have is no difference", () => {
+  it("equal loss on both makes no difference", () => {
     const one = candidate("10.0.0.1:1", 10);
     const other = candidate("2.2.2.2:2", 10);
     for (const path of [one, other]) for (let i = 0; i < 10; i++) path.recordOutcome(i % 2 === 0);
@@ -179,7 +179,7 @@ describe("the packet size search", () => {
     expect(search.mtu).toBe(1280);
   });
 
-  it("tries jumbo frames as soon as the size of Ethernet was answered, and keeps that size without an answer", () => {
+  it("tries jumbo frames as soon as the size of Ethernet was answered, and keeps that size if they are not", () => {
     const search = new MtuSearch(8920);
     search.pathChanged(0, now);
     expect(search.probe(now)).toBe(1452);
@@ -226,7 +226,7 @@ describe("the packet size search", () => {
     expect(search.heartbeatBytes).toBe(1310);
   });
 
-  it("a confirmation that is answered excuses the one that was lost before", () => {
+  it("an answered confirmation cancels the loss of the one before", () => {
     const search = new MtuSearch(1420);
     search.pathChanged(1420, now);
     for (let i = 0; i < 5; i++) {

@@ -22,7 +22,7 @@ function holdsOf(failures: PathFailures, times: number, lifeMs: number): number[
   });
 }
 
-it("the first failure costs nothing, each next one more", () => {
+it("the first failure causes no hold-off, each further one a longer one", () => {
   const holds = holdsOf(new PathFailures(), 8, 20_000);
   expect(holds[0]).toBe(0);
   expect(holds.slice(1).every((hold, i) => hold >= holds[i]!)).toBe(true);
@@ -47,7 +47,7 @@ it("reports how long the path typically lasted, and forgets after a while", () =
   expect(failures.summary(A, instant(now + 60 * MINUTE))).toBeUndefined();
 });
 
-it("a life of five minutes proves a path, and the probes of the lives before count no more", () => {
+it("a life of five minutes proves a path, and probes of earlier lives no longer count", () => {
   const failures = new PathFailures();
   const now = instant(1_000_000);
   for (let i = 0; i < 3; i++) failures.add(A, life(1_000, 10, 1), now);
@@ -56,7 +56,7 @@ it("a life of five minutes proves a path, and the probes of the lives before cou
   expect(failures.summary(A, now)).toEqual({ count: 1, lifeMs: 5 * MINUTE, heldUntil: now, loss: 0 });
 });
 
-it("answers to more than was asked are no negative loss", () => {
+it("more answers than probes do not make the loss negative", () => {
   const failures = new PathFailures();
   failures.add(A, life(1_000, 6, 9), instant(1));
   expect(failures.summary(A, instant(1))!.loss).toBe(0);

@@ -225,7 +225,7 @@ describe("the search", () => {
 });
 
 describe("routers", () => {
-  it("one's own is opened 400 ms before a probe goes through, where there may be one on the other side", () => {
+  it("our own is opened 400 ms before a probe is let through, if the peer may have one too", () => {
     const bench = new Bench({ named: [PUBLIC, LAN, "[2001:db8::9]:9"] });
     bench.send();
     bench.pass(399);
@@ -249,7 +249,7 @@ describe("routers", () => {
     expect(bench.probes.map(({ what }) => what)).toEqual(["1310"]);
   });
 
-  it("a call of the peer has both opened: ours, and its own before", () => {
+  it("a call of the peer shows that its router is open: ours is opened and a probe follows at once", () => {
     const bench = new Bench({ named: [] });
     bench.send();
     bench.pass(100);
@@ -271,7 +271,7 @@ describe("routers", () => {
 });
 
 describe("pings of the peer", () => {
-  it("are answered by one of ours, as long as none was answered there, 20 ms apart", () => {
+  it("are answered by a ping of ours, 20 ms apart, until one is answered", () => {
     const bench = new Bench({ named: [] });
     bench.finder.pingReceived(at(LAN), bench.now);
     bench.now = addMs(bench.now, 19);
@@ -288,7 +288,7 @@ describe("pings of the peer", () => {
     expect(bench.times("1310", LAN2)).toEqual([1_020]); // may be better
   });
 
-  it("from somewhere new let the path in use be verified", () => {
+  it("from a new address cause the path in use to be verified", () => {
     const bench = new Bench().connected();
     bench.pass(500);
     bench.finder.pingReceived(at(LAN2), bench.now);
@@ -373,7 +373,7 @@ describe("a pong", () => {
     expect(bench.finder.trusted).toBe(bench.candidate(LAN2).path);
   });
 
-  it("to a sample counts for the loss of the path; one that is missing only while the path lives", () => {
+  it("to a sample counts for the loss of the path; a missing one only while the path lives", () => {
     const bench = new Bench({ named: [LAN, LAN2] }).connected();
     bench.pong(LAN, 1, PADDED, true);
     expect(bench.candidate(LAN).outcomes).toBe(1);
@@ -407,7 +407,7 @@ describe("the path in use", () => {
     expect(bench.candidate(LAN).outcomes).toBe(9);
   });
 
-  it("is asked at once when data leaves, and within a second of the last time otherwise", () => {
+  it("is asked at once when data leaves, but not within a second of the last time", () => {
     const bench = new Bench().connected();
     bench.answersAfterMs = 0;
     bench.pass(4_000);
@@ -482,7 +482,7 @@ describe("the path in use", () => {
   it.each([
     [15_999, 100_250],
     [16_000, 100_000],
-  ])("has to answer within a quarter of a second then if the peer asked on it %i ms ago", (heardMsAgo, suspectedAt) => {
+  ])("must answer within a quarter of a second if the peer asked on it %i ms ago", (heardMsAgo, suspectedAt) => {
     const bench = new Bench().connected();
     bench.answersAfterMs = 0;
     bench.pass(100_000 - heardMsAgo);
@@ -615,7 +615,7 @@ describe("candidates", () => {
     expect(bench.names).toEqual([LAN, LAN2]);
   });
 
-  it("heard lately stay when a name list comes without them", () => {
+  it("heard from lately stay when a new list of names omits them", () => {
     const bench = new Bench({ named: [] });
     bench.finder.pingReceived(at(LAN), bench.now);
     bench.now = addMs(bench.now, 45_000);
@@ -626,7 +626,7 @@ describe("candidates", () => {
     expect(bench.names).toEqual([]);
   });
 
-  it("beyond the bound push out one that is only heard, never a named one nor the path in use", () => {
+  it("beyond the limit displace one that is only heard, never a named one or the path in use", () => {
     const bench = new Bench({ named: [] });
     const heard = (port: number) => bench.finder.pingReceived(at(`10.0.0.1:${port}`), bench.now);
     for (let port = 1; port <= MAX_CANDIDATES; port++) heard(port);
@@ -658,7 +658,7 @@ describe("candidates", () => {
 });
 
 describe("a call of the peer", () => {
-  it("that no longer names the path in use lets it be verified", () => {
+  it("that no longer names the path in use causes it to be verified", () => {
     const bench = new Bench({ named: [] });
     bench.finder.calledBy([at(LAN)], bench.now);
     bench.pong(LAN);
@@ -754,7 +754,7 @@ describe("failures", () => {
     expect(bench.finder.failuresOf(bench.candidate(LAN), bench.now)).toMatchObject({ count: 1 });
   });
 
-  it("are none when the relay is silent too", () => {
+  it("do not count when the relay is silent too", () => {
     const bench = new Bench().connected(1);
     bench.pass(27_000);
     expect(bench.finder.best).toBeUndefined();

@@ -166,7 +166,7 @@ describe("lost heartbeats", () => {
     expect(bench.quality.prefersRelay).toBe(false);
   });
 
-  it("that takes sixteen outcomes, however few were lost", () => {
+  it("a return takes sixteen outcomes, however few were lost", () => {
     bench.relay(20);
     bench.outcomes("0000000");
     bench.outcomes("11111");
@@ -244,7 +244,7 @@ describe("when the relay is pinged", () => {
     expect(new PathQuality().wantsRelayPing(bench.now, true)).toBe(false);
   });
 
-  it("for one that loses heartbeats, until two answers confirm the relay and again when they are a minute old", () => {
+  it("for a direct path that loses heartbeats, until two answers confirm the relay and again when they are a minute old", () => {
     bench.outcomes("000001111111");
     expect(bench.wants).toBe(true);
     bench.relay(20, 1);
@@ -257,14 +257,14 @@ describe("when the relay is pinged", () => {
     expect(bench.wants).toBe(true);
   });
 
-  it("for one that seems slow, which takes a first answer by relay to tell", () => {
+  it("for a direct path that seems slow, which takes a first answer by relay to tell", () => {
     bench.direct(300);
     expect(bench.wants).toBe(false);
     bench.relay(10, 1);
     expect(bench.wants).toBe(true);
   });
 
-  it("for one on which TCP sends much again", () => {
+  it("for a direct path on which TCP retransmits much", () => {
     bench.pass(SECOND);
     bench.tally.sent += 50;
     bench.beat();
@@ -483,7 +483,7 @@ describe("a return to the direct path", () => {
     expect(bench.second(20, 10, delivered)).toBe(leaves);
   });
 
-  it("is proved after a minute: the next one comes after 30 s again, and only after a trial", () => {
+  it("has succeeded after a minute: going back takes a trial, and the next return comes after 30 s again", () => {
     back();
     for (let i = 0; i < 2; i++) bench.second(40, 10, 1_000);
     expect(back()).toBe(60);

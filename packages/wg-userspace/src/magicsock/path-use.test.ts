@@ -10,7 +10,7 @@ function candidateOf(pings: number, pongs: number): Candidate {
 }
 
 describe("the use of a path", () => {
-  it("is its length, and its pings and pongs up to the last pong", () => {
+  it("lasts from its beginning to the silence, and counts pings and pongs up to the last pong", () => {
     const use = new PathUse();
     const candidate = candidateOf(10, 5);
     use.begin(candidate, 1_000);
@@ -23,7 +23,7 @@ describe("the use of a path", () => {
     expect([use.mayHaveFailed, use.takeFailure()]).toEqual([false, undefined]);
   });
 
-  it("has no negative length: the silence may have begun before", () => {
+  it("has no negative length, although the silence may have begun before", () => {
     const use = new PathUse();
     use.begin(candidateOf(3, 3), 1_000);
     use.failed(900);

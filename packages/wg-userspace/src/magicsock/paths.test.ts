@@ -97,7 +97,7 @@ describe("the map of peers", () => {
     expect(peers.find(key(1, 1))).toBeUndefined();
   });
 
-  it("gives one path object per relay region and peer, and none for a stranger", () => {
+  it("gives one path object per relay region and peer, and none for an unknown peer", () => {
     const peers = new PeerMap();
     peers.add(key(1, 1));
     peers.add(key(1, 2));

@@ -11,7 +11,7 @@ describe("the rounds of a search", () => {
     expect([rounds.count, rounds.begin(0)]).toEqual([0, 0]);
   });
 
-  it("are stuck at other numbers on the two sides", () => {
+  it("count as stuck at different numbers on the two sides", () => {
     for (const [turn, stuck] of [
       ["earlier", [5, 11]],
       ["later", [8, 14]],
@@ -21,7 +21,7 @@ describe("the rounds of a search", () => {
     }
   });
 
-  it("know the time since the last one, whatever search it was of", () => {
+  it("know the time since the last one, even if that was of an earlier search", () => {
     const rounds = new SearchRounds("later");
     expect(rounds.sinceLastMs(5)).toBe(Number.POSITIVE_INFINITY);
     rounds.begin(1_000);
