@@ -39,7 +39,7 @@ export const PING_TIMEOUT_MS = 5_000;
 const DEFAULT_MAX_QUEUED_BYTES = 1 << 20;
 /** Control frames may exceed the bound of the queue by this much; beyond that they are dropped as well. */
 const CONTROL_SLACK_BYTES = 16 * 1024;
-/** Disco packets that are forwarded may exceed it by this much: they find the paths that take load off the relays. */
+/** Forwarded disco packets may exceed the bound by this much: they find the paths that take load off the relays. */
 const FORWARDED_DISCO_SLACK_BYTES = 64 * 1024;
 const MAX_HEALTH_BYTES = 4096;
 const PING_BYTES = 8;
@@ -63,7 +63,7 @@ export interface DerpClientHandler {
   onPeerGone?(key: Uint8Array, reason: number): void;
   /** Mesh members only: a client is connected to that server. */
   onPeerPresent?(key: Uint8Array): void;
-  /** The server reports a problem; empty text: healthy again. */
+  /** The server reports a problem; an empty text means that it is healthy again. */
   onHealth?(text: string): void;
   onRestarting?(reconnectInMs: number, tryForMs: number): void;
   onPong?(rttMs: number): void;
@@ -85,8 +85,8 @@ export interface DerpClientOptions {
   /** Bytes that may wait to be sent before packets are dropped. */
   readonly maxQueuedBytes?: number | undefined;
   /**
-   * Ping this often; without an answer within PING_TIMEOUT_MS, or anything else read, the connection is closed
-   * ("ping-timeout"). Absent: only `ping` does.
+   * Ping this often; if neither the answer nor anything else arrives within PING_TIMEOUT_MS, the connection is closed
+   * ("ping-timeout"). Without it only `ping` pings.
    */
   readonly pingIntervalMs?: number | undefined;
 }
@@ -192,7 +192,7 @@ export class DerpClient {
         this.#armNextPing();
         continue;
       }
-      // Behind a long queue the answer may take its time; any later input is a sign of life as well.
+      // Behind a long queue the answer may take long; any later input is a sign of life too.
       const mustAnswer = this.#ping?.mustAnswer === true && this.#lastFrameAt <= this.#ping.sentAt;
       this.#ping = undefined;
       if (mustAnswer) {
@@ -227,7 +227,7 @@ export class DerpClient {
     return true;
   }
 
-  /** Mesh members only: as sendPacket, for a packet whose sender is connected to us. */
+  /** Mesh members only: like sendPacket, for a packet whose sender is connected to us. */
   forwardPacket(
     sourceKey: Uint8Array,
     destinationKey: Uint8Array,
@@ -273,7 +273,7 @@ export class DerpClient {
       this.#timers.set("ping", addMs(now, PING_TIMEOUT_MS));
     }
     if (deadlineMs === undefined) return;
-    // Of repeated requests the earliest deadline applies.
+    // The earliest deadline of all requests applies.
     const answerBy = addMs(now, deadlineMs);
     this.#timers.set("ping", this.#ping.mustAnswer ? earliest(this.#timers.at("ping"), answerBy)! : answerBy);
     this.#ping.mustAnswer = true;

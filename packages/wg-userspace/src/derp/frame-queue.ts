@@ -12,9 +12,9 @@ interface Segment {
   start: number;
   end: number;
   frames: number;
-  /** Chunks of it that the transport still reads. */
+  /** Chunks of the segment that the transport still reads. */
   lent: number;
-  /** No queue holds it any more. */
+  /** No queue holds the segment any more. */
   left: boolean;
   next: Segment | undefined;
 }
@@ -47,7 +47,7 @@ export class SegmentPool {
     else if (segment.frames === 0) segment.start = segment.end = 0;
   }
 
-  /** Its queue does not hold it any more. */
+  /** The queue of the segment does not hold it any more. */
   leave(segment: Segment): void {
     segment.left = true;
     if (segment.lent > 0) return;

@@ -42,7 +42,7 @@ export const FrameType = {
   closePeer: 0x11,
   /** Either way, 8 opaque bytes. */
   ping: 0x12,
-  /** The answer, the same 8 bytes. */
+  /** Answer to a ping: the same 8 bytes. */
   pong: 0x13,
   /** Server → client, UTF-8; empty = healthy again. */
   health: 0x14,

@@ -5,8 +5,8 @@
  *     ClientInfo  client public key (32) ‖ nonce (24) ‖ NaCl box of JSON
  *     ServerInfo  nonce (24) ‖ NaCl box of JSON
  *
- * The box proves that the sender holds the private key of the public key it names: that is all the authentication DERP
- * has, and all it needs.
+ * The box proves that the sender holds the private key of the public key it names: that is all the authentication that
+ * DERP has or needs.
  */
 import { bytesEqual, utf8 } from "../base/bytes.ts";
 import type { CryptoSuite } from "../base/ports.ts";

@@ -4,7 +4,7 @@ import type { RelayConnectionState } from "./relay-client.ts";
 
 type Held = NonNullable<RelayConnectionState["held"]>;
 
-/** Clients whose keys may not use the relay yet: each is held until its key may, or until its handshake times out. */
+/** Clients whose keys may not use the relay yet. Each is held until its key is admitted or its handshake times out. */
 export class HeldClients {
   /** By key in hexadecimal: after a restart every client is held until its key becomes known. */
   readonly #byKey = new Map<string, Set<RelayConnectionState>>();
@@ -18,7 +18,7 @@ export class HeldClients {
     else others.add(connection);
   }
 
-  /** The connections of this key, held no longer, with their keys, which the caller owns. */
+  /** Takes out the connections of this key, each with its keys, which the caller then owns. */
   release(publicKey: Uint8Array): (readonly [RelayConnectionState, Held])[] {
     const key = hexEncode(publicKey);
     const connections = this.#byKey.get(key) ?? [];

@@ -133,7 +133,7 @@ describe("HomeChooser", () => {
     const scored = { ...map, regionScore: new Map([[2, 0.25]]) };
     run([[0, { 1: 50, 2: 100 }, 2]], scored);
     run([[0, { 1: 50, 2: 100 }, 1]], { ...map, regionScore: new Map([[2, -1]]) });
-    // The old home's score as well: 50 counts as 200, so 100 is a gain.
+    // The score of the old home counts too: with it 50 counts as 200, so 100 is a gain.
     const heavy = { ...map, regionScore: new Map([[1, 4]]) };
     run(
       [

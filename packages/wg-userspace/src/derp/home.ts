@@ -4,9 +4,9 @@ import { type DerpMap, hasRelay, type Region, type RegionId } from "./map.ts";
 
 /** Reports older than this no longer count. */
 export const REPORT_LIFE_MS = 5 * 60_000;
-/** A new home must be better by this much … */
+/** A new home must be better by this much and by the ratio below. */
 export const MIN_GAIN_MS = 10;
-/** … and by this ratio. */
+/** A new home's latency is at most this share of the old one's. */
 export const MAX_KEPT_RATIO = 2 / 3;
 const MAX_REPORTS = 64;
 

@@ -3,7 +3,7 @@ import { LinkRandom } from "../testing/link.ts";
 import { KEY_BYTES } from "./frame.ts";
 import { KeyTable } from "./key-table.ts";
 
-/** So many that several share a hash of 30 bits. */
+/** Enough keys for several to share a hash of 30 bits. */
 const KEYS = 150_000;
 
 it("finds every key among many, also those that share a hash, and none that was deleted or never added", () => {

@@ -9,7 +9,7 @@ export type RegionId = number;
 
 export interface DerpMap {
   readonly regions: ReadonlyMap<RegionId, Region>;
-  /** Factors on measured latency when a home is chosen; below 1 attracts. Absent regions have 1. */
+  /** Factors on measured latency when a home is chosen; below 1 attracts. Regions that are absent have 1. */
   readonly regionScore: ReadonlyMap<RegionId, number>;
   readonly omitDefaultRegions: boolean;
 }
@@ -18,7 +18,7 @@ export interface Region {
   readonly regionId: RegionId;
   readonly regionCode: string;
   readonly regionName: string;
-  /** Served by the control plane itself: its address is the one at which we reach the control plane. */
+  /** Served by the control plane itself: it is reached at the address of the control plane. */
   readonly embeddedRelay: boolean;
   /** Not to be chosen as a home. */
   readonly avoid: boolean;
@@ -96,7 +96,7 @@ export function hasRelay(region: Region): boolean {
 /**
  * Reads parsed JSON. Never throws; the error is one sentence that names the path of the first bad field. Unknown fields are
  * ignored, and field names match without regard to case, as Go reads them.
- * @param options.allowNoRelay Otherwise a map without any relay node is an error.
+ * @param options.allowNoRelay Accepts a map without any relay node.
  */
 export function parseDerpMap(json: unknown, options: { readonly allowNoRelay?: boolean } = {}): DerpMapResult {
   try {
@@ -193,7 +193,7 @@ export interface EmbeddedMapOptions {
   readonly regionId?: RegionId;
   readonly code?: string;
   readonly name?: string;
-  /** `host` or `host:port`; a STUN-only region each. The single word "disable" among them: none. */
+  /** `host` or `host:port`, each a region with STUN only. The single word "disable" in the list means none. */
   readonly stunAddresses?: readonly string[];
 }
 
@@ -222,7 +222,7 @@ export function withoutStun(map: DerpMap): DerpMap {
   return { ...map, regions: new Map(regions.map((region) => [region.regionId, region])) };
 }
 
-/** Both maps in one; a region id in both is an error. */
+/** Both maps in one; a region id that is in both is an error. */
 export function mergeDerpMaps(base: DerpMap, extra: DerpMap): DerpMapResult {
   for (const id of extra.regions.keys())
     if (base.regions.has(id)) return { error: `Regions[${id}] exists in both relay maps, want different region ids` };

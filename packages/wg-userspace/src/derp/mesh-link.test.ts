@@ -13,7 +13,7 @@ const disco = Uint8Array.from([0x54, 0x53, 0xf0, 0x9f, 0x92, 0xac, ...new Array(
 const clientKey = (who: number): Uint8Array => new Uint8Array(32).fill(who + 1);
 const publicKeyOf = (who: number): Uint8Array => crypto.publicKey(clientKey(who));
 
-/** Some relays in memory, and links between them as a test opens and breaks them. */
+/** Several relays in memory, and links between them that a test opens and breaks. */
 class Mesh {
   readonly relays: VirtualRelay[] = [];
   readonly links = new Map<string, { readonly link: MeshLink; client: VirtualClient | undefined }>();

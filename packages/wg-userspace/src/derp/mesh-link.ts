@@ -23,13 +23,13 @@ export interface MeshRelay {
   removeForwarder(publicKey: Uint8Array, forwarder: PacketForwarder): void;
 }
 
-/** `self`: the address led back to this relay; the link stays unused. */
+/** `self`: the address leads back to this relay, so the link stays unused. */
 export type MeshLinkState = "down" | "listing" | "up" | "self";
 
 export interface MeshLinkOptions {
   readonly relay: MeshRelay;
   readonly random: RandomSource;
-  /** Queues a packet for the sibling; everything is borrowed. False: it was dropped. */
+  /** Queues a packet for the sibling; all arguments are borrowed. Returns false when it was dropped. */
   readonly send: (...packet: Parameters<PacketForwarder["forwardPacket"]>) => boolean;
   readonly maxKeys?: number | undefined;
 }
@@ -69,7 +69,10 @@ export class MeshLink implements PacketForwarder {
     if (this.#state === "listing") this.#state = "up";
   }
 
-  /** A client is connected to the sibling; the key is borrowed. Returns false when there are too many to be true. */
+  /**
+   * A client is connected to the sibling; the key is borrowed. Returns false when the sibling names too many to be
+   * true.
+   */
   present(key: Uint8Array): boolean {
     const { relay } = this.#options;
     // A sibling names its mesh members as well, this relay among them.
@@ -88,7 +91,7 @@ export class MeshLink implements PacketForwarder {
     this.#options.relay.removeForwarder(key, this);
   }
 
-  /** The connection ended: nothing that was known of the sibling's clients holds any more. */
+  /** The connection ended: what was known of the sibling's clients no longer holds. */
   lost(): void {
     if (this.#state !== "self") this.#state = "down";
     const keys = this.#keys;

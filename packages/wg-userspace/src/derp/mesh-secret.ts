@@ -12,7 +12,7 @@ export class MeshSecret {
     this.#hash = this.#hashOf(meshKey);
   }
 
-  /** Returns whether it is another one than before. */
+  /** Returns whether the secret changed. */
   replace(meshKey: string | undefined): boolean {
     const before = this.#hash;
     const after = this.#hashOf(meshKey);

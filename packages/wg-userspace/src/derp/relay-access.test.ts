@@ -1,4 +1,4 @@
-/** What may use a relay changes while it runs. */
+/** Relay access that changes while the relay runs. */
 import { expect, it } from "vitest";
 import { bytesEqual, hexEncode } from "../base/bytes.ts";
 import { nodeCryptoSuite as crypto, nodeRandom } from "../io/host/crypto-suite.ts";

@@ -13,7 +13,7 @@ export interface RelayTarget {
   readonly certName?: string | undefined;
   /** Do not verify the certificate: tests only. */
   readonly insecure?: boolean | undefined;
-  /** No operation waits for this connection: resolving its name does not delay the names of others. */
+  /** No operation waits for this connection, so resolving its name must not delay the names of others. */
   readonly optional?: boolean;
 }
 
@@ -23,11 +23,11 @@ export interface RelayCandidate {
   readonly target: RelayTarget;
   /** Value of the Host header. */
   readonly hostHeader: string;
-  /** For messages: `host:port`. */
+  /** `host:port`, for messages. */
   readonly label: string;
 }
 
-/** The addresses to dial, in order: nodes as listed; for each its literal addresses or, if it has none, its name. */
+/** The addresses to dial, in order: nodes as listed, and for each its literal addresses, or its name if it has none. */
 export function relayCandidates(region: Region): RelayCandidate[] {
   return relayNodes(region).flatMap((node) => hostsOf(node).map((host) => candidate(node, host)));
 }

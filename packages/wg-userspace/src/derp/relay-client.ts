@@ -18,7 +18,7 @@ export class RelayConnectionState {
   readonly keepAliveMs: number;
   /** Undefined before the handshake is done. */
   peer: RelayPeer<RelayConnectionState> | undefined;
-  /** Its key is proven but not admitted yet: what it sends is skipped until then. */
+  /** Set while the client's key is proven but not admitted: what it sends is skipped. */
   held: { readonly publicKey: Uint8Array; readonly boxKey: Uint8Array } | undefined;
   isMeshMember = false;
   isHome = false;
@@ -29,7 +29,7 @@ export class RelayConnectionState {
   deadline: Instant;
   /** Whether the shell has been notified of waiting output. */
   announced = false;
-  /** Further pings are ignored until the pong is sent. */
+  /** A pong waits to be sent: further pings are ignored until then. */
   pongWaits = false;
   keepAliveWaits = false;
   packetsReceived = 0;

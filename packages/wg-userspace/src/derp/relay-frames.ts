@@ -4,7 +4,10 @@ import type { RelayCloseReason } from "./relay-types.ts";
 export const PING_MIN_BYTES = 8;
 const PING_MAX_BYTES = 1000;
 
-/** What a relay does with a frame of a client that proved its key, by the frame's header alone: read it, skip it, or close. */
+/**
+ * Decides what a relay does with a frame of a client that proved its key, by the frame's header alone: read it, skip it, or
+ * close.
+ */
 export function judgeFrame(type: number, length: number, isMeshMember: boolean): "take" | "skip" | RelayCloseReason {
   switch (type) {
     case FrameType.sendPacket:

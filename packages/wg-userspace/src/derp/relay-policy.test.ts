@@ -65,7 +65,7 @@ describe("the wait between attempts", () => {
     expect(policy.attemptEnded(now)).toBe(200);
     policy.beginAttempt();
     passes(60_000);
-    policy.ready(now); // and over at once: dialling does not count
+    policy.ready(now); // and over at once: the time for dialling does not count
     expect(policy.attemptEnded(now)).toBe(400);
     expect(failedAttempt()).toBe(800);
   });

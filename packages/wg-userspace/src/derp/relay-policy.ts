@@ -1,13 +1,13 @@
 /**
- * When and how to connect to the relay of one region: which addresses in which order, by raw upgrade or WebSocket, and how
- * long to wait between attempts. The shell reports what happened and asks what to do next:
+ * When and how to connect to the relay of one region: which addresses in which order, by raw upgrade or WebSocket, and how long
+ * to wait between attempts. The shell reports what happened and asks what to do next:
  *
  *     beginAttempt ─ dialling ─ dialled ─ upgradeFailed* ─ ready ─ attemptEnded → ms to wait → beginAttempt …
  *
- * Raw upgrade or WebSocket: the raw upgrade costs less and is tried first. A refusal that blames the request (4xx), or
- * HTTP/2, means that something on the way does not carry it: WebSocket from then on. A reset or another status may also
- * mean that the relay is down for the moment: only the next attempt uses WebSocket, and WebSocket is preferred once such a
- * probe succeeded twice.
+ * Raw upgrade or WebSocket: the raw upgrade costs less and is tried first. A refusal that blames the request (4xx), or HTTP/2,
+ * means that something on the way does not carry it: then WebSocket is used for good. A reset or another status may also mean
+ * that the relay is down for the moment: only the next attempt uses WebSocket, and WebSocket is preferred once such a probe
+ * succeeded twice.
  */
 import type { Instant } from "../base/instant.ts";
 import type { RandomSource } from "../base/ports.ts";
@@ -20,13 +20,16 @@ export const ATTEMPT_LIMIT_MS = 10_000;
 export const DIAL_LIMIT_MS = 1_500;
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5_000;
-/** A wait is multiplied by a factor from this one on, at most 0.5 more. */
+/** Least factor by which a wait is multiplied; the greatest is 0.5 more. */
 const LEAST_JITTER = 0.75;
 /** After a connection that lasted longer than this, the back-off starts over. */
 const GOOD_CONNECTION_MS = 10_000;
 /** Upper limit of the wait that a restarting relay may ask for. */
 const MAX_RESTART_WAIT_MS = 30_000;
-/** In doubt, a relay has to answer within five round trips, within these bounds: enough for one retransmission. */
+/**
+ * A relay in doubt has to answer within five round trips, limited to these bounds, which leave room for one
+ * retransmission.
+ */
 const DOUBT_MIN_MS = 1_500;
 const DOUBT_MAX_MS = 3_000;
 /** A dial that takes longer than this may have lost its SYN; a new dial is then quicker than the next retransmission. */
@@ -42,7 +45,7 @@ export interface RelayPolicyOptions {
 
 /** Why a raw upgrade, or the opening of a WebSocket, failed. */
 export interface UpgradeFailure {
-  /** Of an HTTP answer that refused it. */
+  /** Status of an HTTP answer that refused it. */
   readonly status: number | undefined;
   /** TLS negotiated HTTP/2, which has no raw upgrade. */
   readonly isHttp2: boolean;
@@ -90,7 +93,7 @@ export class RelayPolicy {
     this.#diallingSince = now;
   }
 
-  /** The dial ended, in whatever way. */
+  /** The dial ended, successfully or not. */
   dialled(): void {
     this.#diallingSince = undefined;
   }

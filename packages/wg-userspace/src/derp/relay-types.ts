@@ -8,18 +8,18 @@ export interface RelayLimits {
   readonly dataPackets: number;
   /** Path negotiation (disco) packets that may wait for one connection. */
   readonly discoPackets: number;
-  /** Bytes that may wait for one connection: data, and disco. */
+  /** Bytes that may wait for one connection, for data and for disco. */
   readonly dataBytes: number;
   readonly discoBytes: number;
   /** Bytes of control frames that may wait for one connection; mesh members get more. */
   readonly controlBytes: number;
   readonly meshControlBytes: number;
-  /** Bytes per second one client may send, frame overhead included; undefined: no limit. Excess is dropped. */
+  /** Bytes per second one client may send, frame overhead included; undefined for no limit. Excess is dropped. */
   readonly bytesPerSecond: number | undefined;
   readonly bytesBurst: number;
   /** Peers per client that are notified when the client leaves. */
   readonly rememberedPeers: number;
-  /** Connections of one key; beyond it the one that was silent longest is closed. */
+  /** Connections of one key; beyond this the one that was silent longest is closed. */
   readonly connectionsPerKey: number;
 }
 
@@ -42,7 +42,8 @@ export interface RelayOptions {
   readonly crypto: CryptoSuite;
   readonly random: RandomSource;
   /**
-   * Whether a client may use this relay; called after it proved its key. The key is borrowed. Absent: every client may.
+   * Whether a client may use this relay; called after it proved its key. The key is borrowed. Without it every client
+   * may.
    */
   readonly admit?: ((publicKey: Uint8Array) => boolean) | undefined;
   /**
@@ -50,7 +51,7 @@ export interface RelayOptions {
    * the relay before the relay learns of their keys. No packet of a held client is relayed.
    */
   readonly holdUnknown?: boolean;
-  /** Shared secret of the relays of one region. Absent or empty: no mesh. */
+  /** Shared secret of the relays of one region. Without it, or empty, there is no mesh. */
   readonly meshKey?: string | undefined;
   readonly limits?: Partial<RelayLimits> | undefined;
   readonly logger?: Logger;

@@ -51,7 +51,7 @@ const KEEP_ALIVE_COALESCE_MS = 500;
 const HANDSHAKE_DEADLINE_MS = 10_000;
 const NOT_HERE_BURST = 3;
 const NOT_HERE_PER_SECOND = 1;
-/** A client that keeps to the announced burst may still appear in one piece with the burst after it. */
+/** A client that keeps to the announced burst may still arrive together with the burst after it. */
 const BURST_SLACK = 2;
 const EMPTY = new Uint8Array(0);
 
@@ -227,7 +227,7 @@ export class DerpRelay {
     return this.#connections.get(id)?.isMeshMember === true;
   }
 
-  /** Closes every connection of a key, now. Returns their number. New ones are up to `admit`. */
+  /** Closes every connection of a key, now. Returns their number. New connections are up to `admit`. */
   revoke(publicKey: Uint8Array, now: Instant): number {
     this.#now = now;
     return this.#closePeer(publicKey, "revoked");
@@ -239,14 +239,14 @@ export class DerpRelay {
     return this.#revokeWhere(now, ({ peer, isMeshMember }) => !!peer && !isMeshMember && admit?.(peer.key) === false);
   }
 
-  /** Replaces the secret of the mesh, if it is another one, and closes the members that proved the old one. Empty: no mesh. */
+  /** Replaces the secret of the mesh and, if it changed, closes the members that proved the old one. Empty for no mesh. */
   setMeshKey(meshKey: string | undefined, now: Instant): boolean {
     if (!this.#meshSecret.replace(meshKey)) return false;
     this.#revokeWhere(now, ({ isMeshMember }) => isMeshMember);
     return true;
   }
 
-  /** A key may use the relay from now on: clients held for it proceed. */
+  /** A key may use the relay from now on: clients held for it are admitted. */
   admitHeld(publicKey: Uint8Array, now: Instant): void {
     this.#now = now;
     for (const [connection, held] of this.#held.release(publicKey))
@@ -460,7 +460,7 @@ export class DerpRelay {
     if (peer.connections.length === 1) this.metrics.duplicateKeys--;
     if (peer.connections.length > 0) return;
     const reached = peer.forgetLinks();
-    // A client that is connected to another relay of the mesh by now is not gone.
+    // A client that has meanwhile connected to another relay of the mesh is not gone.
     if (peer.forwarders.length === 0)
       for (const other of reached)
         for (const to of other.connections) this.#sendPeerGone(to, peer.key, PeerGoneReason.disconnected);
