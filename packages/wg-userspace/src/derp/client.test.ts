@@ -85,7 +85,7 @@ describe("until the server has proved its key", () => {
     expect(client.serverKey).toEqual(reason === undefined ? serverPublic : undefined);
   });
 
-  it("any other first frame does not come from a relay, and a packet before the server's info is malformed", () => {
+  it("any other first frame does not come from a relay, and a packet before the server info is malformed", () => {
     const first = open();
     first.client.handleBytes(frame(FrameType.keepAlive), START);
     expect(first.events).toEqual([["closed", "not-a-relay"]]);
@@ -148,7 +148,7 @@ describe("frames of the server", () => {
     expect(events).toEqual([expected]);
   });
 
-  it("without a meaning for clients are skipped; unknown ones are counted", () => {
+  it("without a meaning for clients are skipped, and unknown ones are counted", () => {
     const { client, events } = ready();
     for (const type of [FrameType.keepAlive, FrameType.serverKey, FrameType.serverInfo])
       client.handleBytes(frame(type, new Uint8Array(60)), START);
@@ -179,7 +179,7 @@ describe("frames of the server", () => {
 });
 
 describe("what is sent", () => {
-  it("counts in full: the queue takes exactly its bound, one byte more is dropped", () => {
+  it("counts with its header: the queue takes exactly its limit, one byte more is dropped", () => {
     const room = HEADER_BYTES + KEY_BYTES + 100;
     const { client } = ready({ maxQueuedBytes: room });
     const bytes = new Uint8Array(200);
@@ -190,7 +190,7 @@ describe("what is sent", () => {
     expect(client.counts).toMatchObject({ packetsSent: 1, droppedQueueFull: 2, droppedTooLong: 0 });
   });
 
-  it("forwards under the same bounds, with both keys", () => {
+  it("may be a forwarded packet, under the same limits and with both keys", () => {
     const room = HEADER_BYTES + 2 * KEY_BYTES + 100;
     const { client } = ready({ maxQueuedBytes: room });
     const bytes = new Uint8Array(200);
@@ -228,7 +228,7 @@ describe("what is sent", () => {
     expect(client.counts.droppedRateLimited).toBe(3);
   });
 
-  it("answers and control frames find room beyond full queues, up to a bound", () => {
+  it("may be an answer or control frame beyond full queues, up to a limit", () => {
     const { client } = ready({ maxQueuedBytes: 100 });
     const ping = frame(FrameType.ping, new Uint8Array(8));
     const pong = HEADER_BYTES + 8;
@@ -238,7 +238,7 @@ describe("what is sent", () => {
     expect(client.counts.droppedQueueFull).toBe(2_000 - fits);
   });
 
-  it("reuses a returned buffer", () => {
+  it("is written into a returned buffer", () => {
     const { client } = ready();
     client.sendPacket(KEY, KEY, 0, 32, START);
     const first = client.takeOutput()!;
@@ -247,7 +247,7 @@ describe("what is sent", () => {
     expect(client.takeOutput()!.buffer).toBe(first.buffer);
   });
 
-  it("stops once the client is closed, which is reported once", () => {
+  it("is dropped once the client is closed, which is reported once", () => {
     const { client, events } = ready();
     client.sendPacket(KEY, KEY, 0, 32, START);
     client.close();

@@ -241,7 +241,7 @@ describe("FrameQueue", () => {
     );
   });
 
-  it("fills the same memory again once a chunk was given back, and only then", () => {
+  it("reuses memory once its chunk was returned, and only then", () => {
     const pool = new SegmentPool();
     const queue = new FrameQueue(100, 1 << 20, pool);
     push(queue, 1);

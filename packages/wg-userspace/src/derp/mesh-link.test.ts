@@ -133,7 +133,7 @@ describe("a link between two relays", () => {
     expect([link.state, link.keys]).toEqual(["up", 1]);
   });
 
-  it("sends no word of a client that moved to the sibling", () => {
+  it("does not report a client as gone that moved to the sibling", () => {
     const mesh = new Mesh(2);
     mesh.openAll();
     const [a, b] = [mesh.join(0, 0), mesh.join(1, 0)];
@@ -155,7 +155,7 @@ describe("a link between two relays", () => {
     expect(link.state).toBe("self");
   });
 
-  it("counts what the connection has no room for", () => {
+  it("counts the packets that the connection has no room for", () => {
     const mesh = new Mesh(2);
     const [a] = [mesh.join(0, 0), mesh.join(1, 1)];
     const link = mesh.open(0, 1);
@@ -192,7 +192,7 @@ describe("three relays", () => {
     expect(mesh.relays[1]!.relay.metrics.drops).toEqual({ "unknown-destination": 50 });
   });
 
-  it("deliver between any two clients, whatever came and went before", () => {
+  it("deliver between any two clients, whatever connected and left before", () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant("move" as const), who: fc.nat(3), at: fc.nat(2) }),
       fc.record({ kind: fc.constant("break" as const), from: fc.nat(2), to: fc.nat(2) }),
@@ -229,7 +229,7 @@ describe("three relays", () => {
 });
 
 describe("the connection to a sibling", () => {
-  it("pings by itself, and is given up within 20 s when nothing is read", () => {
+  it("pings on its own, and is given up within 20 s when nothing is read", () => {
     const relay = new VirtualRelay(crypto, new LinkRandom(1), { meshKey });
     const client = relay.connect(clientKey(0), { meshKey, pingIntervalMs: 15_000 });
     relay.pump();

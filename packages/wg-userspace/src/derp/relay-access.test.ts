@@ -7,7 +7,7 @@ import { VirtualRelay } from "../testing/virtual-relay.ts";
 const privateKeys = Array.from({ length: 4 }, (_, i) => new Uint8Array(32).fill(i + 1));
 const publicKeys = privateKeys.map((key) => crypto.publicKey(key));
 
-it("revokes the clients that it would not admit now, and leaves the others and its siblings", () => {
+it("revokes the clients that it would no longer admit, and leaves the others and its siblings", () => {
   const known = new Set(publicKeys.slice(0, 2).map(hexEncode));
   const net = new VirtualRelay(crypto, nodeRandom, { admit: (key) => known.has(hexEncode(key)), meshKey: "secret" });
   const [a, b] = [net.connect(privateKeys[0]!), net.connect(privateKeys[1]!)];

@@ -81,7 +81,7 @@ describe("the wait between attempts", () => {
     expect([waitOf(0), waitOf(1_023), waitOf(1_024)]).toEqual([75, 125 - 100 / 2_048, 75]);
   });
 
-  it("is at least what a restarting relay asked for, up to 30 s, for one attempt", () => {
+  it("is at least what a restarting relay asked for, at most 30 s, and only once", () => {
     for (const [asked, least] of [
       [8_000, 8_000],
       [90_000, 30_000],
@@ -95,7 +95,7 @@ describe("the wait between attempts", () => {
     }
   });
 
-  it("is left out once when an immediate attempt was asked for, and the back-off stays where it was", () => {
+  it("is skipped once after a request for an immediate attempt, without changing the back-off", () => {
     failedAttempt();
     policy.beginAttempt();
     policy.retryAtOnce();
@@ -144,7 +144,7 @@ describe("raw upgrade or WebSocket", () => {
     },
   );
 
-  it("returns to the raw upgrade when the probe fails as well, and a plain success is no probe", () => {
+  it("returns to the raw upgrade if the probe fails as well, and a plain success does not count as a probe", () => {
     attempt(RESET);
     expect(attempt(RESET)).toMatchObject({ transport: "websocket", preferred: undefined });
     for (let i = 0; i < 3; i++) expect(attempt()).toMatchObject({ transport: "raw", preferred: undefined });
@@ -176,7 +176,7 @@ describe("a dial", () => {
   });
 });
 
-it("gives a relay in doubt five round trips, between 1.5 s and 3 s", () => {
+it("gives a doubted relay five round trips, between 1.5 s and 3 s", () => {
   expect([undefined, 0, 300, 301, 500, 600, 601, 9_000].map(doubtPatienceMs)).toEqual([
     1_500, 1_500, 1_500, 1_505, 2_500, 3_000, 3_000, 3_000,
   ]);

@@ -100,7 +100,7 @@ describe("two clients of a relay", () => {
     expect([again.ready, again.closed]).toEqual([true, undefined]);
   });
 
-  it("carries the largest packet and refuses a longer one before it is sent", () => {
+  it("carries the longest packet, and refuses a longer one before it is sent", () => {
     const net = newRelay();
     const a = connect(net, 0);
     const b = connect(net, 1);
@@ -262,7 +262,7 @@ describe("frame limits", () => {
     ["a ClientInfo above 256 KiB", header(FrameType.clientInfo, CLIENT_INFO_MAX_BYTES + 1)],
     ["a ClientInfo that does not open", frame(FrameType.clientInfo, key, new Uint8Array(60))],
     ["a ClientInfo with an all-zero key", frame(FrameType.clientInfo, new Uint8Array(92))],
-  ])("%s at the start closes the connection", (_name, bytes) => {
+  ])("%s as the first frame closes the connection", (_name, bytes) => {
     const net = newRelay();
     const raw = net.connectRaw();
     raw.write(bytes);
@@ -317,7 +317,7 @@ describe("frame limits", () => {
 });
 
 describe("access to the relay", () => {
-  it("security 17: a key that becomes known while its connection is held proceeds; nothing it sent before is relayed", () => {
+  it("security 17: a key that becomes known while its connection is held is admitted; nothing it sent before is relayed", () => {
     let known = false;
     const net = newRelay({ admit: (key) => hexEncode(key) !== carol || known, holdUnknown: true });
     const b = connect(net, 1);
@@ -339,7 +339,7 @@ describe("access to the relay", () => {
     expect(b.received.length).toBe(1);
   });
 
-  it("security 17: of several connections that are held with one key, the remaining ones proceed together", () => {
+  it("security 17: several connections held with one key, as far as they remain, are admitted together", () => {
     let known = false;
     const net = newRelay({ admit: () => known, holdUnknown: true });
     const [first, gone, second] = [1, 1, 1].map((who) => net.connect(privateKeys[who]!));
@@ -353,7 +353,7 @@ describe("access to the relay", () => {
     expect(net.relay.metrics.clients).toBe(2);
   });
 
-  it("one key has few connections: beyond the limit the one that was silent longest is closed", () => {
+  it("beyond the connections that one key may have, the one that was silent longest is closed", () => {
     const net = newRelay({ limits: { connectionsPerKey: 3 } });
     const b = connect(net, 1);
     const same = Array.from({ length: 3 }, () => connect(net, 0));
@@ -482,7 +482,7 @@ describe("security 18: one key, several connections", () => {
 });
 
 describe("departed or unknown peers", () => {
-  it("notifies exactly the peers that a client had sent to of its departure, once", () => {
+  it("notifies of a departure, once, exactly the peers that the client had sent to", () => {
     const net = newRelay();
     const [a, b, c, d] = [0, 1, 2, 3].map((who) => connect(net, who)) as [
       VirtualClient,
@@ -511,7 +511,7 @@ describe("departed or unknown peers", () => {
     expect(again.gone).toEqual([]);
   });
 
-  it("answers disco to an unknown key with reason 1, three times at once and then once a second", () => {
+  it("answers disco to an unknown key with reason 1, three times at once and then once per second", () => {
     const net = newRelay();
     const a = connect(net, 0);
     const sendDisco = (count: number): void => {
@@ -570,7 +570,7 @@ describe("a reader that does not read", () => {
     expect(net.relay.queuedBytes(slow.id)).toBeGreaterThan(900_000);
   });
 
-  it("keeps disco apart from data: a data flood does not push path negotiation out", () => {
+  it("keeps disco apart from data: a flood of data does not displace path negotiation", () => {
     const net = newRelay();
     const a = connect(net, 0);
     const slow = connect(net, 1);
@@ -594,7 +594,7 @@ describe("a reader that does not read", () => {
     expect(net.relay.queuedBytes(raw.id)).toBeLessThanOrEqual(16 * 1024);
   });
 
-  it("counts what was lost when the connection goes", () => {
+  it("counts what was lost when the connection ends", () => {
     const net = newRelay();
     const a = connect(net, 0);
     const slow = connect(net, 1);
@@ -726,7 +726,7 @@ describe("mesh", () => {
     expect(net.relay.metrics.drops).toEqual({ "unknown-destination": 1 });
   });
 
-  it("makes a member that does not read start over instead of missing a change", () => {
+  it("makes a member that does not read start over, so that it misses no change", () => {
     const net = newRelay({ meshKey, limits: { meshControlBytes: 200 } });
     const member = connect(net, 3, { meshKey });
     member.client.watchConnections();
@@ -793,7 +793,7 @@ describe("security 42: hostile bytes", () => {
 });
 
 describe("the shell's side of the contract", () => {
-  it("ignores bytes and closes of connections it does not know, and refuses an id twice", () => {
+  it("ignores bytes and closes of unknown connections, and refuses to add an id twice", () => {
     const net = newRelay();
     net.relay.handleBytes(99, data(1), net.now);
     net.relay.connectionClosed(99, net.now);
