@@ -140,7 +140,7 @@ describe("Driver over loopback UDP", () => {
     while (written < 64 * 1024 * 1024) {
       written += chunk.length;
       if (!client.write(chunk)) {
-        // Pings run beside the data: when many were answered and nothing was read, the window is closed.
+        // Pings run beside the data: once many were answered and nothing more was written, the window is closed.
         const drained = await Promise.race([
           once(client, "drain").then(() => true),
           inTurn(ROUND_TRIPS, () =>

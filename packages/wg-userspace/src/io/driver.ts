@@ -22,9 +22,9 @@ import { bindUdpSocket } from "./udp/udp-socket.ts";
 /** Datagrams handled before the batch is opened. */
 const RECEIVE_BATCH = 32;
 /**
- * How often interfaces, relays and the clock are checked: while something happens, with peers of which nothing is heard, and
- * without any to lose contact with. The last is what a server may be silent for: its signs of life, every 15 s,
- * cause a check ({@link Driver.awake}), so that no timer fires for it while the server is well.
+ * How often interfaces, relays and the clock are checked: while traffic flows, with idle peers, and without peers. The last one
+ * is the longest that a server may be silent: its signs of life, every 15 s, cause a check ({@link Driver.awake}), so that no
+ * timer fires for it while the server is well.
  */
 const CHECK_BUSY_MS = 1_000;
 const CHECK_MS = 5_000;
@@ -38,7 +38,7 @@ const STANDARD_STRIDE = 1536;
 const JUMBO_STRIDE = 9216;
 
 export interface DriverOptions extends EngineConfig {
-  /** Local UDP port, 0 for any; absent: no UDP socket, relays only. */
+  /** Local UDP port, 0 for any; without it there is no UDP socket, only relays. */
   readonly udpPort?: number | undefined;
   readonly relay: {
     readonly dialer: RelayDialer;
@@ -68,16 +68,17 @@ export interface DriverEvents {
 /**
  * What happened to our network.
  *
- * - `moved`: an address of ours is gone, or the machine slept. What was known is void, connections of the host are dead.
+ * - `moved`: an address of ours is gone, or the machine slept. What was known is invalid, and connections of the host are dead.
  * - `added`: there is another address. What was known is true but incomplete.
- * - `new-port`: the same addresses with another UDP port. Endpoints and mappings are void; TCP connections of the host go on.
+ * - `new-port`: the same addresses with another UDP port. Endpoints and mappings are invalid; TCP connections of the host
+ *   continue.
  */
 export type NetworkChange = "moved" | "added" | "new-port";
 
 /**
- * Runs one {@link Engine} on Node: a UDP socket, connections to relays, one timer. Owns all of them until `close`.
- * A turn is: hand over what arrived, flush once, re-arm the timer. What changes the engine goes through here, with the time
- * and a turn after it; what only reads it is at {@link engine}. Sockets in the tunnel are in `sockets/`.
+ * Runs one {@link Engine} on Node: a UDP socket, connections to relays, one timer. Owns all of them until `close`. A turn is:
+ * hand over what arrived, flush once, re-arm the timer. Calls that change the engine go through this class, which passes the time
+ * and takes a turn afterwards; calls that only read it use {@link engine}. Sockets in the tunnel are in `sockets/`.
  */
 export class Driver implements AsyncDisposable {
   readonly cipher: PacketCipher;
@@ -90,7 +91,7 @@ export class Driver implements AsyncDisposable {
   readonly #wakeDetector = new WakeDetector();
   #checkTimer: NodeJS.Timeout | undefined;
   #checkedAt = monotonicNow();
-  /** What the timer waits for: the longest time between two checks. */
+  /** The timer fires at least this often to check: the longest time between two checks. */
   #checkWaitMs = CHECK_ALONE_MS;
   readonly #stunListeners = new Set<StunListener>();
   readonly #turn = (): void => this.#runTurn();
@@ -100,7 +101,10 @@ export class Driver implements AsyncDisposable {
   #timerAt = Number.POSITIVE_INFINITY;
   #scheduled = false;
   #received = 0;
-  /** Defined while a batch is handed over, which nothing interrupts: the clock is not read for each of its packets. */
+  /**
+   * The time of the batch that is being handed over; nothing interrupts it, so the clock is not read for each of its
+   * packets.
+   */
   #turnAt: Instant | undefined;
   #closed = false;
   #interfaces = interfaceFingerprint();
@@ -175,7 +179,7 @@ export class Driver implements AsyncDisposable {
     this.#schedule();
   }
 
-  /** Sends STUN from the socket that carries WireGuard, whose mapping is the one that peers can use. */
+  /** Sends STUN from the socket that carries WireGuard, whose mapping peers can use. */
   sendStun(to: AddrPort, packet: Uint8Array): void {
     this.#udp?.sendProbe(udpPath(to), packet, undefined);
   }
@@ -199,7 +203,9 @@ export class Driver implements AsyncDisposable {
     });
   }
 
-  /** A disco ping on the direct path alone; `onPong` may never be called. False: there is none, and none answered lately. */
+  /**
+   * A disco ping on the direct path alone; `onPong` may never be called. Returns false if there is none and none answered lately.
+   */
   pingDirect(peer: NodePublicKey, onPong: (result: PongResult) => void): boolean {
     const sent = this.engine.pingDirect(peer, onPong, monotonicNow());
     this.#schedule();
@@ -227,7 +233,7 @@ export class Driver implements AsyncDisposable {
     this.#schedule();
   }
 
-  /** Sends everything unacknowledged again now, and looks at all paths: {@link Engine.networkChanged}. */
+  /** Retransmits everything unacknowledged now, and checks all paths: {@link Engine.networkChanged}. */
   networkChanged(moved = false): void {
     if (moved) this.#relays.redial();
     else this.#relays.reconnectNow();
@@ -253,7 +259,7 @@ export class Driver implements AsyncDisposable {
     return this.#closed;
   }
 
-  /** The process is awake for another reason: what is checked now needs no wake-up of its own soon. */
+  /** The process is awake for another reason: checks made now save a wake-up of their own. */
   awake(): void {
     if (this.#closed || monotonicNow() - this.#checkedAt < this.#checkWaitMs / 2) return;
     clearTimeout(this.#checkTimer);
@@ -316,7 +322,7 @@ export class Driver implements AsyncDisposable {
     const path = this.engine.udpPathFrom(address, port, parseIp);
     if (path === undefined) return;
     const now = monotonicNow();
-    if (this.#turnAt !== undefined) this.#turnAt = now; // in the middle of a batch: time must not go back after it
+    if (this.#turnAt !== undefined) this.#turnAt = now; // in the middle of a batch: later packets must not get an earlier time
     this.engine.handleDatagram(path, datagram, now);
     if (++this.#received >= RECEIVE_BATCH) this.#runTurn();
     else this.#schedule();
@@ -385,7 +391,7 @@ export class Driver implements AsyncDisposable {
     this.#turnAt = undefined;
     if (this.#closed) return;
     const now = monotonicNow();
-    // In a turn of its own: the owner may answer by closing what this turn uses.
+    // A turn of its own, since the owner may react by closing what this turn uses.
     if (now - this.#checkedAt >= CHECK_BUSY_MS) {
       this.#checkedAt = now;
       setImmediate(() => this.#checkSurroundings());
@@ -395,14 +401,15 @@ export class Driver implements AsyncDisposable {
     let more = this.engine.flush(now);
     due = this.engine.nextTimeout();
     if (due !== undefined && due <= now) {
-      // What was sent made something due at once, as the heartbeat beside the first data: it leaves with it.
+      // What was sent may have made something due at once, such as the heartbeat beside the first data: it leaves with
+      // the same turn.
       this.engine.handleTimeout(now);
       more = this.engine.flush(now) || more;
       due = this.engine.nextTimeout();
     }
     this.#relays.flush();
     this.#udp?.flush();
-    // Where a carrier is full, its drain starts the next turn.
+    // If a carrier is full, the next turn starts when it drains.
     if (more && !(this.#udp !== undefined && this.#udp.waiting > 0)) this.#schedule();
     this.#rearm(due, now);
   }

@@ -22,8 +22,8 @@ export class WakeDetector {
   #wall = Date.now();
 
   /**
-   * @param expectedMs Since the last tick, or the start, at most: a tick may come early.
-   * @returns how long the process was away in ms, 0 when it was not.
+   * @param expectedMs Longest time since the last tick or the start: a tick may come early.
+   * @returns how long the process was away in ms, or 0.
    */
   tick(expectedMs: number): number {
     const monotonic = performance.now();

@@ -5,7 +5,7 @@ import { hexDecode as h, hexEncode, utf8 } from "../../base/bytes.ts";
 import { browserCrypto, browserRandom } from "../../browser/crypto.ts";
 import { nodeCryptoSuite } from "./crypto-suite.ts";
 
-/** RFC 7693 appendix E: a sequence of a length that is its seed too. */
+/** RFC 7693 appendix E: a sequence that is made from its own length as the seed. */
 function selfTestSequence(length: number): Uint8Array {
   let [a, b] = [Math.imul(0xdead4bad, length) >>> 0, 1];
   return Uint8Array.from({ length }, () => {
@@ -75,7 +75,7 @@ describe.each([
     expect(hexEncode(suite.blake2s(utf8("abc")))).toBe(
       "508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982",
     );
-    // Appendix E: the hash of hashes of four lengths. The suite offers two of its kinds; the library under it has the rest.
+    // Appendix E: a hash over the hashes of four lengths. The suite offers two of the kinds; the library under it has the rest.
     const digests: Uint8Array[] = [];
     for (const length of [16, 20, 28, 32]) {
       for (const inputLength of [0, 3, 64, 65, 255, 1024]) {

@@ -1,8 +1,8 @@
 import { networkInterfaces } from "node:os";
 
 /**
- * Text that changes when an interface or address comes or goes. Loopback and link-local addresses do not count: the latter
- * come and go with every container of a busy host and are no use as a path.
+ * Text that changes when an interface or address comes or goes. Loopback and link-local addresses do not count: the latter come
+ * and go with every container of a busy host and are useless as a path.
  */
 export function interfaceFingerprint(): string {
   return Object.entries(networkInterfaces())

@@ -1,8 +1,8 @@
 /**
- * Addresses of names that a connection waits for: the deployment, its relays, a proxy. Lookups of others that hang, such as
- * those of hosts that a browser reaches through the workspace, hold the threads of the system's resolver for as long as
- * it tries; then the hosts file counts, and the name servers where it does not have the name. They know nothing of what else the
- * system is set up for, such as the resolver of a VPN: so only a system that is late enough to be held up is passed over.
+ * Addresses of names that a connection waits for: the deployment, its relays, a proxy. Other lookups that hang, such as those of
+ * hosts that a browser reaches through the workspace, occupy the threads of the system's resolver until it gives up. In that case
+ * the hosts file is used, and the name servers if it does not have the name. These do not know what else the system is configured
+ * for, such as the resolver of a VPN, so they are used only if the system is late enough to be held up.
  */
 import { lookup as systemLookup } from "node:dns";
 import { readFile } from "node:fs/promises";
@@ -10,14 +10,14 @@ import { isIP, type LookupFunction } from "node:net";
 import { onAbort } from "../../async/abort.ts";
 import { askNameServers } from "./optional-names.ts";
 
-/** A resolver that works answers well before; one whose name servers are away tries for ten seconds and more. */
+/** A resolver that works answers much sooner; one whose name servers are away tries for ten seconds or more. */
 const HELD_UP_MS = 4_000;
 const HOSTS_FILE = "/etc/hosts";
 const MAX_HOSTS_BYTES = 1024 * 1024;
 
 interface Sources {
   readonly system: typeof systemLookup;
-  /** What is asked while the system is held up. Rejects when the name is not known, or at the signal. */
+  /** Queried while the system is held up. Rejects when the name is not known, or at the signal. */
   readonly others: (name: string, signal: AbortSignal) => Promise<readonly string[]>;
 }
 
@@ -62,7 +62,7 @@ export function neededLookup(signal: AbortSignal, { system, others }: Sources = 
 
 async function askOthers(name: string, signal: AbortSignal): Promise<readonly string[]> {
   const listed = addressesIn(await readFile(HOSTS_FILE, { encoding: "utf8", signal }).catch(() => ""), name);
-  // No name server is the right one to ask for a name of this network alone.
+  // A name that belongs to this network alone must not go to name servers.
   if (listed.length > 0 || !name.includes(".") || name.endsWith(".local")) return listed;
   return await askNameServers(name, signal);
 }

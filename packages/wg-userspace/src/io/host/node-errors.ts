@@ -65,7 +65,7 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
  */
 export function toEngineError(error: unknown, context: string): EngineError {
   if (error instanceof EngineError) return error;
-  // Happy eyeballs reports one error per address; the first is as good as any.
+  // Happy eyeballs reports one error per address; the first one is reported.
   if (error instanceof AggregateError && error.errors.length > 0 && codeOf(error) === undefined)
     return toEngineError(error.errors[0], context);
   const name = error instanceof Error ? error.name : undefined;

@@ -1,7 +1,7 @@
 /**
- * Addresses of names that nothing must wait for, such as those of public STUN servers. The system resolver runs on two
- * threads for the whole process, and a lookup that hangs cannot be taken back: such names get one of them, one after the
- * other, so that whatever is needed finds the other one free.
+ * Addresses of names that nothing must wait for, such as those of public STUN servers. The system resolver runs on two threads
+ * for the whole process, and a lookup that hangs cannot be cancelled. Optional names get one thread, one name after the other, so
+ * that needed names find the other thread free.
  */
 
 import { promises as dns } from "node:dns";
@@ -9,12 +9,12 @@ import { isIP, type LookupFunction } from "node:net";
 import { onAbort } from "../../async/abort.ts";
 import { isBelowLocalhost } from "./local-names.ts";
 
-/** Where the system has not answered within this time, name servers are asked without it, all at the same time. */
+/** If the system has not answered within this time, name servers are queried directly for all names at once. */
 const SLOW_MS = 1_000;
 const DNS_TIMEOUT_MS = 2_000;
-/** Names that wait at most; a further one is not resolved. */
+/** Upper limit of waiting names; a further one is not resolved. */
 const MAX_WAITING = 256;
-/** Addresses of one name and family that are used. */
+/** Addresses used per name and family. */
 const MAX_PER_FAMILY = 2;
 
 export interface OptionalNamesOptions {
@@ -42,7 +42,7 @@ export class OptionalNames {
   /** Empty when the name has no address, or none was found before the signal. Never rejects. */
   async resolve(name: string, signal: AbortSignal): Promise<readonly string[]> {
     if (isIP(name) !== 0) return [name];
-    // No name server is asked for these.
+    // Names below localhost never go to a name server.
     if (isBelowLocalhost(name)) return ["127.0.0.1", "::1"];
     if (signal.aborted || this.#waiting.size >= MAX_WAITING) return [];
     const { promise, resolve } = Promise.withResolvers<readonly string[]>();
@@ -92,7 +92,7 @@ function limited(addresses: readonly string[]): readonly string[] {
   return [4, 6].flatMap((family) => addresses.filter((text) => isIP(text) === family).slice(0, MAX_PER_FAMILY));
 }
 
-/** The one of this process: its threads are the process's. */
+/** The resolver of this process; it is shared because the system's threads are. */
 export const optionalNames = new OptionalNames({
   system: async (name) => (await dns.lookup(name, { all: true })).map(({ address }) => address),
   nameServers: askNameServers,
@@ -110,7 +110,7 @@ export async function askNameServers(name: string, signal: AbortSignal): Promise
   }
 }
 
-/** For the `lookup` option of a socket that nothing waits for. */
+/** For the `lookup` option of a socket that must hold up nothing else. */
 export function optionalLookup(signal: AbortSignal): LookupFunction {
   return (name, options, done) => {
     void optionalNames.resolve(name, signal).then((addresses) => {

@@ -85,7 +85,7 @@ it("names that do not resolve affect only themselves", async () => {
   expect(report.udp).toBe(true);
 });
 
-/** Our own server under a name, and public ones; nothing is ever resolved. */
+/** Our own server under a name, and public ones; no name ever resolves. */
 async function checkWithoutDns(addressesOf: (host: string) => readonly string[]) {
   const ours = await stunServer(() => 4321);
   const map = derpMapOf(

@@ -23,18 +23,21 @@ const HAIRPIN_MS = 100;
 export interface StunSocket {
   /** Families the socket can send to. */
   readonly families: { readonly ipv4: boolean; readonly ipv6: boolean };
-  /** Sends from the very socket that carries WireGuard; throws nothing. */
+  /** Sends from the same socket that carries WireGuard; throws nothing. */
   send(to: AddrPort, packet: Uint8Array): void;
-  /** Hears every STUN message of the socket until the returned function is called. `datagram` is borrowed. */
+  /**
+   * Calls `listener` for every STUN message of the socket until the returned function is called. `datagram` is
+   * borrowed.
+   */
   onStun(listener: (datagram: Uint8Array) => void): () => void;
 }
 
 export interface NetcheckOptions {
   readonly map: DerpMap;
-  /** Undefined: UDP is not wanted; only relays are measured. */
+  /** Undefined if UDP is not wanted: then only relays are measured. */
   readonly socket: StunSocket | undefined;
   readonly previous?: NetReport | undefined;
-  /** Every STUN server instead of the nearest few. */
+  /** Probe every STUN server instead of the nearest few. */
   readonly full?: boolean;
   readonly dialer: RelayDialer;
   readonly headers?: Readonly<Record<string, string>>;
@@ -44,7 +47,7 @@ export interface NetcheckOptions {
   readonly hairpin?: boolean;
   /** How names of STUN servers are resolved; default: by {@link optionalNames}. */
   readonly resolveName?: StunNames["resolve"];
-  /** For the whole run, ms. */
+  /** Limit of the whole run, ms. */
   readonly limitMs?: number;
   /** Called as soon as a mapping is known, long before the run ends. */
   readonly onMapped?: (mapped: AddrPort) => void;
@@ -52,7 +55,7 @@ export interface NetcheckOptions {
   readonly logger?: Logger;
 }
 
-/** Looks at the network. Ends at the limit with what is known by then; rejects only with `signal.reason`. */
+/** Checks the network. Ends at the limit with what is known by then; rejects only with `signal.reason`. */
 export async function runNetcheck(options: NetcheckOptions): Promise<NetReport> {
   options.signal.throwIfAborted();
   const signal = deadline(options.limitMs ?? DEFAULT_LIMIT_MS, options.signal);
@@ -165,7 +168,10 @@ async function askStun(options: NetcheckOptions, signal: AbortSignal): Promise<S
   }
 }
 
-/** Sends a STUN request from a second socket to our public address: does the router turn it around to the first one? */
+/**
+ * Sends a STUN request from a second socket to our public address, to see whether the router turns it around to the
+ * first one.
+ */
 async function tryHairpin(socket: StunSocket, ownPublic: AddrPort): Promise<boolean> {
   const second = createSocket("udp4");
   const id = nodeRandom.bytes(12);
@@ -174,7 +180,7 @@ async function tryHairpin(socket: StunSocket, ownPublic: AddrPort): Promise<bool
   const stop = socket.onStun((datagram) => {
     seen ||= bytesEqual(datagram, request);
   });
-  second.on("error", () => undefined); // not being able to send is the answer "no"
+  second.on("error", () => undefined); // failing to send means "no"
   try {
     await new Promise<void>((resolve) => {
       second.send(request, ownPublic.port, formatIp(ownPublic.address), () => resolve());
@@ -209,14 +215,14 @@ function nearest(latencyMs: ReadonlyMap<RegionId, number>): RegionId {
   return best;
 }
 
-/** Whether the machine has an IPv6 address that leads anywhere. */
+/** Whether the machine has an IPv6 address that can reach other networks. */
 function hasIpv6(): boolean {
   return Object.values(networkInterfaces()).some((addresses) =>
     addresses?.some(({ family, internal, address }) => family === "IPv6" && !internal && !address.startsWith("fe80:")),
   );
 }
 
-/** A socket for a check on its own, where no tunnel runs. */
+/** A socket for a check without a tunnel. */
 export async function bindStunSocket(port = 0): Promise<StunSocket & AsyncDisposable> {
   const listeners = new Set<(datagram: Uint8Array) => void>();
   const bind = async (type: "udp4" | "udp6"): Promise<Socket | undefined> => {

@@ -12,11 +12,11 @@ import { PortMapper, type PortMapperOptions } from "./port-mapper.ts";
 const LOOPBACK = ip("127.0.0.1");
 const LOCAL_PORT = 41_641;
 
-/** A gateway on this machine, by script. */
+/** A gateway on this machine that answers as scripted. */
 class LocalGateway {
   readonly portControl = createSocket("udp4");
   readonly ssdp = createSocket("udp4");
-  /** Answers from this socket have another source port than the gateway's. */
+  /** Answers from this socket come from another port than the gateway's. */
   readonly elsewhere = createSocket("udp4");
   readonly http: Server;
   /** Requests of NAT-PMP: operation and lifetime. */

@@ -13,7 +13,7 @@ import { monotonicNow } from "../host/clock.ts";
 import { nodeRandom } from "../host/crypto-suite.ts";
 import { findDefaultGateway } from "../host/default-gateway.ts";
 
-/** For one HTTP request, whatever the search around it does. */
+/** Limit of one HTTP request, whatever the search around it does. */
 const HTTP_MS = 2_000;
 const MULTICAST_TTL = 2;
 
@@ -23,9 +23,9 @@ export interface PortMapperOptions {
   /** Defaults to the system's default route. */
   readonly gateway?: () => Promise<{ readonly gateway: IpAddress; readonly self: IpAddress } | undefined>;
   readonly logger?: Logger;
-  /** `external` is another one, or gone. */
+  /** `external` changed or is gone. */
   readonly onChange: () => void;
-  /** Where a gateway listens, when not on the ports of the standards: for tests. */
+  /** The ports on which a gateway listens, if not the standard ones: for tests. */
   readonly ports?: { readonly portControl: number; readonly ssdp: number };
 }
 
@@ -78,14 +78,14 @@ export class PortMapper implements AsyncDisposable {
     return this.#mapper.external;
   }
 
-  /** Which services the router offers; undefined when not looked for. */
+  /** Which services the router offers; undefined for those not searched for. */
   get seen(): ServicesSeen {
     return this.#mapper.seen(monotonicNow());
   }
 
   /**
-   * Looks again now: at start, after a network change, with another local port. Resolves when the answer is known, within
-   * 3 s; quiet; never rejects. A call while one runs has it run once more.
+   * Searches again now: at start, after a network change, with another local port. Resolves when the answer is known, within
+   * 3 s; never rejects. A call during a search causes one more search after it.
    */
   refresh(): Promise<void> {
     if (this.#disposed !== undefined) return this.#disposed;
@@ -140,7 +140,7 @@ export class PortMapper implements AsyncDisposable {
 
   async #dispose(): Promise<void> {
     this.#isDisposing = true;
-    this.#idle.resolve(); // a search that runs ends here, and what it asked for is deleted with the rest
+    this.#idle.resolve(); // a search that runs ends here, and a mapping that it requested is deleted with the rest
     await this.#turn;
     await this.#run(this.#mapper.network?.self, () => this.#mapper.release(monotonicNow()));
     clearTimeout(this.#timer);
@@ -150,7 +150,7 @@ export class PortMapper implements AsyncDisposable {
     const socket = createSocket({ type: "udp4", lookup: (host, _options, done) => done(null, host, 4) });
     const host = formatIp(self);
     try {
-      const bound = once(socket, "listening"); // with a lookup that answers at once, bind() emits it itself
+      const bound = once(socket, "listening"); // the lookup answers synchronously, so bind() itself emits "listening"
       socket.bind(0, host);
       await bound;
       socket.setMulticastInterface(host);

@@ -9,7 +9,7 @@ import type { RandomSource } from "../../base/ports.ts";
 import { StunServer, type StunServerCounts, type StunServerLimits } from "../../stun/server.ts";
 import { monotonicNow } from "../host/clock.ts";
 
-/** Answers that the kernel has not taken yet; more are dropped, since their askers ask again. */
+/** Answers that the kernel has not taken yet; more are dropped, since the clients send their requests again. */
 const MAX_WAITING = 256;
 
 export interface StunListenerOptions {
@@ -66,7 +66,7 @@ export class StunListener implements AsyncDisposable {
     return this.#server.counts;
   }
 
-  /** Answers dropped because the kernel did not take those before. */
+  /** Answers dropped because the kernel had not taken earlier ones. */
   get notTaken(): number {
     return this.#notTaken;
   }
@@ -110,12 +110,12 @@ async function bindHost(host: string, port: number): Promise<Socket> {
 }
 
 async function bind(family: "udp4" | "udp6", address: string, port: number): Promise<Socket> {
-  // Answers go back to literal addresses, some with a zone: resolving those is the identity, and synchronous.
+  // Answers go to literal addresses, some with a zone: the lookup returns them as they are, synchronously.
   const socket = createSocket({
     type: family,
     lookup: (hostname, _options, done) => done(null, hostname, family === "udp6" ? 6 : 4),
   });
-  const bound = once(socket, "listening"); // with a lookup that answers at once, bind() emits it itself
+  const bound = once(socket, "listening"); // the lookup answers synchronously, so bind() itself emits "listening"
   socket.bind({ port, address });
   try {
     await bound;
@@ -143,7 +143,7 @@ function bindError(error: NodeJS.ErrnoException, port: number): EngineError {
   }
 }
 
-/** Without what a dual-stack socket puts before an IPv4 address, and without the zone of a link-local one. */
+/** The address without the prefix that a dual-stack socket adds to IPv4, and without the zone of a link-local one. */
 function plain(address: string): string {
   const zone = address.indexOf("%");
   const text = zone < 0 ? address : address.slice(0, zone);

@@ -20,8 +20,8 @@ const SYSTEM_NAMES: StunNames = {
 
 /**
  * Finds the addresses of a map's STUN servers and reports each as soon as it is known: literals and hosts that were reached
- * already at once, names when they are resolved, those of regions with a relay first. Resolves when all are known or given
- * up, or at `signal`, with the names that have no address yet; a machine without DNS loses nothing but the names.
+ * before at once, names when they are resolved, regions with a relay first. Resolves when all are known or given up, or at
+ * `signal`, with the names that have no address yet; a machine without DNS loses only the names.
  */
 export async function findStunServers(
   map: DerpMap,
@@ -57,7 +57,9 @@ export async function findStunServers(
   return [...unresolved];
 }
 
-/** Nodes that have STUN: of regions with a relay first, which are the deployment's own; public servers tell more, later. */
+/**
+ * Nodes that have STUN: of regions with a relay first, which are the deployment's own; public servers add to the result later.
+ */
 function ownFirst(map: DerpMap): { readonly regionId: RegionId; readonly node: Node }[] {
   const regions = [...map.regions.values()];
   const own = regions.filter(hasRelay);
@@ -67,7 +69,7 @@ function ownFirst(map: DerpMap): { readonly regionId: RegionId; readonly node: N
   );
 }
 
-/** Addresses that need no name server; a family is a literal, switched off by anything else that is not empty, or asked of DNS. */
+/** Literal addresses of a node, which need no name server; empty if its name has to be resolved. */
 function literalsOf(node: Node): string[] {
   if (isIP(node.stunTestIp) !== 0) return [node.stunTestIp];
   const literals = [isIPv4(node.ipv4) ? node.ipv4 : "", isIPv6(node.ipv6) ? node.ipv6 : ""].filter(

@@ -18,10 +18,10 @@ const EARLY_FLUSH_BYTES = 64 * 1024;
 
 export type RelayState = "connecting" | "ready" | "waiting" | "closed";
 
-/** Called synchronously. Byte arrays are borrowed. */
+/** Callbacks are synchronous. Byte arrays are borrowed. */
 export interface RelayHandler {
   onPacket(regionId: RegionId, sourceKey: Uint8Array, bytes: Uint8Array, offset: number, length: number): void;
-  /** After the packets of one chunk read. */
+  /** All packets of one chunk have been reported. */
   onBatchEnd?(): void;
   onStateChange?(state: RelayState, error: EngineError | undefined): void;
   /** The relay accepted us. `serverKey` is the key that it proved. */
@@ -30,7 +30,7 @@ export interface RelayHandler {
   onPeerGone?(peerKey: Uint8Array): void;
   /** Members of a relay mesh only: a client is connected to that relay. */
   onPeerPresent?(peerKey: Uint8Array): void;
-  /** The relay reports a problem of its own; "": it is over. */
+  /** The relay reports a problem of its own; "" means that it is over. */
   onHealth?(text: string): void;
   /** The transport accepts data again after it was `congested`. */
   onDrain?(): void;
@@ -55,7 +55,7 @@ export interface RelayConnectionOptions {
   readonly maxQueuedBytes?: number;
   /** Only for members of a relay mesh: asks the relay which clients it has, as soon as it accepted us. */
   readonly meshKey?: string;
-  /** Ping this often, and give up a connection that does not answer; absent: only when in doubt. */
+  /** Ping this often, and give up a connection that does not answer; without it, ping only when in doubt. */
   readonly pingIntervalMs?: number;
 }
 
@@ -139,7 +139,7 @@ export class RelayConnection implements AsyncDisposable {
     return true;
   }
 
-  /** Members of a relay mesh only: as `send`, for a packet that came from a client of our own relay. */
+  /** Members of a relay mesh only: like `send`, for a packet that came from a client of our own relay. */
   forward(
     sourceKey: Uint8Array,
     destinationKey: Uint8Array,
@@ -179,7 +179,7 @@ export class RelayConnection implements AsyncDisposable {
     this.#scheduleFlush();
   }
 
-  /** Nodes to use from the next attempt on. Must be the same region; one without relays is ignored. */
+  /** Nodes to use from the next attempt on. Must be the same region; a region without relays is ignored. */
   updateRegion(region: Region): void {
     this.#policy.updateRegion(region);
   }
@@ -253,7 +253,7 @@ export class RelayConnection implements AsyncDisposable {
       this.#wait = new AbortController();
       this.#setState("waiting", error);
       const waitMs = this.#policy.attemptEnded(this.#options.clock());
-      if (waitMs > 0) await sleep(waitMs, this.#wait.signal).catch(() => undefined); // cut short: the next attempt is now
+      if (waitMs > 0) await sleep(waitMs, this.#wait.signal).catch(() => undefined); // cut short when the next attempt should begin now
       if (!closing.aborted) this.#setState("connecting", error);
     }
     this.#setState("closed", undefined);

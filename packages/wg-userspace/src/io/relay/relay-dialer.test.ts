@@ -25,7 +25,7 @@ async function listen(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** Accepts everything and answers nothing. */
+/** Accepts connections and answers nothing. */
 function silentStream(): Duplex {
   return new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() });
 }
@@ -165,7 +165,7 @@ describe("directRelayDialer", () => {
   });
 });
 
-/** For the tests above only: CN "Inspecting Proxy", DNS:relay.example.com, signed by itself, valid for 100 years. */
+/** For the tests above only: CN "Inspecting Proxy", DNS:relay.example.com, self-signed, valid for 100 years. */
 const SELF_SIGNED_KEY = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgp+zcahuB0bBhMeGW
 mS0NMGE+x4ZFBj1XZbyL/QGzhFmhRANCAASLiuVTdJ+odaPcEsWV87myfgQgvYQS

@@ -13,11 +13,11 @@ import { judgedLater, tlsRefusal } from "./tls-refusal.ts";
 export interface RelayDialer {
   /** Rejects with an EngineError or with `signal.reason`. The stream is the caller's. */
   connect(target: RelayTarget, options: { readonly signal: AbortSignal }): Promise<Duplex>;
-  /** Addresses at which this host was reached lately, without anything in between. */
+  /** Addresses at which this host was reached lately without a proxy. */
   addressesOf?(host: string): readonly string[];
 }
 
-/** Straight TCP or TLS, with Node's own list of authorities. */
+/** Plain TCP or TLS without a proxy, with Node's own list of authorities. */
 export const directRelayDialer: RelayDialer = {
   async connect(target, { signal }) {
     signal.throwIfAborted();

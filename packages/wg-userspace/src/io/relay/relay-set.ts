@@ -13,8 +13,8 @@ import type { RelayDialer } from "./relay-dialer.ts";
 const IDLE_CLOSE_MS = 60_000;
 const IDLE_CHECK_MS = 15_000;
 /**
- * A connection on which we sent but received nothing for this long is asked for an answer. The kernel alone would
- * retransmit into a dead path for minutes.
+ * A connection on which we sent but received nothing for this long has to answer. The kernel alone would retransmit
+ * into a dead path for minutes.
  */
 const SILENCE_MS = 5_000;
 const HEARD_LATELY_MS = 1_000;
@@ -38,7 +38,7 @@ export interface RelaySetHandler {
   onForcedWebSocket(regionId: number, reason: string): void;
 }
 
-/** What the owner of a driver decides about relays, and learns of them. */
+/** What the owner of a driver decides and learns about relays. */
 export interface Relays {
   /** The relay map to use from now on. Connections to relays that are no longer in it are closed. */
   setMap(map: DerpMap): void;
@@ -143,7 +143,7 @@ export class RelaySet implements Relays {
     for (const { connection } of this.#open.values()) connection.flush();
   }
 
-  /** The network below changed: waiting connections are dialled now, open ones are asked for an answer. */
+  /** The network below changed: waiting connections are dialled now, open ones have to answer. */
   reconnectNow(): void {
     for (const { connection } of this.#open.values()) connection.reconnectNow();
   }
@@ -158,12 +158,12 @@ export class RelaySet implements Relays {
       if (connection.state !== "ready" || lastHeardAt < heardSince) connection.prove();
   }
 
-  /** Our address is gone or the machine slept, so every connection is dead, even if its socket reports nothing. */
+  /** Our address is gone or the machine slept, so every connection is dead even if its socket does not report it. */
   redial(): void {
     for (const { connection } of this.#open.values()) connection.redial();
   }
 
-  /** Call about once a second while packets are sent: finds dead connections whose socket reports nothing. */
+  /** Call about once a second while packets are sent: finds dead connections that their sockets do not report. */
   checkSilence(): void {
     const now = monotonicNow();
     for (const entry of this.#open.values()) {
@@ -246,7 +246,7 @@ export class RelaySet implements Relays {
     this.#watchIdle();
   }
 
-  /** The home is never idle: an agent that is connected there only is not woken to look. */
+  /** The home is never idle, so an agent that is connected only there is not woken for this check. */
   #watchIdle(): void {
     const isNeeded = [...this.#open.keys()].some((regionId) => regionId !== this.#home);
     if (isNeeded && this.#idleTimer === undefined) {

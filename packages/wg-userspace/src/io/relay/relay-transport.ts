@@ -11,7 +11,7 @@ export interface TransportEvents {
   /** Borrowed. */
   onBytes(chunk: Uint8Array): void;
   onDrain(): void;
-  /** Once. Undefined: an orderly end. */
+  /** Called once. Undefined for an orderly end. */
   onClosed(error: Error | undefined): void;
 }
 
@@ -19,9 +19,9 @@ export interface RelayTransport {
   readonly kind: "raw" | "websocket";
   /** Begins delivery; nothing is delivered before. */
   start(events: TransportEvents): void;
-  /** `done` is called when the chunk is no longer needed. False: write no more until onDrain. */
+  /** `done` is called when the chunk is no longer needed. Returns false if no more should be written until onDrain. */
   write(chunk: Uint8Array, done: () => void): boolean;
-  /** At once. onClosed is not called any more. */
+  /** Closes at once. onClosed is not called afterwards. */
   destroy(): void;
 }
 
@@ -42,7 +42,7 @@ const UPGRADE_REQUIRED = 426;
 const MAX_SERVER_CHARS = 40;
 /** Longer messages are cut: relays of Tailscale's own code close a connection on a message above 32 KiB. */
 const MAX_MESSAGE_BYTES = 32 * 1024;
-/** Relays send what gathered in one turn, which may be many frames. */
+/** Relays send everything that gathered in one turn, which may be many frames. */
 const MAX_RECEIVED_MESSAGE_BYTES = 4 << 20;
 
 export async function openRawTransport(stream: Duplex, request: Omit<RequestOptions, "path">): Promise<RelayTransport> {
@@ -95,7 +95,7 @@ class RawTransport implements RelayTransport {
 
   destroy(): void {
     this.#closed = true;
-    this.#stream.on("error", () => undefined); // we are done with it
+    this.#stream.on("error", () => undefined); // no longer of interest
     this.#stream.destroy();
   }
 }
@@ -133,7 +133,7 @@ export async function openWebSocketTransport(
       );
       return () => {
         socket.removeAllListeners();
-        socket.on("error", () => undefined); // a late error of a settled attempt
+        socket.on("error", () => undefined); // a late error of a finished attempt
       };
     });
   } catch (error) {
@@ -190,7 +190,7 @@ class WebSocketTransport implements RelayTransport {
   write(chunk: Uint8Array, done: () => void): boolean {
     for (let at = 0; at < chunk.length; at += MAX_MESSAGE_BYTES) {
       const last = at + MAX_MESSAGE_BYTES >= chunk.length;
-      // The bytes are copied while they are masked, but only the callback says the message was not held back.
+      // The bytes are copied while they are masked, but only the callback shows that the message has left.
       this.#socket.send(chunk.subarray(at, at + MAX_MESSAGE_BYTES), { binary: true }, () => {
         if (last) done();
       });

@@ -1,4 +1,7 @@
-/** The HTTP side of a relay connection: classic upgrade, and one plain GET. HTTP/1.1 by hand, since the bytes after it are ours. */
+/**
+ * The HTTP side of a relay connection: classic upgrade, and one plain GET. HTTP/1.1 is written by hand because the bytes after it
+ * are not HTTP.
+ */
 import type { Duplex } from "node:stream";
 import { abortable } from "../../async/abort.ts";
 import { EngineError } from "../../base/errors.ts";
@@ -9,7 +12,7 @@ const MAX_HEAD_BYTES = 16 * 1024;
 export interface HttpHead {
   readonly status: number;
   readonly reason: string;
-  /** Names in lower case; of repeated headers the last. */
+  /** Names in lower case; the last one of repeated headers. */
   readonly headers: ReadonlyMap<string, string>;
   /** Bytes after the head that were already read. */
   readonly rest: Uint8Array;

@@ -1,12 +1,12 @@
-/** Why a TLS connection is not used, in words that name who issued the certificate. */
+/** Why a TLS connection is not used; the message names the issuer of the certificate. */
 import { type ConnectionOptions, checkServerIdentity, type PeerCertificate, type TLSSocket } from "node:tls";
 import { EngineError } from "../../base/errors.ts";
 import { toEngineError } from "../host/node-errors.ts";
 
-/** Products that stand in the way of TLS and present certificates of their own. */
+/** Products that intercept TLS and present certificates of their own. */
 const INSPECTION =
   /zscaler|netskope|forti(net|gate)|palo ?alto|blue ?coat|symantec web|umbrella|sophos|check ?point|skyhigh|mcafee web|forcepoint|websense|cloudflare.*gateway|gateway ca - cloudflare|mitmproxy|charles proxy|fiddler|kaspersky|avast|avg web|eset|bitdefender|barracuda|untangle|sonicwall|watchguard|squid|menlo|iboss|cato networks|burp|portswigger|(ssl|tls|https).{0,12}(inspect|intercept|decrypt|proxy)|(web|secure|forward) ?proxy|intercept/i;
-/** Nothing real is deeper. */
+/** Real chains are shorter. */
 const MAX_CHAIN = 10;
 const MAX_NAME_CHARS = 80;
 const SELF_SIGNED = "DEPTH_ZERO_SELF_SIGNED_CERT";
@@ -20,8 +20,8 @@ const UNKNOWN_ISSUER: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Options with which a connection is opened whatever its certificate: {@link tlsRefusal} judges it, before a byte is sent or
- * read. That way an error can name the issuer, which Node no longer knows once it has destroyed the socket itself.
+ * Options that open a connection with any certificate: {@link tlsRefusal} judges it before a byte is sent or read. In this way an
+ * error can name the issuer, which Node no longer knows once it has destroyed the socket itself.
  */
 export function judgedLater(expectedName: string): ConnectionOptions {
   return {
@@ -31,7 +31,7 @@ export function judgedLater(expectedName: string): ConnectionOptions {
 }
 
 /**
- * Why the connection must not be used; undefined when its certificate convinces.
+ * Why the connection must not be used; undefined if its certificate is valid.
  * @param where Quoted: `"host:443"`.
  */
 export function tlsRefusal(socket: TLSSocket, where: string): EngineError | undefined {

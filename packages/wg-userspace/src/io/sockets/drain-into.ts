@@ -3,8 +3,8 @@ import { finished } from "node:stream/promises";
 import { ownedPipe } from "./owned-pipe.ts";
 
 /**
- * As `pipeline(source, sink)` of node:stream/promises: everything in order, with back-pressure; an error or early end of either destroys both
- * and rejects. Chunks go back to the source as in {@link ownedPipe}, whose conditions hold for both streams.
+ * Like `pipeline(source, sink)` of node:stream/promises: everything in order, with back-pressure; an error or early end of either
+ * destroys both and rejects. Chunks go back to the source as in {@link ownedPipe}, whose conditions hold for both streams.
  * @param options `end: false` leaves the sink open; `signal` destroys both.
  */
 export async function drainInto(
@@ -15,7 +15,7 @@ export async function drainInto(
   const over = new AbortController();
   const signal = options.signal === undefined ? over.signal : AbortSignal.any([over.signal, options.signal]);
   const sinkDone = finished(sink, { readable: false, signal, cleanup: true });
-  sinkDone.catch(() => undefined); // awaited below, or of no interest any more
+  sinkDone.catch(() => undefined); // awaited below, or no longer of interest
   let stop: (() => void) | undefined;
   try {
     const sourceDone = finished(source, { writable: false, signal, cleanup: true });

@@ -11,12 +11,12 @@ import { ReadStream } from "node:fs";
 import { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 
-/** Below this size detaching costs more than it saves, and Node takes its buffers from a shared pool. */
+/** Below this size detaching costs more than it saves; Node takes its buffers from a shared pool. */
 const MIN_BYTES = 4096;
 
 /** A stream that takes back the chunks that it emitted. */
 export interface LendingStream {
-  /** The chunk is not read any more. */
+  /** The chunk is no longer read. */
   giveBack(chunk: Uint8Array): void;
 }
 
@@ -36,8 +36,8 @@ export function freeWhole(chunk: Uint8Array): void {
 }
 
 /**
- * As {@link freeWhole}, for what a socket emitted: Node leaves the end of a buffer unused when the read almost filled it.
- * A buffer of Node's pool is never filled by more than half by one chunk.
+ * Like {@link freeWhole}, but for what a socket emitted: Node leaves the end of a buffer unused when the read almost filled it.
+ * In a buffer of Node's pool one chunk never takes more than half.
  */
 function freeRead(chunk: Uint8Array): void {
   const { buffer } = chunk;

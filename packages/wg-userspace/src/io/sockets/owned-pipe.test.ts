@@ -70,7 +70,7 @@ describe("ownedPipe", () => {
     near.end();
     await once(sink, "finish");
     expect(Buffer.concat(sink.got).equals(data)).toBe(true);
-    await new Promise(setImmediate); // the last write callback
+    await new Promise(setImmediate); // the last write callback runs by then
     const large = sink.got.filter((chunk) => chunk.length >= 4096).length;
     expect(large).toBeGreaterThan(0);
     expect(detached(sink.seen)).toBe(large);

@@ -2,11 +2,11 @@ import type { Readable, Writable } from "node:stream";
 import { lenderOf } from "./owned-buffers.ts";
 
 /**
- * As `source.pipe(sink)`; each chunk goes back to its source when the sink has written it (owned-buffers.ts), so that a
+ * Like `source.pipe(sink)`, but each chunk goes back to its source when the sink has written it (owned-buffers.ts), so that a
  * fast stream makes no garbage.
- * @param source Has no other reader.
- * @param sink A socket, a pipe, a file, a channel: something that keeps no chunk after its write callback. A PassThrough
- * does.
+ * @param source Must have no other reader.
+ * @param sink A socket, a pipe, a file, a channel: something that keeps no chunk after its write callback, as a PassThrough
+ * would.
  * @param options `end: false` leaves the sink open when the source ends.
  * @returns the equivalent of `source.unpipe(sink)`; safe to call twice.
  */
@@ -39,6 +39,6 @@ export function ownedPipe(source: Readable, sink: Writable, options: { readonly 
   sink.once("close", stop);
   if (options.end !== false) source.once("end", end);
   source.on("data", take);
-  if (!sink.writableNeedDrain) source.resume(); // a listener alone does not start a stream that was paused
+  if (!sink.writableNeedDrain) source.resume(); // a listener alone does not resume a paused stream
   return stop;
 }

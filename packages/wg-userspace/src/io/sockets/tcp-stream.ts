@@ -4,20 +4,20 @@ import { type AddrPort, formatIp } from "../../base/ip.ts";
 import type { TcpConnection } from "../../netstack/tcp/connection.ts";
 import type { LendingStream } from "./owned-buffers.ts";
 
-/** Enough to hold one turn's worth of received data between two reads of a busy consumer. */
+/** Holds the data of one turn between two reads of a busy consumer. */
 const HIGH_WATER_BYTES = 256 * 1024;
 
 /**
- * A netstack connection as a Node Duplex, with back-pressure in both directions: unread data stays in the
- * connection's receive buffer and closes the TCP window; `write` returns false while the send buffer is full.
- * Destroying it before both directions ended resets the connection.
+ * A netstack connection as a Node Duplex, with back-pressure in both directions: unread data stays in the connection's receive
+ * buffer and closes the TCP window; `write` returns false while the send buffer is full. Destroying it before both directions
+ * ended resets the connection.
  *
- * A failure destroys it with an EngineError. Unlike other streams, one without an error listener does not end the
- * process: a peer may reset a connection at any time, also before its new owner has looked at it. "close" comes in any case,
- * `errored` keeps the reason.
+ * A failure destroys it with an EngineError. Unlike other streams, one without an error listener does not end the process: a peer
+ * may reset a connection at any time, even before its new owner has seen it. "close" is always emitted, and `errored` keeps the
+ * reason.
  */
 export class TcpStream extends Duplex implements LendingStream {
-  /** What is written is copied before its callback: a writer may then use the memory for something else. */
+  /** What is written is copied before its callback: the writer may reuse the memory then. */
   readonly copiesWrites = true;
   readonly #connection: TcpConnection;
   readonly #wake: () => void;
@@ -53,7 +53,7 @@ export class TcpStream extends Duplex implements LendingStream {
     return this.#connection.remote;
   }
 
-  /** The peer's address and port as `net.Socket` names them: SSH servers and HTTP logs ask for these. */
+  /** The peer's address and port as `net.Socket` names them: SSH servers and HTTP logs read these. */
   get remoteAddress(): string {
     return formatIp(this.#connection.remote.address);
   }
@@ -71,7 +71,9 @@ export class TcpStream extends Duplex implements LendingStream {
     return this;
   }
 
-  /** {@link TcpConnection.giveBack}, for consumers that know when they are done with a chunk: it is used for what comes next. */
+  /**
+   * {@link TcpConnection.giveBack}, for consumers that know when they are done with a chunk: its memory is reused for later data.
+   */
   giveBack(chunk: Uint8Array): void {
     this.#connection.giveBack(chunk);
   }

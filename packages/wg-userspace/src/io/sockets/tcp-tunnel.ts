@@ -6,7 +6,7 @@ import type { Netstack, TcpOptions, TcpRequest } from "../../netstack/stack.ts";
 import { monotonicNow } from "../host/clock.ts";
 import { TcpStream } from "./tcp-stream.ts";
 
-/** What these sockets use of a driver. */
+/** What these sockets need of a driver. */
 export interface TunnelTcpDriver {
   readonly engine: { readonly netstack: Netstack };
   readonly closed: boolean;

@@ -254,7 +254,7 @@ describe("UDP sockets of two drivers over loopback", () => {
       },
     });
     const to = { address: ip(b), port: 7 };
-    client.send(Uint8Array.of(255), to); // the handshake comes first
+    client.send(Uint8Array.of(255), to); // the handshake has to be done first
     await firstEcho.promise;
     for (let i = 0; i < 200; i++) expect(client.send(new Uint8Array(most).fill(i), to)).toBe(true);
     await all.promise;

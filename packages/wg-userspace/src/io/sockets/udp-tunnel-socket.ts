@@ -19,7 +19,7 @@ export interface TunnelUdpHandler {
 }
 
 export interface TunnelUdpFallbackHandler {
-  /** The payload is borrowed. False: the port is unreachable, which is reported to the sender. */
+  /** The payload is borrowed. Return false if the port is unreachable, which is reported to the sender. */
   onDatagram(datagram: StrayDatagram): boolean;
   /** An ICMP error answered what was sent from `local` with {@link TunnelUdpFallback.send}. */
   onUnreachable?(local: AddrPort, remote: AddrPort): void;
@@ -44,8 +44,8 @@ export function setTunnelUdpFallback(driver: TunnelUdpDriver, handler: TunnelUdp
 }
 
 /**
- * A bound UDP port inside the tunnel. Datagrams come to the handler as they arrive, nothing waits for a reader. What is
- * sent leaves at once or, when this turn's room is used up, waits in a queue of at most 256 datagrams or 512 KiB. When that
+ * A bound UDP port inside the tunnel. Datagrams are passed to the handler as they arrive; none waits for a reader. A sent
+ * datagram leaves at once or, when this turn's slots are used up, waits in a queue of at most 256 datagrams or 512 KiB. When that
  * is full, or the carrier to this one peer is, the newest datagram is dropped, and `send` says so.
  */
 export class TunnelUdpSocket implements Disposable {
@@ -78,7 +78,9 @@ export class TunnelUdpSocket implements Disposable {
     return this.#queue.length;
   }
 
-  /** Longest payload towards an address, in bytes. What one packet does not carry goes in a few fragments. */
+  /**
+   * Longest payload towards an address, in bytes. A longer datagram than one packet carries is sent in a few fragments.
+   */
   maxPayload(to: AddrPort): number {
     return this.#driver.engine.netstack.maxUdpPayload(to);
   }
@@ -109,7 +111,10 @@ export class TunnelUdpSocket implements Disposable {
   }
 }
 
-/** All unbound ports of the tunnel together: datagrams leave from any of them. Queue as above. */
+/**
+ * All unbound ports of the tunnel together: datagrams leave from any of them. The queue is that of {@link
+ * TunnelUdpSocket}.
+ */
 export class TunnelUdpFallback implements Disposable {
   readonly #driver: TunnelUdpDriver;
   readonly #queue: UdpSendQueue;
@@ -124,7 +129,7 @@ export class TunnelUdpFallback implements Disposable {
     });
   }
 
-  /** Sends one datagram from a port of ours. As {@link TunnelUdpSocket.send}, with the own address given. */
+  /** Like {@link TunnelUdpSocket.send}, but from the given port and address of ours. */
   send(payload: Uint8Array, from: AddrPort, to: AddrPort): boolean {
     if (this.#closed) throw new EngineError("ERR_CLOSED", "the UDP ports of the tunnel are closed");
     return sendThrough(this.#driver, this.#queue, from, to, payload);

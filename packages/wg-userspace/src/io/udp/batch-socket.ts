@@ -6,19 +6,19 @@ import type { UdpPath } from "../../magicsock/path.ts";
 import { type FamilySocket, SOCKET_BUFFER_BYTES, type UdpSocketHandler } from "./datagram-socket.ts";
 import type { UdpBatch } from "./udp-batch.ts";
 
-/** Datagrams taken from the kernel before the engine has its turn. */
+/** Datagrams taken from the kernel before the engine's turn. */
 const RECEIVE_BATCH = 64;
-/** Turns in one wake-up before timers and other sockets have theirs. */
+/** Turns in one wake-up before timers and other sockets get theirs. */
 const RECEIVE_TURNS = 4;
 /** Datagrams collected before they are sent without waiting for the end of the turn. */
 const SEND_BATCH = 96;
 const RECORD_WORDS = 3;
 const ADDRESS_BYTES = 20;
-/** Type of a WireGuard data packet: its first byte, the next three are zero. */
+/** First byte of a WireGuard data packet; the next three are zero. */
 const TRANSPORT = 4;
 const TRANSPORT_MIN_BYTES = 32;
 
-/** Binds a socket of the native module: many datagrams per system call. Throws what the system said, as `node:dgram` does. */
+/** Binds a socket of the native module: many datagrams per system call. Throws the system's error, as `node:dgram` does. */
 export function bindBatchSocket(
   native: UdpBatch,
   family: 4 | 6,
@@ -49,7 +49,7 @@ class BatchSocket implements FamilySocket {
   #count = 0;
   #targetCount = 0;
   #lastTo: UdpPath | undefined;
-  /** The kernel is full: everything waits until it says that it is not. */
+  /** The kernel is full: everything waits until it has room again. */
   #full = false;
 
   constructor(native: UdpBatch, family: 4 | 6, port: number, cipher: PacketCipher, handler: UdpSocketHandler) {
@@ -124,7 +124,7 @@ class BatchSocket implements FamilySocket {
     this.#native.close(this.#socket);
   }
 
-  /** Indices of addresses begin at that of the first record again, so that there are never more than records. */
+  /** Renumbers the addresses from that of the first record, so that there are never more of them than records. */
   #dropUsedTargets(): void {
     const first = this.#records[2]!;
     if (first === 0) return;
@@ -143,7 +143,7 @@ class BatchSocket implements FamilySocket {
     for (let turn = 0; turn < RECEIVE_TURNS; turn++) {
       if (this.#closed || !this.#receiveBatch()) return;
     }
-    // What is left lies in the module's own memory, of which no wake-up would tell.
+    // The rest lies in the module's own memory, for which no wake-up would come.
     if (this.#rest) return;
     this.#rest = true;
     setImmediate(() => {
@@ -191,7 +191,7 @@ class BatchSocket implements FamilySocket {
       this.#handler.onTransport(from, slot, length);
       return;
     }
-    // STUN, disco and handshakes are rare, and kept by those who get them.
+    // STUN, disco and handshakes are rare, and their receivers keep them, so they are copied.
     const datagram = bytes.slice(slot, slot + length);
     this.#cipher.rx.release(slot);
     this.#handler.onDatagram(this.#hostAt(source), this.#portAt(source), datagram);

@@ -7,11 +7,11 @@ export const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
 export interface DatagramSocket {
   /** Sends `memory.bytes[slot, slot + length)`, no later than at `flush`, and releases the TX slot once the socket no longer needs it. */
   send(to: UdpPath, slot: number, length: number): void;
-  /** Ends a turn: hands everything to the kernel, as far as that has room. */
+  /** Ends a turn: hands as much to the kernel as it has room for. */
   flush(): void;
   /**
-   * Sends a copy of a packet that is not bulk data. `ttl`: hop limit of this packet only. One that is longer than every usable
-   * path carries measures the path: where the system allows it, it arrives unfragmented or not at all.
+   * Sends a copy of a packet that is not bulk data. `ttl`: hop limit of this packet only. A packet longer than every usable path
+   * carries measures the path: where the system allows it, it arrives unfragmented or not at all.
    */
   sendProbe(to: UdpPath, packet: Uint8Array, ttl: number | undefined): void;
   /** Datagrams that the kernel had no room for yet. */

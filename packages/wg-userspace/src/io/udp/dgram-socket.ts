@@ -9,20 +9,20 @@ import { type FamilySocket, SOCKET_BUFFER_BYTES, type UdpSocketHandler } from ".
 
 const DEFAULT_TTL = 64;
 
-/** Binds a socket of `node:dgram`: one system call per datagram, on every platform. Rejects with what the system said. */
+/** Binds a socket of `node:dgram`: one system call per datagram, on every platform. Rejects with the system's error. */
 export async function bindDgramSocket(
   family: 4 | 6,
   port: number,
   cipher: PacketCipher,
   handler: UdpSocketHandler,
 ): Promise<FamilySocket> {
-  // The address is always a literal: resolving it is the identity, and synchronous.
+  // The address is always a literal: the lookup returns it as it is, synchronously.
   const socket = createSocket({
     type: family === 6 ? "udp6" : "udp4",
     ipv6Only: family === 6,
     lookup: (hostname, _options, done) => done(null, hostname, isIP(hostname)),
   });
-  const bound = once(socket, "listening"); // with a lookup that answers at once, bind() emits it itself
+  const bound = once(socket, "listening"); // the lookup answers synchronously, so bind() itself emits "listening"
   socket.bind(port);
   await bound;
   for (const set of [
@@ -32,7 +32,7 @@ export async function bindDgramSocket(
     try {
       set();
     } catch {
-      // The kernel's default stays: slower under bursts, never wrong.
+      // The kernel's default stays, which is slower under bursts but never wrong.
     }
   }
   return new DgramSocket(socket, cipher, handler);
@@ -54,7 +54,7 @@ class DgramSocket implements FamilySocket {
     this.#cipher = cipher;
     this.#handler = handler;
     socket.on("message", (datagram, from) => {
-      // Answering a longer ping would promise to receive data of its size.
+      // Answering a longer ping would promise to accept data of that size.
       if (datagram.length > cipher.rx.stride) handler.onTooLong();
       else handler.onDatagram(from.address, from.port, datagram);
     });
@@ -83,13 +83,13 @@ class DgramSocket implements FamilySocket {
       });
       return;
     }
-    this.#socket.send(this.#view(slot), 0, length, to.address.port, host); // without callback an error is a loss
+    this.#socket.send(this.#view(slot), 0, length, to.address.port, host); // without a callback an error counts as a loss
     if (this.waiting === 0) this.#cipher.tx.release(slot);
     else setImmediate(() => this.#releaseWhenSent(slot));
   }
 
   flush(): void {
-    // Every datagram left when it was sent.
+    // Every datagram was handed over when it was sent.
   }
 
   sendProbe(to: UdpPath, packet: Uint8Array, ttl: number | undefined): void {

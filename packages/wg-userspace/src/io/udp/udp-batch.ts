@@ -1,6 +1,6 @@
 /**
- * The optional package `udp-batch`: batched UDP and OpenSSL's AEAD. Absent on most platforms, and nothing needs it; see
- * docs/decisions/007-native-module.md.
+ * The optional package `udp-batch`: batched UDP and OpenSSL's AEAD. It is missing on most platforms, and nothing
+ * depends on it; see docs/decisions/007-native-module.md.
  */
 import type { AeadAccelerator } from "../../aead/wasm-cipher.ts";
 import { loadAtRunTime, originAtRunTime } from "../host/run-time-require.ts";
@@ -11,7 +11,7 @@ let loaded: UdpBatch | undefined;
 let failure = "";
 let tried = false;
 
-/** Undefined where it is not installed, does not load, or is switched off by `CODER_NO_NATIVE=1`. */
+/** Undefined if it is not installed, does not load, or is switched off by `CODER_NO_NATIVE=1`. */
 export function loadUdpBatch(): UdpBatch | undefined {
   if (process.env["CODER_NO_NATIVE"] === "1") return undefined;
   if (tried) return loaded;
@@ -25,7 +25,7 @@ export function loadUdpBatch(): UdpBatch | undefined {
   return loaded;
 }
 
-/** For people: what carries datagrams here, where it is from, and why it is not the faster one. */
+/** A line for users: what carries datagrams here, where it is from, and why it is not the native module. */
 export function describeUdpCarrier(): string {
   const native = loadUdpBatch();
   if (native !== undefined) {
@@ -41,7 +41,7 @@ export function measuresWholePackets(): boolean {
   return loadUdpBatch()?.sendsWhole === true;
 }
 
-/** Its AEAD, where this Node has one for native modules. */
+/** The AEAD of the native module, if this Node's OpenSSL offers one to it. */
 export function nativeAead(): AeadAccelerator | undefined {
   const native = loadUdpBatch();
   return native?.hasAead === true ? native : undefined;

@@ -88,7 +88,7 @@ async function until(holds: () => boolean): Promise<void> {
   }
 }
 
-/** A WireGuard data packet for a carrier that looks no further than its type. */
+/** A WireGuard data packet for a carrier that checks only its type. */
 function transport(length: number): Buffer {
   const packet = randomBytes(length);
   packet.set(TRANSPORT_HEADER);
@@ -118,7 +118,7 @@ describe.each([
     const digest = createHash("sha256");
     let sent = 0;
     for (let burst = 0; burst < 40; burst++) {
-      // Runs of equal packets, some cut short, as a TCP sender makes them.
+      // Runs of equal packets, some cut short, as a TCP sender produces them.
       for (let i = 0; i < 120; i++) {
         const packet = transport(i % 17 === 16 ? 40 + i : burst % 3 === 0 ? 1312 : 1452);
         digest.update(packet);
@@ -181,7 +181,7 @@ describe.each([
     one.send(to, transport(100));
     one.socket.flush();
     await until(() => two.heard.some(({ bytes }) => bytes.length === 100));
-    // Neither cut short nor delivered outside a slot: a ping of that size must not be answered.
+    // Neither truncated nor delivered outside a slot: a ping of that size must not be answered.
     expect(two.heard.map(({ bytes }) => bytes.length)).toEqual([100]);
     expect(two.counts.tooLong).toBe(2);
   });
@@ -194,7 +194,7 @@ describe.each([
     for (let i = 0; i < 20; i++) {
       one.send(unbound, transport(300));
       one.socket.flush();
-      await new Promise((resolve) => setImmediate(resolve)); // the system's refusals come in between
+      await new Promise((resolve) => setImmediate(resolve)); // the system reports its refusals in between
     }
     one.send(pathTo(loopback, two.socket.ports[family]!), transport(300));
     one.socket.flush();

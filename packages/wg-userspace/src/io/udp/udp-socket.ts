@@ -13,9 +13,9 @@ const NO_FAMILY = new Set(["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL", "EPROTONOS
 const NOT_OFFERED = new Set(["ENOSYS", "ENOPROTOOPT", "EOPNOTSUPP"]);
 
 /**
- * Binds UDP for IPv4 and IPv6 on the same port, or whichever family the host has. One socket per family, since a hop limit
- * can be set for IPv4 only on an IPv4 socket. Transient send errors, such as an unreachable network or a full buffer, count
- * as loss: the layers above retransmit. By the native module where there is one, else by `node:dgram`.
+ * Binds UDP for IPv4 and IPv6 on the same port, or whichever family the host has. One socket per family, since a hop limit can be
+ * set for IPv4 only on an IPv4 socket. Transient send errors, such as an unreachable network or a full buffer, count as loss: the
+ * layers above retransmit. Uses the native module if there is one, else `node:dgram`.
  */
 export async function bindUdpSocket(
   options: { readonly port: number; readonly cipher: PacketCipher },
@@ -24,7 +24,7 @@ export async function bindUdpSocket(
   const { cipher } = options;
   let broken = false;
   let socket: DualSocket | undefined;
-  // Either family that breaks takes the other along, once.
+  // If either family breaks, the other is closed too, once.
   const shared: UdpSocketHandler = {
     ...handler,
     onError: (error) => {
@@ -38,7 +38,7 @@ export async function bindUdpSocket(
   const wanted = v4?.port ?? options.port;
   let v6: FamilySocket | undefined;
   try {
-    // A port that only IPv4 had free is no reason to fail when any port will do.
+    // A port that only IPv4 had free must not fail the call when any port will do.
     v6 = await bindFamily(6, wanted, cipher, shared).catch((error: unknown) => {
       if (options.port === 0 && v4 !== undefined) return bindFamily(6, 0, cipher, shared);
       throw error;
@@ -52,7 +52,7 @@ export async function bindUdpSocket(
   return socket;
 }
 
-/** Undefined where the host lacks the family. */
+/** Undefined if the host lacks the family. */
 async function bindFamily(
   family: 4 | 6,
   port: number,
