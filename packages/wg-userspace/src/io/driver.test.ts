@@ -105,7 +105,7 @@ describe("Driver over loopback UDP", () => {
     });
   });
 
-  it("a connection that is reset before it is used ends by itself, with the reason", async () => {
+  it("a connection that is reset before it is used ends on its own, with the reason", async () => {
     const [one, two] = await pair();
     listenTunnelTcp(two, 8080, (stream) => stream.once("connect", () => stream.destroy()));
     const client = await connectTunnelTcp(

@@ -54,7 +54,7 @@ it("takes the answer of the name servers while the system hangs, and ignores the
   ]);
 });
 
-it("gives one address of the wanted family where one is asked for", async () => {
+it("gives one address of the wanted family if the caller wants only one", async () => {
   const done = lookup({
     system: () => undefined,
     nameServers: async () => ["192.0.2.7", "2001:db8::7"],
@@ -68,7 +68,7 @@ it("gives one address of the wanted family where one is asked for", async () => 
 it.each([
   ["do not know the name", async () => []],
   ["do not answer", () => Promise.reject(new Error("no answer"))],
-])("waits for the system where the name servers %s, and ends their question with it", async (_, nameServers) => {
+])("waits for the system if the name servers %s, and ends their query with it", async (_, nameServers) => {
   let late: (...result: unknown[]) => void = () => undefined;
   let asked: AbortSignal | undefined;
   const done = lookup({
@@ -88,7 +88,7 @@ it.each([
   expect(asked?.aborted).toBe(true);
 });
 
-it("asks no one else once the connection is not wanted any more", async () => {
+it("queries nothing further once the connection is no longer wanted", async () => {
   const nameServers = vi.fn();
   const stop = new AbortController();
   lookup({ signal: stop.signal, system: () => undefined, nameServers });

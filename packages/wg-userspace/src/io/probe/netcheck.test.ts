@@ -70,7 +70,7 @@ it("a hard NAT: another port for another server", async () => {
   expect(report.observations).toHaveLength(2);
 });
 
-it("no answer at all: no UDP, and the run ends by itself", async () => {
+it("no answer at all means no UDP, and the run ends on its own", async () => {
   const { report } = await check(mapOf(await stunServer(undefined, false)));
   expect(report).toMatchObject({ udp: false, ipv4: false, ipv4CanSend: true, mappingVariesByDestIp: undefined });
   expect(report.globalV4).toBeUndefined();
@@ -114,14 +114,14 @@ async function checkWithoutDns(addressesOf: (host: string) => readonly string[])
   return { report, asked };
 }
 
-it("our own STUN server is probed at the deployment's address, however slow names resolve", async () => {
+it("our own STUN server is probed at the deployment's address, however slowly names resolve", async () => {
   const { report, asked } = await checkWithoutDns((host) => (host === "own.test" ? ["127.0.0.1"] : []));
   expect(report).toMatchObject({ udp: true, ipv4CanSend: true, unresolvedNames: ["public-a.test", "public-b.test"] });
   expect(formatAddrPort(report.globalV4!)).toBe("203.0.113.9:4321");
   expect(asked[0]).toBe("own.test");
 });
 
-it("unresolved names are reported as such, and nothing was sent", async () => {
+it("unresolved names are reported as such, and nothing is sent to them", async () => {
   const { report } = await checkWithoutDns(() => []);
   expect(report).toMatchObject({ udp: false, ipv4CanSend: false, ipv6CanSend: false });
   expect(report.unresolvedNames).toEqual(["own.test", "public-a.test", "public-b.test"]);

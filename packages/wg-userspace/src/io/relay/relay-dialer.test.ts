@@ -122,7 +122,7 @@ describe("requestHead", () => {
 describe("directRelayDialer", () => {
   const signal = new AbortController().signal;
 
-  it("does not trust an unknown authority, names it, and lets no byte through", async () => {
+  it("does not trust an unknown authority, names it, and sends nothing", async () => {
     const seen: Buffer[] = [];
     const server = createTlsServer({ key: SELF_SIGNED_KEY, cert: SELF_SIGNED_CERT }, (socket) => {
       socket.on("error", () => undefined);

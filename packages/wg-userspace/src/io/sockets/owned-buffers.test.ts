@@ -25,7 +25,7 @@ it("never frees a part of something", () => {
   );
 });
 
-it("never frees what Node takes from its pool, or what is shared", () => {
+it("never frees memory of Node's pool, or shared memory", () => {
   const sizes = fc.nat(3 * Buffer.poolSize);
   fc.assert(
     fc.property(sizes, fc.constantFrom("unsafe", "from", "text"), (size, kind) => {
@@ -46,7 +46,7 @@ it("never frees what Node takes from its pool, or what is shared", () => {
   expect(Buffer.from("the pool is whole").toString()).toBe("the pool is whole");
 });
 
-it("takes chunks back only from streams whose chunks have no other user", () => {
+it("takes chunks back only from streams whose chunks have no other reader", () => {
   expect(lenderOf(Readable.from([Buffer.alloc(65536)]))).toBeUndefined();
   const returned: Uint8Array[] = [];
   const lending = Object.assign(Readable.from([]), { giveBack: (chunk: Uint8Array) => void returned.push(chunk) });

@@ -127,7 +127,7 @@ describe("ownedPipe", () => {
     expect(detached(seen)).toBe(0);
   });
 
-  it("stops as unpipe does: the source is paused, and its next reader gets what follows", async () => {
+  it("stops like unpipe: the source is paused, and its next reader gets what follows", async () => {
     const [source, sink] = [new PassThrough(), new SlowSink()];
     const before = [source, sink].map((stream) => listeners(stream));
     const stop = ownedPipe(source, sink);
