@@ -29,7 +29,7 @@ function isSame(x: IpPrefix, y: IpPrefix): boolean {
   return x.bits === y.bits && prefixContains(x, y.address);
 }
 
-/** Addresses that often share long beginnings, so that the trie gets deep. */
+/** Addresses that often share long prefixes, so that the trie gets deep. */
 function addressOf(width: 4 | 16): fc.Arbitrary<IpAddress> {
   const byte = fc.oneof({ weight: 4, arbitrary: fc.constantFrom(0, 1, 128, 255) }, fc.nat(255));
   return fc.array(byte, { minLength: width, maxLength: width }).map((bytes) => Uint8Array.from(bytes) as IpAddress);

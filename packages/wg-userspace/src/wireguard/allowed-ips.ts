@@ -4,7 +4,7 @@ import type { IpAddress, IpPrefix } from "../base/ip.ts";
 interface TrieNode<T> {
   readonly address: Uint8Array;
   readonly bits: number;
-  /** Absent in nodes that only join two branches. */
+  /** Undefined in nodes that only join two branches. */
   value: T | undefined;
   zero: TrieNode<T> | undefined;
   one: TrieNode<T> | undefined;

@@ -9,8 +9,8 @@ export const COOKIE_REFRESH_TIME = 120_000;
 
 export const REKEY_AFTER_MESSAGES = 2 ** 60;
 /**
- * The specification has 2^64 - 2^13 - 1. Counters we send are JavaScript numbers, exact up to 2^53 - 1, which is the
- * smaller limit and the effective one. At ten million packets per second it lasts 28 years.
+ * The specification allows 2^64 - 2^13 - 1. The counters we send are JavaScript numbers, exact up to 2^53 - 1, which is
+ * the smaller limit and the effective one. At ten million packets per second it lasts 28 years.
  */
 export const REJECT_AFTER_MESSAGES = Number.MAX_SAFE_INTEGER;
 
@@ -55,7 +55,7 @@ export const COOKIE_REPLIES_PER_SECOND = 2_000;
 export const DEFAULT_UNDER_LOAD_INITIATIONS_PER_SECOND = 250;
 
 export const DEFAULT_MAX_PEERS = 8192;
-/** Removed peers whose timestamps are kept, so that a captured initiation stays refused if they return. */
+/** Removed peers whose timestamps are kept, so that a captured initiation is still refused if they return. */
 export const RETIRED_PEERS = 1024;
 /** Pause before a retry when no packet slot was free. */
 export const NO_SLOT_RETRY = 5;

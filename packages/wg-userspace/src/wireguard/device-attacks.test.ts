@@ -245,7 +245,7 @@ describe("forgeries", () => {
     a.send(ipv6Packet(1, 2, 10));
     link.run(121_000);
     link.passes = () => false;
-    a.send(ipv6Packet(1, 2, 30)); // starts a renewal: an initiation not seen before
+    a.send(ipv6Packet(1, 2, 30)); // starts a renewal, which is an initiation not seen before
     const captured = link.sent.filter((message) => message.to === b).map((message) => message.bytes);
     expect(captured.filter((bytes) => bytes[0] === INITIATION).length).toBe(2);
     const before = stateOf(b, a);
@@ -272,7 +272,7 @@ describe("forgeries", () => {
 });
 
 describe("security 26: under load", () => {
-  /** Floods `victim` with valid initiations of strangers until it is under load. */
+  /** Floods `victim` with valid initiations of unknown senders until it is under load. */
   function flood(link: WireguardLink, victim: WireguardHost, count: number): void {
     for (let i = 0; i < count; i++) {
       const stranger = link.addHost(`stranger ${i}`, {

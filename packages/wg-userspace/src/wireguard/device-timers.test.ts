@@ -178,7 +178,7 @@ describe("persistentKeepalive", () => {
     const { link, a, b } = settledPair();
     a.peer(b).setPersistentKeepalive(25_000, link.now);
     link.run(20_000);
-    b.send(ipv6Packet(2, 1, 10)); // answered by a passive keepalive 10 s later, which counts as well
+    b.send(ipv6Packet(2, 1, 10)); // answered by a passive keepalive 10 s later, which counts too
     const at = link.now;
     link.run(60_000);
     expect(link.sent.filter(from(a)).map((message) => message.at - at)).toEqual([-20_000, 10_010, 35_010]);
@@ -286,7 +286,7 @@ describe("security 29: key lifetimes", () => {
     const messageLimits = { rekeyAfterMessages: 1000, rejectAfterMessages: 5 };
     const { link, a, b } = settledPair({ a: { messageLimits } });
     link.run(5_000);
-    for (let i = 0; i < 8; i++) a.send(ipv6Packet(1, 2, 10, i)); // one counter went to the confirmation
+    for (let i = 0; i < 8; i++) a.send(ipv6Packet(1, 2, 10, i)); // one counter was used by the confirmation
     expect(link.sent.filter(isType(TRANSPORT)).length).toBe(4);
     expect(a.peer(b).hasSession(link.now)).toBe(false);
     link.run(100);

@@ -46,7 +46,7 @@ export type { MessageSource } from "./transport.ts";
 
 export interface PeerConfig {
   readonly publicKey: NodePublicKey;
-  /** 32 bytes, copied; absent means 32 zero bytes. */
+  /** 32 bytes, copied; without it, 32 zero bytes. */
   readonly presharedKey?: Uint8Array | undefined;
   readonly allowedIPs: readonly IpPrefix[];
   /** See {@link Peer.setPersistentKeepalive}. */
@@ -81,11 +81,11 @@ export interface DeviceOutput {
   sendMessage(peer: Peer | undefined, slot: number, length: number, replyTo: MessageSource | undefined): void;
   /** A decrypted inner packet at `memory.bytes[offset, offset + length)`, without padding, borrowed for the call. */
   deliverPacket(peer: Peer, offset: number, length: number): void;
-  /** Every authenticated, new message from the peer, before any effect of it: the place to roam. */
+  /** Called for every authenticated, new message from the peer, before it has any effect: the place to roam. */
   authenticated(peer: Peer, source: MessageSource): void;
   /** Data can flow. Initiator: a response was accepted; responder: the first transport message arrived. */
   sessionEstablished(peer: Peer): void;
-  /** No answer for REKEY_ATTEMPT_TIME: staged packets are dropped. */
+  /** There was no answer for REKEY_ATTEMPT_TIME: staged packets are dropped. */
   handshakeGaveUp(peer: Peer): void;
 }
 
@@ -199,7 +199,7 @@ export class Device {
     return true;
   }
 
-  /** Removes all peers and wipes the device's own secrets. The private key is the caller's to wipe. */
+  /** Removes all peers and wipes the device's own secrets. Wiping the private key is left to the caller. */
   close(now: Instant): void {
     for (const peer of [...this.#peers.values()]) this.removePeer(peer.publicKey, now);
     this.#retired.clear();
@@ -334,7 +334,7 @@ export class Device {
     this.#transportSent(peer, keypair, now);
   }
 
-  /** Empty transport message. Starts a handshake when there is no session. */
+  /** Sends an empty transport message, or starts a handshake when there is no session. */
   #sendKeepalive(peer: Peer, now: Instant): void {
     const keypair = peer.sendingKeypair(now);
     if (keypair === undefined) {
@@ -404,7 +404,7 @@ export class Device {
     this.#transport.queueOpen(receiver, keypair, slot, length - TRANSPORT_OVERHEAD, source, now);
   }
 
-  /** A transport message with a valid tag; `length` bytes of plaintext. */
+  /** Handles a transport message with a valid tag and `length` bytes of plaintext. */
   #opened(peer: Peer, keypair: Keypair, slot: number, length: number, source: MessageSource, now: Instant): void {
     const { bytes, view } = this.#cipher.memory;
     if (!keypair.window.accept(view.getUint32(slot + 8, true), view.getUint32(slot + 12, true))) {
@@ -507,7 +507,7 @@ export class Device {
       authenticated: (peer, source, now) => this.#authenticated(peer, source, now),
       initiatedSession: (peer, now) => {
         this.#handshakeComplete(peer, now);
-        // The responder may not send before it has received from us on the new keys.
+        // The responder must not send before it has received a message on the new keys.
         this.#sendKeepalive(peer, now);
         this.#output.sessionEstablished(peer);
       },

@@ -35,7 +35,7 @@ export class HandshakeGate {
     return this.#replies.take(now);
   }
 
-  /** `out` has COOKIE_REPLY_LENGTH bytes. */
+  /** `out` has room for COOKIE_REPLY_LENGTH bytes. */
   writeReply(message: MacFields, senderIndex: number, sourceId: Uint8Array, now: Instant, out: Uint8Array): void {
     this.#cookies.writeReply(message, senderIndex, sourceId, now, out);
   }

@@ -1,4 +1,4 @@
-/** The two roles of one handshake. Both hold secrets until wiped and are good for exactly one handshake. */
+/** The two roles of one handshake. Both hold secrets until wiped and serve exactly one handshake. */
 import { wipe } from "../base/bytes.ts";
 import { clampPrivateKey, type NodePrivateKey, type NodePublicKey } from "../base/keys.ts";
 import type { CryptoSuite, RandomSource } from "../base/ports.ts";
@@ -13,10 +13,10 @@ export interface LocalIdentity {
   readonly publicKey: NodePublicKey;
 }
 
-/** What a handshake must know of the other side. */
+/** What a handshake has to know of the other side. */
 export interface RemoteIdentity {
   readonly publicKey: NodePublicKey;
-  /** X25519 of both static keys; undefined when it came out all zero, which fails every handshake. */
+  /** X25519 of both static keys; undefined when it is all zero, which fails every handshake. */
   readonly staticSecret: Uint8Array | undefined;
 }
 

@@ -24,7 +24,7 @@ export interface HandshakerHost {
   readonly peers: ReadonlyMap<string, Peer>;
   readonly indices: IndexTable<Receiver>;
   readonly unixMs: (now: Instant) => number;
-  /** Opens and seals everything queued: it belongs to keypairs that may be about to be replaced. */
+  /** Opens and seals everything queued, since it belongs to keypairs that may be about to be replaced. */
   settle(now: Instant): void;
   sealQueued(): void;
   authenticated(peer: Peer, source: MessageSource, now: Instant): void;
@@ -60,7 +60,7 @@ export class Handshaker {
       return;
     }
     const { random, privateKey } = this.#identity;
-    this.#host.sealQueued(); // in order: the peer's answer may drop the keypair of these packets
+    this.#host.sealQueued(); // seal first: the peer's answer may drop the keypair of these packets
     peer.lastHandshakeSentAt = now;
     peer.timers.handshakeInitiated(now, random.uint32());
     peer.timers.authenticatedSent(now);
@@ -131,7 +131,7 @@ export class Handshaker {
       this.#host.drop("unknown-index");
       return;
     }
-    // The cookie serves the next message, which a timer sends: a reply must not trigger a send at once.
+    // The cookie is for the next message, which a timer sends: a reply must not trigger a send at once.
     if (receiver.peer.cookies.consumeReply(reply, now)) this.#host.log("got a cookie", receiver.peer, now);
     else this.#host.drop("bad-tag");
   }
@@ -156,7 +156,7 @@ export class Handshaker {
     if (refused !== undefined) return refused;
     this.#host.authenticated(peer, source, now);
     this.#host.settle(now);
-    if (peer.removed) return "unknown-peer"; // by a callback
+    if (peer.removed) return "unknown-peer"; // removed by a callback
     const receiver: Receiver = { peer, keypair: undefined };
     const localIndex = indices.insert(receiver);
     const response = new Uint8Array(RESPONSE_LENGTH);
@@ -193,7 +193,7 @@ export class Handshaker {
   #send(peer: Peer | undefined, message: Uint8Array, replyTo: MessageSource | undefined): void {
     const slot = this.#cipher.tx.leaseForControl();
     if (slot < 0) {
-      this.#host.drop("no-slot"); // as if lost on the way: timers repeat it
+      this.#host.drop("no-slot"); // counts as lost on the way: timers repeat it
       return;
     }
     this.#cipher.memory.bytes.set(message, slot);

@@ -23,7 +23,10 @@ export class IndexTable<T> {
     }
   }
 
-  /** Accepts the index as signed or unsigned 32 bits. Keys are signed: those are small integers to the engine. */
+  /**
+   * Accepts the index as signed or unsigned 32 bits. The map's keys are signed, because V8 stores those as small
+   * integers.
+   */
   lookup(index: number): T | undefined {
     return this.#entries.get(index | 0);
   }

@@ -8,7 +8,7 @@ const IPV4_DESTINATION = 16;
 const IPV6_SOURCE = 8;
 const IPV6_DESTINATION = 24;
 
-/** 4 or 16; 0 when the packet is neither IPv4 nor IPv6 or shorter than its header. */
+/** The length of its addresses, 4 or 16; 0 when the packet is neither IPv4 nor IPv6 or is shorter than its header. */
 export function addressLength(bytes: Uint8Array, offset: number, length: number): 0 | 4 | 16 {
   if (length < 1) return 0;
   const version = bytes[offset]! >> 4;
@@ -17,7 +17,7 @@ export function addressLength(bytes: Uint8Array, offset: number, length: number)
   return 0;
 }
 
-/** Offset in the packet, given the result of addressLength. */
+/** Offset of the source address in the packet, for a result of addressLength. */
 export function sourceOffset(width: 4 | 16): number {
   return width === 4 ? IPV4_SOURCE : IPV6_SOURCE;
 }
@@ -26,7 +26,9 @@ export function destinationOffset(width: 4 | 16): number {
   return width === 4 ? IPV4_DESTINATION : IPV6_DESTINATION;
 }
 
-/** The packet's length by its own header, without padding; 0 when it is impossible in `available` bytes. */
+/**
+ * The packet's length by its own header, without padding; 0 when that cannot be its length within `available` bytes.
+ */
 export function declaredLength(bytes: Uint8Array, offset: number, width: 4 | 16, available: number): number {
   const field = width === 4 ? 2 : 4;
   const value = (bytes[offset + field]! << 8) | bytes[offset + field + 1]!;

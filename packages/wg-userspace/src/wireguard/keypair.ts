@@ -4,7 +4,7 @@ import { REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME, REKEY_AFTER_MESSAGES } from "
 import type { TransportKeys } from "./handshake.ts";
 import { ReplayWindow } from "./replay-window.ts";
 
-/** How many messages a keypair may send. Tests lower them; the real ones are out of reach of a test. */
+/** How many messages a keypair may send. Tests lower these limits, since no test could reach the real ones. */
 export interface MessageLimits {
   readonly rekeyAfterMessages: number;
   readonly rejectAfterMessages: number;
@@ -15,7 +15,7 @@ export const MESSAGE_LIMITS: MessageLimits = {
   rejectAfterMessages: REJECT_AFTER_MESSAGES,
 };
 
-/** The keys of one session and what was done with them. Owns the keys. */
+/** The keys of one session and how they were used. Owns the keys. */
 export class Keypair {
   readonly sendKey: Uint8Array;
   readonly receiveKey: Uint8Array;
@@ -57,8 +57,8 @@ export class Keypair {
  * The three keypairs of a peer and how they follow each other. We send on `current` only. `next` is a session that we
  * answered and whose first message has not arrived; `previous` receives messages in flight when `current` changed.
  *
- * When both sides initiate at once, each ends with its own session as `current` and the other's as `previous`. Left at
- * that, both would renew at the same time indefinitely, and each renewal drops the keypair that the other side is
+ * When both sides initiate at once, each ends with its own session as `current` and the other's as `previous`. Without
+ * more, both would renew at the same time indefinitely, and each renewal drops the keypair that the other side is
  * sending on. So one of the two yields: when it receives on the other side's session, it switches to that one.
  */
 export class Keypairs {
@@ -90,8 +90,8 @@ export class Keypairs {
   }
 
   /**
-   * Our initiation was answered. A session that the peer initiated meanwhile stays as `previous`, so both sides may
-   * differ.
+   * Our initiation was answered. A session that the peer initiated in the meantime stays as `previous`, so the two
+   * sides may differ.
    */
   installInitiated(keypair: Keypair): void {
     const { previous, current, next } = this.#slots();

@@ -16,7 +16,7 @@ import {
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
 const bytesOf = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
 
-/** The message somewhere inside a larger buffer, as in a slot. */
+/** The message inside a larger buffer, as in a slot. */
 function parseEmbedded(message: Uint8Array) {
   const buffer = new Uint8Array(message.length + 40).fill(0xa5);
   buffer.set(message, 16);

@@ -25,7 +25,7 @@ const MIN_MESSAGE_LENGTH = 32;
 export interface MacFields {
   readonly beforeMac1: Uint8Array;
   readonly mac1: Uint8Array;
-  /** Includes mac1. */
+  /** The message up to mac2, including mac1. */
   readonly beforeMac2: Uint8Array;
   readonly mac2: Uint8Array;
 }

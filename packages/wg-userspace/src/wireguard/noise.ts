@@ -44,7 +44,7 @@ export function kdf3(crypto: CryptoSuite, key: Uint8Array, input: Uint8Array): [
   return [first, second, third];
 }
 
-/** Every value that a method replaces is wiped; wipe() ends the life of the rest. */
+/** Every value that a method replaces is wiped at once; wipe() wipes the rest. */
 export class SymmetricState {
   readonly #crypto: CryptoSuite;
   #chainingKey: Uint8Array;

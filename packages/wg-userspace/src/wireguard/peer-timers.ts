@@ -35,10 +35,10 @@ export class PeerTimers {
   #sendStagedAt = NEVER;
   #needsAnotherKeepalive = false;
   #persistentKeepaliveMs = 0;
-  /** Drawn with every initiation: drawing it with every packet would cost more than the packet. */
+  /** Drawn once per initiation, since a draw per packet would cost more than the packet. */
   #jitterMs = 0;
 
-  /** Infinity when nothing is armed. */
+  /** Infinity when no timer is armed. */
   nextTimeout(): number {
     return Math.min(
       this.#zeroKeyMaterialAt,
@@ -88,7 +88,7 @@ export class PeerTimers {
     else this.#needsAnotherKeepalive = true;
   }
 
-  /** Any message that the peer can authenticate. */
+  /** A message left that the peer can authenticate. */
   authenticatedSent(now: Instant): void {
     this.#sendKeepaliveAt = NEVER;
     this.#traversed(now);
@@ -113,7 +113,8 @@ export class PeerTimers {
   }
 
   /**
-   * An initiation was requested less than REKEY_TIMEOUT after the last handshake message: send it when that has passed.
+   * An initiation was requested less than REKEY_TIMEOUT after the last handshake message: it is sent once that time has
+   * passed.
    */
   handshakePostponed(lastHandshakeSentAt: Instant): void {
     if (this.#retransmitHandshakeAt !== NEVER) return;

@@ -12,7 +12,7 @@ import { PeerTimers } from "./peer-timers.ts";
 import { type StagingBudget, StagingQueue } from "./staging-queue.ts";
 import { TimestampGuard, TimestampSource } from "./tai64n.ts";
 
-/** What a receiver index of ours names: first a handshake in progress, then the keypair it became. */
+/** What a receiver index of ours names: a handshake in progress, later the keypair that came of it. */
 export interface Receiver {
   readonly peer: Peer;
   keypair: Keypair | undefined;
@@ -62,7 +62,7 @@ export class Peer implements Deadlined {
   /** For the device's user; never touched here. */
   attachment: unknown = undefined;
 
-  // The rest belongs to the device.
+  // The rest is for the device only.
   readonly keypairs: Keypairs;
   readonly timers = new PeerTimers();
   readonly staged: StagingQueue;
@@ -76,7 +76,7 @@ export class Peer implements Deadlined {
   removed = false;
   heapIndex = -1;
   heapAt: number = Number.POSITIVE_INFINITY;
-  /** Computed with the first handshake: undefined before, `secret` undefined when it came out all zero. */
+  /** Computed with the first handshake: undefined before, and `secret` is undefined when it is all zero. */
   #staticSecret: { readonly secret: Uint8Array | undefined } | undefined;
   readonly #context: PeerContext;
 

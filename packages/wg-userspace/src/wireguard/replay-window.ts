@@ -4,7 +4,7 @@ const BLOCK_BITS = 64;
 const BLOCKS = 128;
 const WORDS_PER_BLOCK = BLOCK_BITS / 32;
 const WORDS = BLOCKS * WORDS_PER_BLOCK;
-/** Counters behind the newest that are still distinguished; one block is given up to make moving cheap. */
+/** Counters behind the newest that are still distinguished; one block is not used, which makes moving cheap. */
 export const WINDOW_SIZE = (BLOCKS - 1) * BLOCK_BITS;
 
 const TWO_32 = 2 ** 32;
@@ -24,7 +24,8 @@ export class ReplayWindow {
   /** True when the counter is new; it is then recorded. Call only for authenticated messages. */
   accept(low: number, high: number): boolean {
     if (high === LIMIT_HIGH && low >= LIMIT_LOW) return false;
-    // Exact below 2^53 and, beyond, never rounded to less than the window's size: enough for the comparisons here.
+    // Exact below 2^53; above, rounding never makes it smaller than the window's size, which is enough for the
+    // comparisons here.
     const ahead = (high - this.#newestHigh) * TWO_32 + (low - this.#newestLow);
     if (ahead > 0) this.#advance(low, high);
     else if (-ahead > WINDOW_SIZE) return false;

@@ -24,7 +24,7 @@ export class StagingQueue {
     return this.#packets.length;
   }
 
-  /** Takes ownership of the packet. Returns how many packets were dropped for it, possibly including itself. */
+  /** Takes ownership of the packet. Returns how many packets were dropped, which may include this one. */
   push(packet: Uint8Array): number {
     let dropped = 0;
     this.#packets.push(packet);

@@ -6,18 +6,18 @@ import type { Instant } from "../base/instant.ts";
 import { HANDSHAKE_INITIATION_INTERVAL, TIMESTAMP_LENGTH } from "./constants.ts";
 
 const GRANULE_NS = 2 ** 24;
-/** Granules that start within a second; the last one is shorter. */
+/** Granules that begin within a second; the last one is shorter. */
 const GRANULES_PER_SECOND = Math.ceil(1e9 / GRANULE_NS);
 /** TAI64's 2^62 ‖ the ten seconds between TAI and UTC at the epoch. */
 const TAI64_HIGH = 0x4000_0000;
 const TAI64_EPOCH_SECONDS = 10;
 
-/** @param unixMs Wall-clock time in ms since 1970; fractions count. */
+/** @param unixMs Wall-clock time in ms since 1970, with fractions. */
 export function tai64n(unixMs: number): Uint8Array {
   return write(granuleAt(unixMs));
 }
 
-/** -1, 0 or 1, as bytes in order. */
+/** Compares timestamps as bytes: -1, 0 or 1. */
 export function compareTimestamps(a: Uint8Array, b: Uint8Array): number {
   for (let i = 0; i < TIMESTAMP_LENGTH; i++) {
     const difference = a[i]! - b[i]!;
@@ -54,7 +54,7 @@ export class TimestampGuard {
   }
 }
 
-/** Counts granules since 1970 as seconds × granules per second, which numbers stay exact for. */
+/** Counts granules since 1970 as seconds × granules per second, so that the number stays exact. */
 function granuleAt(unixMs: number): number {
   const seconds = Math.floor(unixMs / 1000);
   const nanoseconds = Math.min((unixMs - seconds * 1000) * 1e6, 999_999_999);

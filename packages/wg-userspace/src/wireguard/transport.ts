@@ -16,14 +16,17 @@ const TWO_32 = 2 ** 32;
 /** Where a message came from. The object is the identity; `id` names the address in cookies. */
 export interface MessageSource {
   readonly id: Uint8Array;
-  /** Identifies the host without its port, for rate limits; `id` when absent. */
+  /** Identifies the host without its port, for rate limits. Default: `id`. */
   readonly hostId?: Uint8Array;
 }
 
 export interface TransportOutput {
   /** A sealed message; ownership of the slot passes with it. */
   sealed(peer: Peer, slot: number, length: number): void;
-  /** A message with a valid tag; the slot is borrowed. The replay check and everything after it are the receiver's. */
+  /**
+   * A message with a valid tag; the slot is borrowed. The replay check and everything after it are left to the
+   * receiver.
+   */
   opened(receiver: Receiver, keypair: Keypair, slot: number, length: number, source: MessageSource, now: Instant): void;
 }
 
@@ -138,7 +141,7 @@ export class Transport {
         else this.#output.sealed(batch.owners[i]!, slot, batch.lengths[i]! + TRANSPORT_OVERHEAD);
       }
     } finally {
-      // Only after a callback threw: the rest of the batch is dropped.
+      // Only after a callback threw, so the rest of the batch is dropped.
       for (; handedOver < batch.count; handedOver++) this.#cipher.tx.release(batch.slots[handedOver]!);
       batch.clear();
       this.#sealing = false;
@@ -160,7 +163,7 @@ export class Transport {
         this.#cipher.rx.release(batch.slots[released++]!);
       }
     } finally {
-      // Only after a callback threw: the rest of the batch is dropped.
+      // Only after a callback threw, so the rest of the batch is dropped.
       for (; released < batch.count; released++) this.#cipher.rx.release(batch.slots[released]!);
       batch.clear();
       this.#opening = false;

@@ -48,7 +48,7 @@ const now = instant(0);
 const noPsk = new Uint8Array(32);
 const text = (value: string) => new TextEncoder().encode(value);
 
-/** Yields exactly the given values, and nothing else. */
+/** Yields exactly the given values and then no more. */
 function scripted(bytes: readonly string[], words: readonly number[] = []): RandomSource {
   const byteQueue = bytes.map(hexDecode);
   const wordQueue = [...words];
