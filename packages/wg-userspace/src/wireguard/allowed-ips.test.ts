@@ -46,7 +46,7 @@ const stepArbitrary = fc.record({
 });
 
 describe("AllowedIPs", () => {
-  test("behaves as a list that is searched for the longest prefix", () => {
+  test("behaves like a list that is searched for the longest prefix", () => {
     fc.assert(
       fc.property(
         fc.array(stepArbitrary, { maxLength: 40 }),

@@ -164,7 +164,7 @@ describe("forgeries", () => {
     expect(b.delivered.length).toBe(1);
   });
 
-  test("a valid initiation of a stranger costs one key agreement and gets no answer", () => {
+  test("a valid initiation of an unknown sender costs one key agreement and gets no answer", () => {
     const { suite, agreements } = countingSuite();
     const link = new WireguardLink(crypto);
     const stranger = link.addHost("stranger");
@@ -312,7 +312,7 @@ describe("security 26: under load", () => {
     expect(a.device.drops.counts).toEqual({});
   });
 
-  test("a cookie serves its own address only, and 120 s", () => {
+  test("a cookie is valid for its own address only, and for 120 s", () => {
     const { link, a, b } = joinedPair(crypto, { b: { underLoadInitiationsPerSecond: 0 } });
     a.send(ipv6Packet(1, 2, 10));
     link.run(5_400);
@@ -336,7 +336,7 @@ describe("security 26: under load", () => {
     expect(link.sent.find(isType(INITIATION))!.bytes.subarray(132)).toEqual(new Uint8Array(16));
   });
 
-  test("proven sources are limited to a burst of 5 and 20 a second, by host", () => {
+  test("proven sources are limited to a burst of 5 and 20 per second, counted by host", () => {
     const { link, a, b } = joinedPair(crypto, { b: { underLoadInitiationsPerSecond: 0 } });
     a.source = { ...a.source, hostId: Uint8Array.of(192, 0, 2, 1) };
     a.send(ipv6Packet(1, 2, 10));

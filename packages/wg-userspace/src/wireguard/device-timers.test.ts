@@ -26,7 +26,7 @@ function settledPair(options: { readonly a?: HostOptions; readonly b?: HostOptio
 }
 
 describe("retransmitHandshake", () => {
-  test("repeats an unanswered initiation every 5 s plus jitter, freshly made, then gives up", () => {
+  test("repeats an unanswered initiation every 5 s plus jitter, newly built each time, then gives up", () => {
     const { link, a, b } = joinedPair(crypto);
     link.passes = () => false;
     a.send(ipv6Packet(1, 2, 10));
@@ -139,7 +139,7 @@ describe("sendKeepalive", () => {
     expect(fromB.map((message) => [isKeepalive(message), message.at - link.sent[0]!.at])).toEqual([[true, 10_010]]);
   });
 
-  test("is followed by another when more data came meanwhile", () => {
+  test("is followed by another when more data arrived in the meantime", () => {
     const { link, a, b } = settledPair();
     a.send(ipv6Packet(1, 2, 10));
     link.run(5_000);
@@ -148,7 +148,7 @@ describe("sendKeepalive", () => {
     expect(link.sent.filter(from(b)).map((message) => message.at - link.sent[0]!.at)).toEqual([10_010, 20_010]);
   });
 
-  test("is not sent when data went out meanwhile, nor for a keepalive", () => {
+  test("is not sent when data was sent in the meantime, nor for a keepalive", () => {
     const { link, a, b } = settledPair();
     a.send(ipv6Packet(1, 2, 10));
     link.run(5_000);
@@ -184,7 +184,7 @@ describe("persistentKeepalive", () => {
     expect(link.sent.filter(from(a)).map((message) => message.at - at)).toEqual([-20_000, 10_010, 35_010]);
   });
 
-  test("brings a session up by itself and renews it indefinitely", () => {
+  test("brings a session up on its own and renews it indefinitely", () => {
     const { link, a, b } = joinedPair(crypto, { peer: { persistentKeepaliveMs: 25_000 } });
     link.run(1_000_000);
     expect(a.peer(b).hasSession(link.now)).toBe(true);

@@ -25,7 +25,7 @@ function expectNoLeaks(...hosts: readonly WireguardHost[]): void {
 }
 
 describe("sending and receiving", () => {
-  test("a first packet starts a handshake, waits for it, and then flows; so does the answer", () => {
+  test("a first packet starts a handshake, waits for it, and then flows; so does the answer to it", () => {
     const { link, a, b } = joinedPair(crypto);
     a.send(ipv6Packet(1, 2, 100));
     expect(link.sent.map(typeOf)).toEqual([1]);
@@ -105,7 +105,7 @@ describe("sending and receiving", () => {
     expectNoLeaks(a, b);
   });
 
-  test("a packet without a route, or that is not an IP packet, is dropped and counted", () => {
+  test("a packet without a route, or one that is not an IP packet, is dropped and counted", () => {
     const { a, b } = joinedPair(crypto);
     a.send(ipv6Packet(1, 99, 10));
     a.send(new Uint8Array(60).fill(0x10));
@@ -325,14 +325,14 @@ describe("peers", () => {
 describe("pre-shared keys", () => {
   const psk = new Uint8Array(32).fill(7);
 
-  test("a shared one works", () => {
+  test("a shared key works", () => {
     const { link, a, b } = joinedPair(crypto, { peer: { presharedKey: psk } });
     a.send(ipv6Packet(1, 2, 10));
     link.run(100);
     expect(packetsOf(b).length).toBe(1);
   });
 
-  test("different ones give no session until they are made equal", () => {
+  test("different keys give no session until they are made equal", () => {
     const { link, a, b } = joinedPair(crypto, { peer: { presharedKey: psk } });
     b.device.addPeer({ publicKey: a.key, allowedIPs: prefixesOf(1) }, link.now);
     a.send(ipv6Packet(1, 2, 10));

@@ -54,7 +54,7 @@ describe("StagingQueue", () => {
     expect(queue.peek()).toEqual(Uint8Array.of(1));
   });
 
-  test("keeps all queues together within the budget and gives it back", () => {
+  test("keeps the sum of all queues within the budget and gives it back", () => {
     const budget = new StagingBudget(100);
     const [one, two] = [new StagingQueue(budget), new StagingQueue(budget)];
     expect(one.push(new Uint8Array(60))).toBe(0);
@@ -83,7 +83,7 @@ describe("IndexTable", () => {
 });
 
 describe("security 26: rate limits", () => {
-  test("sources are limited separately, 20 a second each after a burst of 5", () => {
+  test("sources are limited separately, to 20 per second after a burst of 5", () => {
     const limiter = new SourceRateLimiter();
     let allowed = 0;
     for (let at = 0; at < 10_000; at += 10) if (limiter.allow(Uint8Array.of(1), instant(at))) allowed++;
@@ -103,7 +103,7 @@ describe("security 26: rate limits", () => {
     expect(limiter.size).toBe(1);
   });
 
-  test("load is seen above the rate and for a while after", () => {
+  test("load is reported above the rate and for a while after", () => {
     const meter = new LoadMeter(3, 1000);
     expect([0, 1, 2].map((at) => meter.note(instant(at)))).toEqual([false, false, false]);
     expect(meter.note(instant(3))).toBe(true);
