@@ -9,7 +9,8 @@ export interface AccessOutboxRow {
 }
 
 /**
- * Events that take a right away and that other servers have to act on. With SQLite there is no other server: nothing is written.
+ * Events that take rights away and that other servers have to act on. With SQLite there is no other server, so nothing is
+ * written.
  */
 export class AccessOutbox {
   readonly #db: Kysely<Database>;

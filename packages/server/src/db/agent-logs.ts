@@ -2,7 +2,7 @@ import type { Kysely } from "kysely";
 import { inList, lockOnly, lockRow } from "./dialect.ts";
 import type { AgentLogRow, AgentLogSourceRow, Database } from "./schema.ts";
 
-/** Bytes of log text kept per agent; later lines are dropped and the agent is asked to stop (Coder's limit). */
+/** Bytes of log text kept per agent. Later lines are dropped and the agent is asked to stop; the limit is Coder's. */
 export const MAX_AGENT_LOG_BYTES = 1 << 20;
 /** Log sources kept per agent. */
 export const MAX_LOG_SOURCES = 64;
@@ -21,8 +21,8 @@ export class AgentLogs {
   }
 
   /**
-   * Appends as much as fits. Call inside a transaction.
-   * @returns the stored rows and whether the limit is reached.
+   * Appends as many lines as fit. Call inside a transaction.
+   * @returns the stored rows, and whether the limit is reached.
    */
   async append(agentId: string, logs: readonly NewAgentLog[]): Promise<{ stored: AgentLogRow[]; overflowed: boolean }> {
     const counters = this.#db
@@ -43,7 +43,7 @@ export class AgentLogs {
     let overflowed = agent.logs_overflowed === 1;
     const stored: AgentLogRow[] = [];
     for (const log of logs) {
-      // Once full, full: a short line after a long dropped one would make the gap invisible.
+      // After the first dropped line all later ones are dropped too, because a short line behind the gap would hide it.
       if (overflowed || length + Buffer.byteLength(log.output) > MAX_AGENT_LOG_BYTES) {
         overflowed = true;
         break;
@@ -74,8 +74,8 @@ export class AgentLogs {
   }
 
   /**
-   * A new run of the agent: forgets the lines from before `startedAt` (both by the agent's clock), so that every run has the
-   * whole limit for itself. Call inside a transaction.
+   * Starts a new run of the agent: removes the lines from before `startedAt` (both by the agent's clock), so that every run has
+   * the whole limit. Call inside a transaction.
    */
   async beginRun(agentId: string, startedAt: number): Promise<void> {
     await this.#lock(agentId);
@@ -93,7 +93,7 @@ export class AgentLogs {
       .execute();
   }
 
-  /** Oldest first, ids above `after`. */
+  /** Oldest first, with ids above `after`. */
   async list(agentId: string, filter: { after: number; limit: number }): Promise<AgentLogRow[]> {
     return await this.#db
       .selectFrom("agent_logs")
@@ -105,7 +105,7 @@ export class AgentLogs {
       .execute();
   }
 
-  /** False when the agent has too many sources. Naming a known id again changes nothing. Call inside a transaction. */
+  /** Returns false if the agent has too many sources. A source with a known id changes nothing. Call inside a transaction. */
   async addSource(source: AgentLogSourceRow): Promise<boolean> {
     await this.#lock(source.agent_id);
     const known = await this.sources(source.agent_id);
@@ -115,7 +115,7 @@ export class AgentLogs {
     return true;
   }
 
-  /** The sources of several agents; of each agent, in the order in which they were added. */
+  /** The sources of several agents, for each agent in the order in which they were added. */
   async sourcesOf(agentIds: readonly string[]): Promise<AgentLogSourceRow[]> {
     return await this.#db
       .selectFrom("agent_log_sources")

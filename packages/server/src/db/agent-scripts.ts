@@ -3,7 +3,7 @@ import { withoutNul } from "../base/text.ts";
 import { inList } from "./dialect.ts";
 import type { AgentMetadataRow, AgentScriptRow, Database } from "./schema.ts";
 
-/** Bytes kept of a metadata value and of its error. */
+/** Maximum length in bytes of a metadata value and of its error. */
 const MAX_VALUE_BYTES = 2048;
 
 export type ScriptRun = Pick<
@@ -11,7 +11,7 @@ export type ScriptRun = Pick<
   "last_started_at" | "last_ended_at" | "last_exit_code" | "last_stage" | "last_status"
 >;
 
-/** What an agent has to run, and what it reported about the runs. */
+/** The scripts that an agent has to run, and its reports about the runs. */
 export class AgentScripts {
   readonly #db: Kysely<Database>;
   constructor(db: Kysely<Database>) {
@@ -22,7 +22,7 @@ export class AgentScripts {
     if (rows.length > 0) await this.#db.insertInto("agent_scripts").values(rows).execute();
   }
 
-  /** In the order they were given. */
+  /** In the order in which they were given. */
   async list(agentId: string): Promise<AgentScriptRow[]> {
     return await this.#db
       .selectFrom("agent_scripts")
@@ -32,7 +32,7 @@ export class AgentScripts {
       .execute();
   }
 
-  /** The scripts of several agents; of each agent, in the order in which they were given. */
+  /** The scripts of several agents, for each agent in the order in which they were given. */
   async listOf(agentIds: readonly string[]): Promise<AgentScriptRow[]> {
     return await this.#db
       .selectFrom("agent_scripts")
@@ -42,7 +42,7 @@ export class AgentScripts {
       .execute();
   }
 
-  /** A script of another agent is left alone. */
+  /** Does nothing if the script belongs to another agent. */
   async completed(agentId: string, scriptId: string, run: ScriptRun): Promise<void> {
     await this.#db
       .updateTable("agent_scripts")
@@ -56,7 +56,7 @@ export class AgentScripts {
     if (rows.length > 0) await this.#db.insertInto("agent_metadata").values(rows).execute();
   }
 
-  /** In the order they were given. */
+  /** In the order in which they were given. */
   async metadata(agentId: string): Promise<AgentMetadataRow[]> {
     return await this.#db
       .selectFrom("agent_metadata")

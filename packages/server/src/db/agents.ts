@@ -25,12 +25,12 @@ export class Agents {
     return await this.#db.selectFrom("agents").selectAll().where("id", "=", id).executeTakeFirst();
   }
 
-  /** Until the end of the transaction no other one changes the agent and what belongs to it. */
+  /** Until the transaction ends, no other one can change the agent and what belongs to it. */
   async lock(id: string): Promise<void> {
     await lockOnly(this.#db, this.#db.selectFrom("agents").select("id").where("id", "=", id));
   }
 
-  /** As byId, and as lock. */
+  /** Like byId, and locks the row as `lock` does. */
   async locked(id: string): Promise<AgentRow | undefined> {
     return await lockRow(this.#db, this.#db.selectFrom("agents").selectAll().where("id", "=", id)).executeTakeFirst();
   }
@@ -39,7 +39,9 @@ export class Agents {
     return await this.#db.selectFrom("agents").selectAll().where("token_hash", "=", hash).executeTakeFirst();
   }
 
-  /** Whether the agent still has the token of that generation, its workspace runs, and its owner may use it. */
+  /**
+   * Whether the token of this generation is still the agent's current one, its workspace is started, and its owner may use it.
+   */
   async mayConnect(id: string, tokenGeneration: number): Promise<boolean> {
     const row = await this.#db
       .selectFrom("agents")
@@ -63,7 +65,7 @@ export class Agents {
     return row?.transition === "start";
   }
 
-  /** In the order they were created. */
+  /** In the order in which they were created. */
   async ofWorkspace(workspaceId: string): Promise<AgentRow[]> {
     return await this.#db
       .selectFrom("agents")
@@ -74,7 +76,7 @@ export class Agents {
       .execute();
   }
 
-  /** The agents of several workspaces; of each workspace, in the order in which they were created. */
+  /** The agents of several workspaces, for each workspace in the order in which they were created. */
   async ofWorkspaces(workspaceIds: readonly string[]): Promise<AgentRow[]> {
     return await this.#db
       .selectFrom("agents")
@@ -97,7 +99,7 @@ export class Agents {
     return new Map(rows.map((row) => [row.id, `${row.username}/${row.workspace}.${row.name}`]));
   }
 
-  /** What names of apps are made of, by the agent's id. */
+  /** The names from which names of apps are built, by the agent's id. */
   async appPlaces(ids: readonly string[]): Promise<Map<string, AppPlaceNames>> {
     const rows = await this.#db
       .selectFrom("agents")
@@ -118,14 +120,14 @@ export class Agents {
     await this.update(id, { token_generation: token.generation, token_hash: token.hash, updated_at: now });
   }
 
-  /** Status fields as the agent session reports them; `id`, workspace and token stay. */
+  /** Updates the status fields that the agent's session reports; id, workspace and token cannot be changed. */
   async update(id: string, fields: Updateable<AgentsTable>): Promise<void> {
     await this.#db.updateTable("agents").set(fields).where("id", "=", id).execute();
   }
 
-  /** Records a sign of life of those that are connected. */
+  /** Records a heartbeat of the agents that are connected. */
   async heard(ids: readonly string[], at: number): Promise<void> {
-    // In one order: two servers that lock the same rows in different orders would wait for each other.
+    // Always in the same order: two servers that lock the same rows in different orders would deadlock.
     const rows = this.#db.selectFrom("agents").select("id").where("id", "in", inList(this.#db, ids)).orderBy("id");
     await lockOnly(this.#db, rows);
     await this.#db

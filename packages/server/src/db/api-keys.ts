@@ -79,7 +79,7 @@ export class ApiKeys {
     await this.#db.updateTable("api_keys").set({ expires_at: now, updated_at: now }).where("id", "=", id).execute();
   }
 
-  /** The rows stay for a while: a server that runs beside us sees their end by its time, and ends what rests on them. */
+  /** The rows are kept for a while, so that another server notices their expiry and ends what depends on them. */
   async expireAllOf(userId: string, now: number): Promise<void> {
     await this.#db
       .updateTable("api_keys")
@@ -89,7 +89,7 @@ export class ApiKeys {
       .execute();
   }
 
-  /** Keys whose time ended after `after` and not after `until`, earliest first. */
+  /** Keys that expired after `after` and not after `until`, earliest first. */
   async expiredBetween(
     after: number,
     until: number,
@@ -114,7 +114,7 @@ export class ApiKeys {
     await this.#db.deleteFrom("api_keys").where("user_id", "=", userId).execute();
   }
 
-  /** Removes keys that expired before `time`; called from time to time. */
+  /** Removes keys that expired before `time`; called periodically. */
   async removeExpiredBefore(time: number): Promise<number> {
     const result = await this.#db.deleteFrom("api_keys").where("expires_at", "<", time).executeTakeFirst();
     return Number(result.numDeletedRows);

@@ -1,10 +1,10 @@
-/** What an owner chooses for a program besides who may use it, as the columns hold it. */
+/** An owner's settings for a program, other than who may use it, as the columns store them. */
 import type { AppChoiceColumns } from "./schema.ts";
 
 export interface AppChoices {
   readonly cors: "simple" | "passthru";
   readonly corsOrigins: readonly string[];
-  /** Slugs and ports of the same agent. */
+  /** Slugs and ports of the same agent that a sign-in opens as well. */
   readonly also: readonly string[];
   readonly identityHeaders: boolean;
 }
@@ -20,7 +20,7 @@ export function choicesOf(row: AppChoiceColumns): AppChoices {
   };
 }
 
-/** As requests and answers of the API hold them. */
+/** As requests and answers of the API contain them. */
 export interface AppChoiceFields {
   readonly cors: "simple" | "passthru";
   readonly cors_origins: string[];

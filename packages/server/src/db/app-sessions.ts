@@ -12,8 +12,8 @@ export class AppSessions {
   }
 
   /**
-   * Adds a session; those that ended go, and of the same login the oldest beyond `perKey`, but none that is younger than
-   * `keepMs`: while the ticket that it came from could be used again. Call inside a transaction.
+   * Adds a session. Expired ones are removed, and of the same login the oldest beyond `perKey`, except those younger than
+   * `keepMs`: their tickets could otherwise be used again. Call inside a transaction.
    */
   async insert(row: AppSessionRow, perKey: number, keepMs: number): Promise<void> {
     await this.#db.deleteFrom("app_sessions").where("expires_at", "<=", row.created_at).execute();

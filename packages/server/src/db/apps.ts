@@ -3,7 +3,7 @@ import type { Kysely, Updateable } from "kysely";
 import { byCodePoint, inList } from "./dialect.ts";
 import type { AppRow, AppsTable, Database } from "./schema.ts";
 
-/** What owners of the deployment see of an app that others may use. */
+/** What owners of the deployment see of an app that is shared with others. */
 export interface SharedAppRow extends Pick<AppRow, "slug" | "display_name" | "level"> {
   readonly agent_name: string;
   readonly workspace_name: string;
@@ -50,7 +50,7 @@ export class Apps {
       .execute();
   }
 
-  /** Of all workspaces, those that are served and whose level is wider than their owner. */
+  /** The apps of all workspaces that are served and shared with more than their owner. */
   async shared(): Promise<SharedAppRow[]> {
     return await this.#db
       .selectFrom("apps")
@@ -77,7 +77,7 @@ export class Apps {
     await this.#db.deleteFrom("apps").where("id", "=", id).execute();
   }
 
-  /** Returns whether it changed. An app of another agent, or one that is not checked, is left alone. */
+  /** Returns whether the health changed. Does nothing if the app belongs to another agent or is not checked. */
   async setHealth(agentId: string, id: string, health: AppHealth): Promise<boolean> {
     const result = await this.#db
       .updateTable("apps")

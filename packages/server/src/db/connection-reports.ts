@@ -17,7 +17,7 @@ export interface ConnectionLogRow extends ConnectionReportRow {
   readonly owner_name: string;
 }
 
-/** Reports kept per agent; the oldest go first. */
+/** Reports kept per agent; beyond that the oldest are removed. */
 export const MAX_CONNECTION_REPORTS = 1000;
 
 export class ConnectionReports {
@@ -48,7 +48,7 @@ export class ConnectionReports {
       .execute();
   }
 
-  /** Of all agents, newest first; without those of deleted workspaces. */
+  /** The reports of all agents, newest first, without those of deleted workspaces. */
   async search(filter: ConnectionFilter, page: { limit: number; offset: number }): Promise<ConnectionLogRow[]> {
     let query = this.#db
       .selectFrom("connection_reports")

@@ -21,7 +21,7 @@ test("a connection ends although the database does not close its side", async ()
   await client.connect();
   const [socket] = await accepted;
   await endSoon(client);
-  expect(socket.writable).toBe(true); // its side is still open
+  expect(socket.writable).toBe(true); // the database's side is still open
   socket.destroy();
   server.close();
 });

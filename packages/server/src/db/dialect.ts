@@ -2,21 +2,21 @@
 import { type Kysely, PostgresAdapter, type RawBuilder, type ReferenceExpression, sql } from "kysely";
 import type { Database } from "./schema.ts";
 
-/** A Kysely instance or transaction of any schema. */
+/** A Kysely instance or transaction with any schema. */
 // biome-ignore lint/suspicious/noExplicitAny: kysely's own type for "of any schema"
 type AnyKysely = Kysely<any>;
 
 /** The time of a PostgreSQL database, in ms since 1970. */
 export const DATABASE_NOW_MS = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
 
-/** Whether it leads to PostgreSQL. */
+/** Whether the instance is connected to PostgreSQL. */
 export function isPostgres(db: AnyKysely): boolean {
   return db.getExecutor().adapter instanceof PostgresAdapter;
 }
 
 /**
- * For `where(column, "in", …)`: one of these texts. One parameter however many there are, so the statement keeps its text
- * (SQLite's prepared statements are kept by it) and has no limit on their number.
+ * For `where(column, "in", …)`: one of these texts. The list is a single parameter, so the statement's text does not depend on
+ * its length (SQLite's prepared statements are cached by text) and there is no limit on its length.
  */
 export function inList(db: AnyKysely, texts: readonly string[]): RawBuilder<string> {
   return isPostgres(db)
@@ -25,14 +25,14 @@ export function inList(db: AnyKysely, texts: readonly string[]): RawBuilder<stri
 }
 
 /**
- * Locks the rows that a query selects until the transaction ends: for "read, decide, write". SQLite has one writer at a time,
- * and nothing to lock. Order: user, workspace, agent, then others; of one table by ascending id.
+ * Locks the rows that a query selects until the transaction ends, for "read, decide, write". SQLite has one writer at a time, so
+ * there is nothing to lock. Lock order: user, workspace, agent, then others; within a table by ascending id.
  */
 export function lockRow<Query extends { forUpdate(): Query }>(db: AnyKysely, query: Query): Query {
   return isPostgres(db) ? query.forUpdate() : query;
 }
 
-/** As lockRow, for rows of which nothing is read: with SQLite it does nothing at all. */
+/** Like lockRow, for rows that are not read; with SQLite it does nothing at all. */
 export async function lockOnly<Query extends { forUpdate(): Query; execute(): Promise<unknown> }>(
   db: AnyKysely,
   query: Query,
@@ -40,7 +40,9 @@ export async function lockOnly<Query extends { forUpdate(): Query; execute(): Pr
   if (isPostgres(db)) await query.forUpdate().execute();
 }
 
-/** A text column for `orderBy` and ranges: by code point in both databases, whatever the database's own collation is. */
+/**
+ * A text column for `orderBy` and ranges, compared by code point in both databases, regardless of the database's own collation.
+ */
 export function byCodePoint(
   db: AnyKysely,
   column: ReferenceExpression<Database, keyof Database> & string,
@@ -57,7 +59,7 @@ const UNIQUE_VIOLATION = "23505";
 /** SQLITE_CONSTRAINT_PRIMARYKEY and SQLITE_CONSTRAINT_UNIQUE. */
 const SQLITE_UNIQUE: readonly unknown[] = [1555, 2067];
 
-/** Whether a write failed because a row with that key exists. The transaction it was part of is over. */
+/** Whether a write failed because a row with that key exists. The transaction that contained it has failed. */
 export function isUniqueViolation(error: unknown): boolean {
   if (typeof error !== "object" || error === null) return false;
   return (

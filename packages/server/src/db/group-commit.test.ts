@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { GroupCommit } from "./group-commit.ts";
 import type { Tables } from "./store.ts";
 
-/** A transaction that takes what was done in it back when it fails. */
+/** A store whose transactions undo their work when they fail. */
 function fakeStore() {
   const done: string[] = [];
   const sizes: number[] = [];

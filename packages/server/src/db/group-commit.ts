@@ -1,19 +1,19 @@
 type Transaction<Tables> = <T>(work: (tables: Tables) => Promise<T>) => Promise<T>;
 
 interface Waiting<Tables> {
-  /** The work, whose result `settle` passes on. */
+  /** Runs the work; `settle` passes its result on. */
   run(tables: Tables): Promise<void>;
   settle(): void;
   reject(error: unknown): void;
 }
 
-/** Leaves turns of the event loop, and the database, to others in between. */
+/** Limits a transaction, so that other work gets the event loop and the database in between. */
 const MAX_PER_TRANSACTION = 64;
 
 /**
- * Puts the small writes that are asked for in one turn of the event loop into one transaction: a commit waits for the disk, and
- * after a power cut thousands of agents write at the same time. Each promise resolves when its write is durable, and rejects
- * for its own failure only: of a transaction that fails, every part is tried again alone.
+ * Combines the small writes that are requested in one turn of the event loop into one transaction, because each commit waits for
+ * the disk and, after a power cut, thousands of agents write at the same time. Each promise resolves when its write is durable,
+ * and rejects only for its own failure: if a transaction fails, each of its parts is tried again alone.
  */
 export class GroupCommit<Tables> {
   readonly #transaction: Transaction<Tables>;
@@ -24,7 +24,7 @@ export class GroupCommit<Tables> {
     this.#transaction = transaction;
   }
 
-  /** @param work May run twice, the first time without effect. Same rules as for a transaction of its own. */
+  /** @param work May run twice; the first run is then rolled back. The rules of a transaction apply. */
   add<T>(work: (tables: Tables) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       let outcome: T;

@@ -3,16 +3,16 @@ import { ServerError } from "../base/errors.ts";
 import { type Migration, migrations as released } from "./migrations/index.ts";
 import type { Database } from "./schema.ts";
 
-/** Runs one step; SQLite in a transaction of its own, PostgreSQL in the one that holds the lock of the migration. */
+/** Runs one step: with SQLite in its own transaction, with PostgreSQL in the one that holds the migration's lock. */
 export type RunStep = (step: (db: Kysely<Database>) => Promise<void>) => Promise<void>;
 
-/** The first version whose row says which programs its schema still fits. */
+/** The first version whose row records which programs its schema is compatible with. */
 const COMPATIBILITY_SINCE = 9;
 
 /**
- * Brings the schema to the newest version, each step together with the row that records it. A schema that is newer than this
- * release is left as it is when it says that it fits this release; else throws ServerError ERR_STORE_TOO_NEW.
- * @returns versions that were applied now.
+ * Brings the schema to the newest version, each step together with the row that records it. A schema newer than this release is
+ * left as it is if it says that it is compatible with this release; otherwise throws ServerError ERR_STORE_TOO_NEW.
+ * @returns the versions that were applied.
  */
 export async function migrate(
   db: Kysely<Database>,
@@ -46,7 +46,7 @@ export async function migrate(
 }
 
 function compatibility({ version, compatibleFrom = version }: Migration): { compatible_from?: number } {
-  // The column came with that version.
+  // The column was added with that version.
   return version < COMPATIBILITY_SINCE ? {} : { compatible_from: compatibleFrom };
 }
 

@@ -2,12 +2,12 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { SqliteDatabase, SqliteStatement } from "kysely";
 import { withoutNul } from "../base/text.ts";
 
-/** Prepared statements kept per database; queries are few and fixed, so this is a bound, not a tuning knob. */
+/** Prepared statements cached per database. Queries are few and fixed, so this is a safety limit rather than a tuning option. */
 const MAX_CACHED_STATEMENTS = 256;
 
 type SqlValue = null | number | bigint | string | Uint8Array;
 
-/** Gives kysely's SQLite dialect Node's built-in SQLite. Owns the database and closes it. */
+/** Adapts Node's built-in SQLite to kysely's SQLite dialect. Owns the database and closes it. */
 export class NodeSqliteDatabase implements SqliteDatabase {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, SqliteStatement>();
@@ -40,7 +40,7 @@ class NodeSqliteStatement implements SqliteStatement {
 
   constructor(statement: StatementSync, sql: string) {
     this.#statement = statement;
-    // StatementSync.columns is younger than our oldest Node; the text decides there.
+    // StatementSync.columns does not exist in our oldest Node; there the text of the statement decides.
     this.reader =
       typeof statement.columns === "function"
         ? statement.columns().length > 0

@@ -3,12 +3,12 @@ import type { Backend } from "./backend.ts";
 import type { PostgresOptions } from "./postgres/backend.ts";
 import { SqliteBackend } from "./sqlite-backend.ts";
 
-/** Where a store is: a SQLite file, or a PostgreSQL database. */
+/** The location of a store: a SQLite file, or a PostgreSQL database. */
 export type StorePlace =
   | { readonly file: string }
   | { readonly postgres: Pick<PostgresOptions, "source" | "maxOpen" | "maxIdle"> };
 
-/** Where a server with these settings keeps its store. */
+/** The location of the store of a server with these settings. */
 export function storePlaceOf(config: {
   readonly stateDir: string;
   readonly postgres: Pick<PostgresOptions, "source" | "maxOpen" | "maxIdle"> | undefined;
@@ -17,7 +17,7 @@ export function storePlaceOf(config: {
   return postgres === undefined ? { file: join(stateDir, "coder.db") } : { postgres };
 }
 
-/** Opens a database. The PostgreSQL driver is loaded only when it is used. Throws ServerError. */
+/** Opens a database. The PostgreSQL driver is loaded only if it is needed. Throws ServerError. */
 export async function openBackend(
   place: StorePlace,
   options: Omit<PostgresOptions, "source" | "maxOpen" | "maxIdle">,

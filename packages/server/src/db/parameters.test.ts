@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 
 const source = join(import.meta.dirname, "..");
 
-/** Text that becomes SQL other than through kysely's `sql` template, where every value is a parameter. */
+/** Text that becomes SQL without kysely's `sql` template, in which every value is a parameter. */
 const RAW = /\bsql\.(raw|id)\(|CompiledQuery\.raw\(|\.(query|exec|prepare)(<[^>]*>)?\(\s*`[^`]*\$\{/;
 
 test("security R23: SQL takes values by parameters only; no text is put into it", () => {

@@ -2,24 +2,26 @@ import type { Kysely } from "kysely";
 import { byCodePoint } from "./dialect.ts";
 import type { Database } from "./schema.ts";
 
-/** Names of settings that hold an event each. */
+/** Prefix of the names of settings that hold one event each. */
 const PREFIX = "pending_audit/";
-/** The first name behind them. */
+/** The first name after all names with the prefix. */
 const AFTER = "pending_audit0";
 
-/** One event that a command recorded in the store for the server's log. */
+/** An event that a command recorded in the store for the server's log. */
 export interface PendingAuditRow {
   readonly key: string;
   /** JSON. */
   readonly value: string;
 }
 
-/** Name of the setting for an event: they are read in the order in which they were recorded. */
+/** The name of the setting for an event. Names sort in the order in which the events were recorded. */
 export function pendingAuditKey(atMs: number, random: string): string {
   return `${PREFIX}${String(atMs).padStart(15, "0")}/${random}`;
 }
 
-/** Audit events of commands that run beside the server. They are among the settings, which databases of every release have. */
+/**
+ * Audit events of commands that run beside the server. They are stored as settings, a table that databases of every release have.
+ */
 export class PendingAudit {
   readonly #db: Kysely<Database>;
   constructor(db: Kysely<Database>) {

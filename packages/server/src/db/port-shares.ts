@@ -2,7 +2,7 @@ import type { Kysely } from "kysely";
 import { byCodePoint } from "./dialect.ts";
 import type { Database, PortShareRow } from "./schema.ts";
 
-/** Names one share. */
+/** Identifies one share. */
 export type PortShareKey = Pick<PortShareRow, "workspace_id" | "agent_name" | "port">;
 
 export interface NamedShareRow extends PortShareRow {
@@ -37,7 +37,7 @@ export class PortShares {
       .execute();
   }
 
-  /** Of all workspaces, those that have not expired. */
+  /** The unexpired shares of all workspaces. */
   async all(now: number): Promise<NamedShareRow[]> {
     return await this.#db
       .selectFrom("port_shares")
@@ -54,7 +54,7 @@ export class PortShares {
       .execute();
   }
 
-  /** Adds a share or replaces the one of the same port. */
+  /** Adds a share, or replaces the one for the same port. */
   async put(row: PortShareRow): Promise<void> {
     await this.#db
       .insertInto("port_shares")
@@ -63,7 +63,7 @@ export class PortShares {
       .execute();
   }
 
-  /** False when there was none. */
+  /** Returns false if there was none. */
   async remove(key: PortShareKey): Promise<boolean> {
     const result = await this.#db
       .deleteFrom("port_shares")

@@ -12,7 +12,7 @@ export class ProxyAppGrants {
     return await this.#db.selectFrom("proxy_app_grants").selectAll().where("id_hash", "=", idHash).executeTakeFirst();
   }
 
-  /** Of a proxy, renewed after `since`, the latest first; all, or those for one agent. */
+  /** The grants of a proxy that were renewed after `since`, the latest first; all of them, or only those for one agent. */
   async recent(proxyId: string, since: number, agentId?: string): Promise<ProxyAppGrantRow[]> {
     let query = this.#db
       .selectFrom("proxy_app_grants")
@@ -24,8 +24,8 @@ export class ProxyAppGrants {
   }
 
   /**
-   * Of these agents those with a grant of the proxy that was renewed after `since`.
-   * @param users Only grants to one of these, or for a workspace of one of these.
+   * Those of `agentIds` for which the proxy has a grant that was renewed after `since`.
+   * @param users Only grants to one of these users, or for a workspace of one of them.
    */
   async agents(
     proxyId: string,
@@ -47,7 +47,7 @@ export class ProxyAppGrants {
     return new Set((await query.execute()).map(({ agent_id }) => agent_id));
   }
 
-  /** False: there is none of this id that was renewed after `since`. */
+  /** Returns false if there is no grant with this id that was renewed after `since`. */
   async renew(idHash: string, since: number, now: number): Promise<boolean> {
     const renewed = await this.#db
       .updateTable("proxy_app_grants")
@@ -58,7 +58,9 @@ export class ProxyAppGrants {
     return renewed.numUpdatedRows > 0n;
   }
 
-  /** Adds or renews it; of the same proxy, login and agent the oldest beyond `most` go. Call inside a transaction. */
+  /**
+   * Adds or renews a grant. For the same proxy, login and agent, the oldest beyond `most` are removed. Call inside a transaction.
+   */
   async put(row: ProxyAppGrantRow, most: number): Promise<void> {
     const kept = this.#db
       .selectFrom("proxy_app_grants")
@@ -92,7 +94,7 @@ export class ProxyAppGrants {
     await this.#db.deleteFrom("proxy_app_grants").where("proxy_id", "=", proxyId).execute();
   }
 
-  /** Forgets what was last renewed before `before`. */
+  /** Removes grants that were last renewed before `before`. */
   async sweep(before: number): Promise<void> {
     await this.#db.deleteFrom("proxy_app_grants").where("renewed_at", "<", before).execute();
   }

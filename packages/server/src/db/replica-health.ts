@@ -2,27 +2,27 @@ import { type Kysely, sql } from "kysely";
 import { DATABASE_NOW_MS } from "./dialect.ts";
 import type { Database } from "./schema.ts";
 
-/** Reports beyond this are not read: see stored-report.ts, which makes none. */
+/** Longer reports are not read; stored-report.ts never writes one. */
 export const MAX_REPORT_LENGTH = 32 * 1024;
-/** Servers that are shown. */
+/** Maximum number of servers that are shown. */
 const MAX_REPLICAS = 256;
 
 export interface ReplicaHealthRow {
   readonly id: string;
-  /** JSON; undefined: longer than any that a server writes. */
+  /** JSON; undefined if it is longer than any report that a server writes. */
   readonly health: string | undefined;
-  /** Since it was written, by the database's clock. */
+  /** Age of the report by the database's clock. */
   readonly ageMs: number;
 }
 
-/** The last health report of each server that shares the database, which is PostgreSQL. */
+/** The last health report of each server that shares the PostgreSQL database. */
 export class ReplicaHealths {
   readonly #db: Kysely<Database>;
   constructor(db: Kysely<Database>) {
     this.#db = db;
   }
 
-  /** The row of a server exists once it has joined; before that nothing is written. */
+  /** A server has a row once it has joined; before that nothing is written. */
   async write(replicaId: string, health: string): Promise<void> {
     await sql`update replicas set health = ${health}, health_at = ${DATABASE_NOW_MS} where id = ${replicaId}`.execute(
       this.#db,

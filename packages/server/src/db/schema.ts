@@ -34,7 +34,7 @@ export interface SchemaMigrationsTable {
   version: number;
   name: string;
   applied_at: number;
-  /** The oldest version whose program may run on this schema. */
+  /** The oldest version whose program can run on this schema. */
   compatible_from: Generated<number>;
 }
 
@@ -55,7 +55,7 @@ export type Role = "owner" | "member";
 export interface UsersTable {
   id: string;
   email: string;
-  /** Lower-case e-mail, unique; `deleted:<id>` once the user is gone, so that the address is free again. */
+  /** Lower-case e-mail address, unique; `deleted:<id>` once the user is deleted, so that the address can be used again. */
   email_key: string;
   username: string;
   username_key: string;
@@ -91,12 +91,12 @@ export interface WorkspacesTable {
   id: string;
   owner_id: string;
   name: string;
-  /** Lower-case name, unique per owner; `deleted:<id>` once the workspace is gone. */
+  /** Lower-case name, unique per owner; `deleted:<id>` once the workspace is deleted. */
   name_key: string;
   ttl_ms: number | null;
   autostart_schedule: string | null;
   connection_policy: Generated<ConnectionPolicy>;
-  /** 1: web terminals are end-to-end encrypted, or refused. */
+  /** 1: web terminals are end-to-end encrypted or refused. */
   require_e2e: Generated<number>;
   created_at: number;
   updated_at: number;
@@ -120,7 +120,7 @@ export interface AgentsTable {
   workspace_id: string;
   resource_id: string;
   name: string;
-  /** Which token in the row of tokens derived for this agent is the valid one. */
+  /** The number of tokens that were derived for this agent; it selects the valid one. */
   token_generation: number;
   /** SHA-256 of the valid token, hex. */
   token_hash: string;
@@ -133,7 +133,7 @@ export interface AgentsTable {
   first_connected_at: number | null;
   last_connected_at: number | null;
   disconnected_at: number | null;
-  /** Of the connection that the state is of; see AgentState.disconnected. */
+  /** The connection to which the state belongs; see AgentState.disconnected. */
   connection_id: Generated<string>;
   lifecycle_state: string;
   started_at: number | null;
@@ -147,9 +147,9 @@ export interface AgentsTable {
   logs_length: number;
   logs_overflowed: number;
   motd_file: Generated<string>;
-  /** Ids of log lines never come again, also when the lines are gone; 0 until the first one after an update. */
+  /** Ids of log lines are never reused, even after the lines are removed; 0 until the first line after an update. */
   last_log_id: Generated<number>;
-  /** Stands for the agent in host names of apps. Unique; made of the id. */
+  /** Stands for the agent in host names of apps. Unique; derived from the id. */
   app_alias: string;
 }
 
@@ -198,7 +198,7 @@ export interface AgentScriptsTable {
   run_on_stop: number;
   start_blocks_login: number;
   timeout_seconds: number;
-  /** Of the latest run; null before it. Times by the agent's clock. */
+  /** Start of the latest run; null if there was none. Times are by the agent's clock. */
   last_started_at: number | null;
   last_ended_at: number | null;
   last_exit_code: number | null;
@@ -216,19 +216,19 @@ export interface AgentMetadataTable {
   timeout_seconds: number;
   value: string;
   error: string;
-  /** Null before the first result. */
+  /** Null until the first result. */
   collected_at: number | null;
 }
 
-/** What an owner chooses for a program besides who may use it. */
+/** An owner's settings for a program, other than who may use it. */
 export interface AppChoiceColumns {
-  /** Whether the program answers pages of other origins by itself. */
+  /** Whether the program itself answers pages of other origins. */
   cors: "simple" | "passthru";
   /** Origins whose pages may use the visitor's session, separated by spaces. */
   cors_origins: string;
-  /** Other programs of the agent that a sign-in opens as well, separated by spaces. */
+  /** Other programs of the agent to which a sign-in also signs in, separated by spaces. */
   also: string;
-  /** 1: the program learns who its visitor is. */
+  /** 1: the program receives the visitor's identity. */
   identity_headers: number;
 }
 
@@ -239,9 +239,9 @@ export interface PortSharesTable extends AppChoiceColumns {
   protocol: "http" | "https";
   level: ShareLevel;
   label: string;
-  /** Null: until it is removed. */
+  /** Null: shared until it is removed. */
   expires_at: number | null;
-  /** What the program gets for `Host`: the name of the app's host, or localhost. */
+  /** What the program receives as `Host`: the name of the app's host, or localhost. */
   host_header: "preserve" | "localhost";
   created_by: string;
   created_at: number;
@@ -252,7 +252,10 @@ export interface AppSessionsTable {
   id_hash: string;
   key_id: string;
   user_id: string;
-  /** The only host that the session is for, in lower case and without a port; behind it the id of the proxy that serves it. */
+  /**
+   * The only host for which the session is valid, in lower case and without a port; followed by the id of the proxy that serves
+   * it, if any.
+   */
   host: string;
   created_at: number;
   expires_at: number;
@@ -273,7 +276,7 @@ export interface AppsTable extends AppChoiceColumns {
   command: string;
   subdomain: number;
   level: ShareLevel;
-  /** The level that the agent asked for; null for apps of the server. */
+  /** The level that the agent requested; null for apps declared at the server. */
   requested_level: ShareLevel | null;
   group_name: string;
   hidden: number;
@@ -285,7 +288,7 @@ export interface AppsTable extends AppChoiceColumns {
   health_interval_seconds: number;
   health_threshold: number;
   health: AppHealth;
-  /** Who declared it. */
+  /** Whether the app was declared at the server or by the agent. */
   source: "server" | "agent";
   created_at: number;
   updated_at: number;
@@ -294,49 +297,51 @@ export interface AppsTable extends AppChoiceColumns {
 export interface WorkspaceProxiesTable {
   id: string;
   name: string;
-  /** Lower-case name, unique; `deleted:<id>` once the proxy is gone. */
+  /** Lower-case name, unique; `deleted:<id>` once the proxy is deleted. */
   name_key: string;
   display_name: string;
   icon: string;
   /** SHA-256 of the secret half of its token, hex. */
   token_hash: string;
-  /** Counts the tokens that it had. */
+  /** Number of tokens that the proxy has had. */
   token_generation: number;
-  /** 1, 2, 3 …, never given again: its region's id is made of it. */
+  /** 1, 2, 3 …, never reused: the id of its region is derived from it. */
   region_number: number;
-  /** Its access URL; empty until it has registered. */
+  /** Its access URL; empty until it registers. */
   url: string;
   wildcard_hostname: string;
   /**
-   * 1: address and kind of service are those of its first registration, or an owner set them. 0: it took another address, or
-   * began to serve more than its relay, by itself; it serves no apps and terminals until an owner confirms it.
+   * 1: the address and the kind of service are those of its first registration, or an owner set them. 0: the proxy itself changed
+   * its address, or began to serve more than its relay; it serves no apps and terminals until an owner confirms the change.
    */
   is_confirmed: Generated<number>;
   derp_enabled: number;
   derp_only: number;
   /** 1: it serves apps below paths of its access URL. */
   path_apps: Generated<number>;
-  /** UDP port of its own STUN server; 0: none. */
+  /** UDP port of its own STUN server; 0 if there is none. */
   stun_port: number;
   version: string;
   created_at: number;
   updated_at: number;
   last_registered_at: number | null;
-  /** JSON of what the last checks found; empty: it was never checked. */
+  /** JSON of what the last checks found; empty if it was never checked. */
   health: string;
   health_at: number | null;
-  /** Failed checks in a row. */
+  /** Number of consecutive failed checks. */
   health_failures: number;
-  /** When a server last took it upon itself to check it. */
+  /** When a server last claimed the task of checking it. */
   check_claimed_at: number;
   /** 1: its region is in the relay map. */
   in_map: number;
   deleted_at: number | null;
 }
 
-/** What a workspace proxy serves to one visitor: while one for an agent is recent, the proxy may have a tunnel to it. */
+/**
+ * What a workspace proxy serves to one visitor: while a grant for an agent is recent, the proxy may have a tunnel to that agent.
+ */
 export interface ProxyAppGrantsTable {
-  /** SHA-256, hex: of the id that a terminal is renewed by, or of proxy, login and app. */
+  /** SHA-256, hex: of the id with which a terminal is renewed, or of proxy, login and app. */
   id_hash: string;
   proxy_id: string;
   workspace_id: string;
@@ -345,22 +350,22 @@ export interface ProxyAppGrantsTable {
   /** Login or API token of the visitor; empty for an anonymous one. */
   key_id: string;
   user_id: string;
-  /** JSON: what apps/proxy-app-name.ts reads. */
+  /** JSON that apps/proxy-app.ts reads. */
   app: string;
   renewed_at: number;
 }
 
-/** A process of a proxy at its present access URL, with its present token. */
+/** A process of a proxy, registered with its current access URL and current token. */
 export interface WorkspaceProxyReplicasTable {
-  /** Another one after each start. */
+  /** New at each start. */
   id: string;
   proxy_id: string;
   hostname: string;
-  /** Where its siblings reach its relay; empty: nowhere. */
+  /** Where its siblings reach its relay; empty if nowhere. */
   relay_address: string;
   version: string;
   error: string;
-  /** What it states of its relay; null: an older program wrote the row, and the columns of the proxy count. */
+  /** What it states about its relay; null if an older program wrote the row, in which case the columns of the proxy apply. */
   derp_enabled: number | null;
   derp_only: number | null;
   stun_port: number | null;
@@ -393,7 +398,10 @@ export type NewApiKey = Insertable<ApiKeysTable>;
 export type NewWorkspace = Insertable<WorkspacesTable>;
 export type NewAgent = Insertable<AgentsTable>;
 
-/** An event that takes a right away: written with the change itself, removed with the event that other servers read. */
+/**
+ * An event that takes a right away: written together with the change, removed together with writing the event that other servers
+ * read.
+ */
 export interface AccessOutboxTable {
   id: string;
   /** JSON. */

@@ -2,7 +2,7 @@ import type { Kysely } from "kysely";
 import { lockOnly } from "./dialect.ts";
 import type { Database } from "./schema.ts";
 
-/** Facts about the deployment, most of them decided once. Secrets are not among them: see key-file.ts. */
+/** Facts about the deployment, most of them decided once. Secrets are kept elsewhere: see key-file.ts. */
 export type SettingKey =
   | "deployment_id"
   | "organization_id"
@@ -25,7 +25,7 @@ export class Settings {
     return row?.value;
   }
 
-  /** One transaction at a time passes here, for what concerns the whole deployment. */
+  /** Admits one transaction at a time, for changes that concern the whole deployment. */
   async lockDeployment(): Promise<void> {
     await lockOnly(this.#db, this.#db.selectFrom("settings").select("key").where("key", "=", "deployment_id"));
   }
@@ -38,7 +38,7 @@ export class Settings {
       .execute();
   }
 
-  /** Stores `value` if there is none yet. Returns the one that counts. */
+  /** Stores `value` if there is none yet. Returns the stored value. */
   async establish(key: SettingKey, value: string): Promise<string> {
     await this.#db
       .insertInto("settings")

@@ -8,8 +8,8 @@ import { NodeSqliteDatabase } from "./node-sqlite.ts";
 import type { Database } from "./schema.ts";
 
 /**
- * A SQLite file (0600). A promise that resolves is a write that survives kill -9 and power loss: WAL with synchronous=FULL
- * flushes every commit. One connection, so queries run one after the other, and a transaction excludes every other.
+ * A SQLite file (0600). A write whose promise has resolved survives kill -9 and power loss: WAL with synchronous=FULL flushes
+ * every commit. There is one connection, so queries run one after the other, and transactions exclude each other.
  */
 export class SqliteBackend implements Backend {
   readonly db: Kysely<Database>;
@@ -53,7 +53,7 @@ export class SqliteBackend implements Backend {
 
   async close(): Promise<void> {
     await this.db.destroy();
-    // Before the first query kysely has not taken the database over, and does not close it.
+    // Before the first query, kysely has not taken over the database and does not close it.
     if (this.#sqlite.isOpen) this.#sqlite.close();
   }
 }

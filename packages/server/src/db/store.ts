@@ -25,7 +25,7 @@ import { WorkspaceBuilds } from "./workspace-builds.ts";
 import { WorkspaceProxies } from "./workspace-proxies.ts";
 import { Workspaces } from "./workspaces.ts";
 
-/** The tables, each with its queries; the same inside and outside a transaction. */
+/** The tables, each with its queries. They are the same inside and outside a transaction. */
 export interface Tables {
   readonly settings: Settings;
   readonly users: Users;
@@ -46,7 +46,7 @@ export interface Tables {
   readonly proxyAppGrants: ProxyAppGrants;
 }
 
-/** Ids that never change for the life of a deployment. */
+/** Ids that never change during the life of a deployment. */
 export interface DeploymentIds {
   readonly deploymentId: string;
   readonly organizationId: string;
@@ -63,8 +63,8 @@ export interface StoreOptions {
 }
 
 /**
- * The store: the tables on one of the two databases. A promise that resolves is a write that was committed. Each table is
- * named again: fields that a class took from an interface would not be checked for being set.
+ * The store: the tables in one of the two databases. A write whose promise has resolved is committed. Each table is declared
+ * again here, because the compiler does not check that fields taken from an interface are set.
  */
 export class Store implements Tables {
   readonly settings: Settings;
@@ -84,13 +84,13 @@ export class Store implements Tables {
   readonly accessOutbox: AccessOutbox;
   readonly workspaceProxies: WorkspaceProxies;
   readonly proxyAppGrants: ProxyAppGrants;
-  /** For small writes that many may ask for at the same time. */
+  /** For small writes, many of which may be requested at the same time. */
   readonly commits = new GroupCommit<Tables>((work) => this.transaction(work));
-  /** Connections beside those of queries; undefined where this process has the database to itself. */
+  /** Opens connections beside those of queries; undefined if this process has the database to itself. */
   readonly openConnection: OpenConnection | undefined;
-  /** Of the servers on this database; undefined where this process has it to itself. */
+  /** The reports of the servers on this database; undefined if this process has it to itself. */
   readonly replicaHealths: ReplicaHealths | undefined;
-  /** How the connections are used; undefined where there is one alone. */
+  /** How the connections are used; undefined if there is only one. */
   readonly pool: ConnectionPool | undefined;
   readonly #onTransaction: ((seconds: number) => void) | undefined;
   readonly #backend: Backend;
@@ -127,7 +127,7 @@ export class Store implements Tables {
     return Store.on(new SqliteBackend(path, options.onQuery), now, options);
   }
 
-  /** A store on an open database, which it closes; brings its schema up to date. Throws ServerError. */
+  /** A store on an open database, which the store closes. Brings its schema up to date. Throws ServerError. */
   static async on(backend: Backend, now: number, options: StoreOptions = {}): Promise<Store> {
     try {
       await backend.migrate(now);
@@ -139,9 +139,10 @@ export class Store implements Tables {
   }
 
   /**
-   * Runs `work` in one transaction; a rejection undoes everything. Use only the tables it is given: with SQLite the store's own
-   * would wait for this very transaction. Do nothing slow inside, such as hashing a password, and nothing that lasts outside
-   * the database: PostgreSQL runs `work` again when it lost against another transaction. After a query that failed, fail.
+   * Runs `work` in one transaction; a rejection rolls everything back. Inside, use only the tables that are passed to `work`:
+   * with SQLite, the store's own would wait for this very transaction. Do nothing slow inside, such as hashing a password, and
+   * nothing with an effect outside the database, because PostgreSQL runs `work` again after a conflict with another transaction.
+   * If a query fails, let `work` fail.
    */
   async transaction<T>(work: (tables: Tables) => Promise<T>): Promise<T> {
     const start = process.hrtime.bigint();
@@ -152,22 +153,22 @@ export class Store implements Tables {
     }
   }
 
-  /** Milliseconds that a small query takes. */
+  /** The time that a small query takes, in ms. */
   async ping(): Promise<number> {
     const start = process.hrtime.bigint();
     await this.settings.read("deployment_id");
     return Number(process.hrtime.bigint() - start) / 1e6;
   }
 
-  /** "ok", or what is damaged. With SQLite it reads the whole file. */
+  /** "ok", or a description of the damage. With SQLite this reads the whole file. */
   integrityCheck(): Promise<string> {
     return this.#backend.integrity();
   }
 
   /**
-   * Decides the deployment's ids on first use. Throws ServerError ERR_KEY_FILE when the key file is another one's, and
-   * ERR_STORE_DAMAGED when the key file was there before but the database is new: it was lost, and the first
-   * visitor would otherwise become the owner.
+   * Decides the deployment's ids on first use. Throws ServerError ERR_KEY_FILE if the key file belongs to another deployment.
+   * Throws ERR_STORE_DAMAGED if the key file existed before but the database is new: the database was lost, and the first visitor
+   * would otherwise become the owner.
    * @param keys `mayBegin`: whether a new deployment may begin with these keys.
    */
   async deployment(keys: { fingerprint: string; mayBegin: boolean }, now: number): Promise<DeploymentIds> {
@@ -222,7 +223,7 @@ function tablesOf(db: Kysely<Database>): Tables {
 }
 
 /**
- * Names the key file that a database belongs to, before anything is written to it; undefined when it is new.
+ * The fingerprint of the key file to which a database belongs, read before anything is written; undefined if the database is new.
  */
 export async function keyFingerprintOf(backend: Backend): Promise<string | undefined> {
   return (await backend.isEmpty()) ? undefined : await new Settings(backend.db).read("key_fingerprint");

@@ -1,7 +1,7 @@
 import type { Kysely } from "kysely";
 import type { Database } from "./schema.ts";
 
-/** What a person chose. The value is JSON. */
+/** Settings that a person chose. The value is JSON. */
 export type UserSettingKey = "appearance";
 
 export class UserSettings {

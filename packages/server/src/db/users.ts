@@ -27,7 +27,7 @@ export class Users {
     return await this.#live().selectAll().where("id", "=", id).executeTakeFirst();
   }
 
-  /** What others see of users, by id. Deleted users have theirs, too: builds keep naming their initiator. */
+  /** What others see of users, by id. Deleted users are included, because builds still name their initiator. */
   async shownOf(ids: readonly string[]): Promise<Map<string, Pick<UserRow, "id" | "username" | "connection_policy">>> {
     const rows = await this.#db
       .selectFrom("users")
@@ -37,7 +37,7 @@ export class Users {
     return new Map(rows.map((row) => [row.id, row]));
   }
 
-  /** Until the end of the transaction no other one changes what belongs to the user. */
+  /** Until the transaction ends, no other one can change what belongs to the user. */
   async lock(id: string): Promise<void> {
     await lockOnly(this.#db, this.#db.selectFrom("users").select("id").where("id", "=", id));
   }
@@ -50,7 +50,7 @@ export class Users {
     return await this.#live().selectAll().where("email_key", "=", key(email)).executeTakeFirst();
   }
 
-  /** Oldest first. `search` matches a part of the user name or e-mail. */
+  /** Oldest first. `search` matches a part of the user name or e-mail address. */
   async list(filter: { search: string; limit: number; offset: number }): Promise<{ users: UserRow[]; count: number }> {
     const pattern = `%${key(filter.search).replace(/[\\%_]/g, "")}%`;
     const matching = this.#live().where((where) =>
@@ -112,7 +112,7 @@ export class Users {
     await this.#db.updateTable("users").set({ last_seen_at: now }).where("id", "=", id).execute();
   }
 
-  /** Keeps the row, because builds refer to it, and frees name and e-mail. */
+  /** Keeps the row, because builds refer to it, and frees name and e-mail address. */
   async markDeleted(id: string, now: number): Promise<void> {
     await this.#db
       .updateTable("users")

@@ -8,7 +8,7 @@ export class WorkspaceBuilds {
     this.#db = db;
   }
 
-  /** Call inside a transaction: the number is the next free one. */
+  /** Call inside a transaction, because the build gets the next free number. */
   async append(build: Omit<WorkspaceBuildRow, "build_number">): Promise<WorkspaceBuildRow> {
     await lockOnly(this.#db, this.#db.selectFrom("workspaces").select("id").where("id", "=", build.workspace_id));
     const latest = await this.latest(build.workspace_id);

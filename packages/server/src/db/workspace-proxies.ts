@@ -8,7 +8,7 @@ export class WorkspaceProxies {
     this.#db = db;
   }
 
-  /** All that are not deleted, by name. */
+  /** All proxies that are not deleted, by name. */
   async all(): Promise<WorkspaceProxyRow[]> {
     return await this.#db
       .selectFrom("workspace_proxies")
@@ -18,7 +18,7 @@ export class WorkspaceProxies {
       .execute();
   }
 
-  /** Not a deleted one. */
+  /** Does not find a deleted one. */
   async byId(id: string): Promise<WorkspaceProxyRow | undefined> {
     return await this.#db
       .selectFrom("workspace_proxies")
@@ -28,7 +28,7 @@ export class WorkspaceProxies {
       .executeTakeFirst();
   }
 
-  /** As byId; nothing else changes the row until the transaction ends. */
+  /** Like byId, but nothing else can change the row until the transaction ends. */
   async locked(id: string): Promise<WorkspaceProxyRow | undefined> {
     const query = this.#db
       .selectFrom("workspace_proxies")
@@ -46,7 +46,7 @@ export class WorkspaceProxies {
       .executeTakeFirst();
   }
 
-  /** One more than the largest that was ever given. Behind Settings.lockDeployment, or two proxies may get the same. */
+  /** One more than the largest number ever used. Call after Settings.lockDeployment, or two proxies may get the same number. */
   async nextRegionNumber(): Promise<number> {
     const row = await this.#db
       .selectFrom("workspace_proxies")
@@ -64,7 +64,7 @@ export class WorkspaceProxies {
   }
 
   /**
-   * Whether this server is the one that checks the proxy now: of several that know of the same last check one gets it.
+   * Claims the next check of a proxy: of several servers that know the same last check, only one succeeds.
    * @param seen The row's `check_claimed_at`.
    */
   async claimCheck(id: string, seen: number, now: number): Promise<boolean> {
@@ -78,7 +78,7 @@ export class WorkspaceProxies {
     return result.numUpdatedRows > 0n;
   }
 
-  /** Its processes that registered after `since` and did not say that they end, in the order of their starts. */
+  /** Its processes that registered after `since` and have not stopped, in the order of their starts. */
   async replicas(proxyId: string, since: number): Promise<WorkspaceProxyReplicaRow[]> {
     return await this.#db
       .selectFrom("workspace_proxy_replicas")
@@ -95,7 +95,7 @@ export class WorkspaceProxies {
     return await this.#db.selectFrom("workspace_proxy_replicas").selectAll().where("id", "=", id).executeTakeFirst();
   }
 
-  /** Adds the process or renews what is known of it. */
+  /** Adds the process, or updates its row. */
   async putReplica(row: WorkspaceProxyReplicaRow): Promise<void> {
     const { id: _, started_at: __, ...renewed } = row;
     await this.#db
@@ -105,17 +105,17 @@ export class WorkspaceProxies {
       .execute();
   }
 
-  /** The process ended; a late registration does not bring it back. */
+  /** Marks the process as ended; a late registration does not bring it back. */
   async stopReplica(id: string, now: number): Promise<void> {
     await this.#db.updateTable("workspace_proxy_replicas").set({ stopped_at: now }).where("id", "=", id).execute();
   }
 
-  /** Forgets all processes of the proxy: one that still runs has to register again, with the token that holds then. */
+  /** Removes all processes of the proxy: one that is still running has to register again, with the token that is then valid. */
   async removeReplicas(proxyId: string): Promise<void> {
     await this.#db.deleteFrom("workspace_proxy_replicas").where("proxy_id", "=", proxyId).execute();
   }
 
-  /** Forgets processes that were last heard of before `before`, and of the rest all but the newest `keep`. */
+  /** Removes processes that last registered before `before`, and of the rest all but the newest `keep`. */
   async forgetReplicas(proxyId: string, before: number, keep: number): Promise<void> {
     await this.#db
       .deleteFrom("workspace_proxy_replicas")

@@ -3,9 +3,9 @@ import { byCodePoint, lockOnly } from "./dialect.ts";
 import type { Database, NewWorkspace, WorkspaceRow } from "./schema.ts";
 
 export interface WorkspaceFilter {
-  /** Undefined: those of all users. */
+  /** Undefined: the workspaces of all users. */
   readonly ownerId: string | undefined;
-  /** Part of the name, lower-case. */
+  /** A part of the name in lower case. */
   readonly nameContains: string | undefined;
 }
 
@@ -22,12 +22,12 @@ export class Workspaces {
       .execute();
   }
 
-  /** Also finds deleted ones: the caller decides what they are worth. */
+  /** Also finds deleted workspaces; the caller decides whether to accept them. */
   async byId(id: string): Promise<WorkspaceRow | undefined> {
     return await this.#db.selectFrom("workspaces").selectAll().where("id", "=", id).executeTakeFirst();
   }
 
-  /** As byId, by the id of one of its agents. */
+  /** Like byId, by the id of one of its agents. */
   async ofAgent(agentId: string): Promise<WorkspaceRow | undefined> {
     return await this.#db
       .selectFrom("workspaces")
@@ -37,7 +37,7 @@ export class Workspaces {
       .executeTakeFirst();
   }
 
-  /** Until the end of the transaction no other one changes what belongs to the workspace. */
+  /** Until the transaction ends, no other one can change what belongs to the workspace. */
   async lock(id: string): Promise<void> {
     await lockOnly(this.#db, this.#db.selectFrom("workspaces").select("id").where("id", "=", id));
   }
@@ -51,7 +51,7 @@ export class Workspaces {
       .executeTakeFirst();
   }
 
-  /** The one deleted last, when several of that name were. */
+  /** If several workspaces with that name were deleted, the latest of them. */
   async deletedByOwnerAndName(ownerId: string, name: string): Promise<WorkspaceRow | undefined> {
     const rows = await this.#db
       .selectFrom("workspaces")
@@ -63,7 +63,7 @@ export class Workspaces {
     return rows.find((row) => row.name.toLowerCase() === name.toLowerCase());
   }
 
-  /** Not deleted, by last use, then name. */
+  /** Workspaces that are not deleted, by last use, then name. */
   async list(filter: WorkspaceFilter): Promise<WorkspaceRow[]> {
     let query = this.#db.selectFrom("workspaces").selectAll().where("deleted_at", "is", null);
     if (filter.ownerId !== undefined) query = query.where("owner_id", "=", filter.ownerId);
@@ -95,7 +95,7 @@ export class Workspaces {
       .execute();
   }
 
-  /** What is undefined stays as it is. */
+  /** Fields that are undefined are not changed. */
   async setConnectionPolicy(
     id: string,
     policy: {

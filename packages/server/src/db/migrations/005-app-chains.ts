@@ -1,6 +1,6 @@
 import type { Kysely } from "kysely";
 
-/** What an owner chooses for a program besides who may use it. */
+/** An owner's settings for a program, other than who may use it. */
 export async function appChoices(db: Kysely<unknown>): Promise<void> {
   for (const table of ["port_shares", "apps"]) {
     await db.schema

@@ -1,6 +1,6 @@
 import type { Kysely } from "kysely";
 
-/** Which programs a schema still fits, so that servers of two releases can run beside each other during an update. */
+/** Records which programs a schema is compatible with, so that servers of two releases can run side by side during an update. */
 export async function compatibleFrom(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .alterTable("schema_migrations")

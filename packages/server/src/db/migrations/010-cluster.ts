@@ -2,8 +2,9 @@ import { type ColumnDataType, type Kysely, sql } from "kysely";
 import { bytesType, isPostgres } from "../dialect.ts";
 
 /**
- * What the servers on one database share: control/cluster/rows.ts says what the rows of `tailnet_*` mean, and
- * cluster-database.ts beside it those of `replicas`. Nothing refers to a row of another table: what a dead server left is removed in any order.
+ * The tables that the servers on one database share. control/cluster/rows.ts documents the rows of `tailnet_*`, and
+ * cluster-database.ts beside it those of `replicas`. There are no foreign keys, so what a dead server left can be removed in any
+ * order.
  */
 export async function cluster(db: Kysely<unknown>): Promise<void> {
   await db.schema
@@ -80,7 +81,7 @@ export async function cluster(db: Kysely<unknown>): Promise<void> {
     .execute();
 
   if (!isPostgres(db)) return;
-  // Rows change in place many times: room in their pages, and a vacuum that comes early.
+  // Rows are updated in place many times: leave room in their pages, and vacuum early.
   for (const table of ["tailnet_peers", "tailnet_tunnels"])
     await sql`alter table ${sql.ref(table)} set (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02)`.execute(db);
 }

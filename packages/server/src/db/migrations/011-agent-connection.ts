@@ -1,6 +1,9 @@
 import type { Kysely } from "kysely";
 
-/** Which of its connections an agent's state is of: servers that share a database see the end of an older one late. */
+/**
+ * Records which of its connections an agent's state belongs to: servers that share a database learn late of the end of an older
+ * one.
+ */
 export async function agentConnection(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .alterTable("agents")

@@ -1,6 +1,6 @@
 import type { Kysely } from "kysely";
 
-/** Workspace proxies, and the running processes of each. db/workspace-proxies.ts says what the columns mean. */
+/** Workspace proxies, and the running processes of each. db/schema.ts documents the columns. */
 export async function workspaceProxies(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .createTable("workspace_proxies")

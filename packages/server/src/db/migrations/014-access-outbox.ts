@@ -1,6 +1,6 @@
 import type { Kysely } from "kysely";
 
-/** Rights that were taken away and of which other servers may not know yet. Empty where there is one server. */
+/** Rights that were taken away and of which other servers may not know yet. Empty if there is only one server. */
 export async function accessOutbox(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .createTable("access_outbox")

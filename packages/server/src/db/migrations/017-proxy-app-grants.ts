@@ -1,6 +1,6 @@
 import type { Kysely } from "kysely";
 
-/** Apps and terminals that workspace proxies serve at present. db/schema.ts has what the columns mean. */
+/** Apps and terminals that workspace proxies serve at present. db/schema.ts documents the columns. */
 export async function proxyAppGrants(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .createTable("proxy_app_grants")

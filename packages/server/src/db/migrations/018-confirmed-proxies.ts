@@ -1,6 +1,6 @@
 import type { Kysely } from "kysely";
 
-/** Whether an owner knows where a workspace proxy is and what it serves. db/schema.ts has what the column means. */
+/** Whether an owner has confirmed where a workspace proxy is and what it serves. db/schema.ts documents the column. */
 export async function confirmedProxies(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .alterTable("workspace_proxies")

@@ -1,6 +1,6 @@
 import type { Kysely } from "kysely";
 
-/** Whether a workspace proxy serves apps below paths. Older programs state nothing, and serve none. */
+/** Whether a workspace proxy serves apps below paths. Older programs state nothing and serve none. */
 export async function pathAppsOfProxies(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .alterTable("workspace_proxies")

@@ -18,15 +18,15 @@ import { confirmedProxies } from "./018-confirmed-proxies.ts";
 import { pathAppsOfProxies } from "./019-path-apps-of-proxies.ts";
 
 export interface Migration {
-  /** Ascending; numbers may be left out. A released migration never changes. */
+  /** Ascending; numbers may be skipped. A released migration never changes. */
   readonly version: number;
   readonly name: string;
   /**
-   * The oldest schema version whose program may run on the schema after this step: one that only adds keeps the number of
-   * the step before. Default: its own version, so that older programs refuse to start.
+   * The oldest schema version whose program can run on the schema after this step. A step that only adds things keeps the number
+   * of the step before. Default: its own version, so that older programs refuse to start.
    */
   readonly compatibleFrom?: number;
-  /** Column types are text, bigint and bytesType(db); SQL is what both databases understand. */
+  /** Column types are text, bigint and bytesType(db); the SQL must be valid in both databases. */
   up(db: Kysely<unknown>): Promise<void>;
 }
 
@@ -50,7 +50,7 @@ export const migrations: readonly Migration[] = [
   { version: 19, name: "path apps of proxies", compatibleFrom: 9, up: pathAppsOfProxies },
 ];
 
-/** Of the schema that this release writes; it reads older ones, and brings them up to date. */
+/** The version of the schema that this release writes. It upgrades older schemas. */
 export function newestSchemaVersion(): number {
   return migrations.at(-1)!.version;
 }

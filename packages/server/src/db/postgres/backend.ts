@@ -18,9 +18,9 @@ export interface PostgresOptions {
   readonly log: Pick<Logger, "warn" | "info" | "debug">;
   readonly onQuery?: ((sql: string) => void) | undefined;
   readonly observer?: DatabaseObserver | undefined;
-  /** Ends waiting: for the database at the start, and for another server's migration. */
+  /** Aborts waiting for the database at the start, or for another server's migration. */
   readonly signal?: AbortSignal | undefined;
-  /** Called while it waits, for the database at the start or for another server's migration. */
+  /** Called while waiting for the database at the start, or for another server's migration. */
   readonly onWaiting?: (what: "waiting for the database" | "migrating") => void;
 }
 
@@ -29,8 +29,8 @@ const RETRY_MS = 2_000;
 const FIRST_PAUSE_MS = 10;
 
 /**
- * Several servers may use one database. Transactions are READ COMMITTED; what is read to be written is locked
- * (dialect.ts). They run again after a deadlock, and after the connection was lost before the commit was sent.
+ * A PostgreSQL database, which several servers may use. Transactions are READ COMMITTED; what is read in order to be written is
+ * locked (dialect.ts). A transaction is repeated after a deadlock, and after its connection was lost before the commit was sent.
  */
 export class PostgresBackend implements Backend {
   readonly db: Kysely<Database>;
@@ -106,12 +106,12 @@ export class PostgresBackend implements Backend {
 
   async close(): Promise<void> {
     await this.db.destroy();
-    // Before the first query kysely has not taken the connections over, and does not end them.
+    // Before the first query, kysely has not taken over the connections and does not end them.
     await this.#connections.end();
   }
 }
 
-/** Of a statement, in the words of kysely's nodes, such as SelectQueryNode. */
+/** The kind of a statement, derived from the name of kysely's node, such as SelectQueryNode. */
 function kindOf(node: string): string {
   const [word] = /^(Select|Insert|Update|Delete)(?=QueryNode$)/.exec(node) ?? ["other"];
   return word.toLowerCase();

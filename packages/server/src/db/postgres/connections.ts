@@ -13,35 +13,35 @@ export interface ConnectionsOptions {
   readonly target: Target;
   readonly maxOpen: number;
   readonly maxIdle: number;
-  /** As other servers and the database's administrator see this process. */
+  /** How other servers and the database's administrator see this process. */
   readonly applicationName: string;
   readonly log: Pick<Logger, "warn" | "info" | "debug">;
 }
 
 const OLDEST_VERSION = 13;
 const CONNECT_MS = 3_000;
-/** Waiting for a connection while all are in use; beyond the bound a request is refused at once. */
+/** Queries that may wait for a connection while all are in use. Beyond that a request is refused at once. */
 const MAX_WAITING = 1_000;
-/** Looking for a host that serves, while none does. */
+/** How long to look for a host that serves while none does, in ms. */
 const FIND_MS = 2_000;
 const FIRST_PAUSE_MS = 10;
-/** A query that waits longer for its turn finds the pool exhausted. */
+/** A query that waits longer for a connection marks the pool as exhausted. */
 const LONG_WAIT_MS = 1_000;
 const QUERY_MS = 10_000;
 
-/** Below the time after which the client gives the connection up, so that the database ends the work first. */
+/** Shorter than the time after which the client gives up on the connection, so that the database ends the work first. */
 const SESSION_SETTINGS =
   "set statement_timeout = 9000; set lock_timeout = 5000; set idle_in_transaction_session_timeout = 15000";
 
 /**
- * The connections to PostgreSQL: at most `maxOpen`, each checked before its first query. A server that stopped or became a
- * standby costs all of them, so that the next query dials again. Given to kysely as its pool.
+ * The connections to PostgreSQL: at most `maxOpen`, each checked before its first query. If a server stops or becomes a standby,
+ * all of them are dropped, so that the next query reconnects. Kysely uses this as its pool.
  */
 export class Connections implements PostgresPool, ConnectionSource, ConnectionPool {
   readonly options = {};
   readonly #settings: ConnectionsOptions;
   #pool: pg.Pool;
-  /** Since when no connection could be had, by performance.now(). */
+  /** Since when no connection could be made, by performance.now(). */
   #awaySince: number | undefined;
   #ending: Promise<void> | undefined;
   #exhaustedAt: number | undefined;
@@ -85,7 +85,7 @@ export class Connections implements PostgresPool, ConnectionSource, ConnectionPo
         if (kind === undefined || kind === "conflict") throw error;
         this.lost(error);
         const known = this.#awaySince !== undefined && performance.now() - this.#awaySince > FIND_MS;
-        // While it is known to be away, each request asks every host once.
+        // While the database is known to be away, each request tries every host once.
         const enough = performance.now() > deadline || (known && attempt + 1 >= this.#settings.target.hostCount);
         if (kind === "refused" || enough) throw new DatabaseAway(error);
         await pause(FIRST_PAUSE_MS * 2 ** Math.min(attempt, 6));
@@ -93,7 +93,7 @@ export class Connections implements PostgresPool, ConnectionSource, ConnectionPo
     }
   }
 
-  /** One attempt at the current host; its error is the driver's. */
+  /** One attempt at the current host; rejects with the driver's error. */
   async tryOnce(): Promise<pg.PoolClient> {
     if (this.#pool.waitingCount >= MAX_WAITING) {
       this.#exhaustedAt = performance.now();
@@ -122,7 +122,7 @@ export class Connections implements PostgresPool, ConnectionSource, ConnectionPo
     void old.end();
   }
 
-  /** A connection beside the pool, whose caller ends it. Its statements may take `queryMs`; 0: without a limit. */
+  /** A connection beside the pool, which the caller has to end. Its statements may take `queryMs`; 0 means no limit. */
   async dedicated(queryMs = 0): Promise<pg.Client> {
     const client = this.#newClient({ query_timeout: queryMs });
     try {
@@ -131,7 +131,7 @@ export class Connections implements PostgresPool, ConnectionSource, ConnectionPo
       return client;
     } catch (error) {
       this.#settings.target.next();
-      client.end().catch(() => undefined); // the failure is known
+      client.end().catch(() => undefined); // the first failure is the one that counts
       throw error;
     }
   }
@@ -156,9 +156,9 @@ export class Connections implements PostgresPool, ConnectionSource, ConnectionPo
       min: maxIdle,
       connectionTimeoutMillis: CONNECT_MS,
       idleTimeoutMillis: 30_000,
-      // Follows a fail-over and a password that was replaced.
+      // Makes connections follow a fail-over and a replaced password.
       maxLifetimeSeconds: 1_800,
-      // The pool calls it with `new`, for each connection: where it leads is decided at that moment.
+      // The pool calls this with `new` for each connection, and its target is chosen at that moment.
       Client: function client() {
         return newClient();
       } as unknown as typeof pg.Client,
@@ -167,7 +167,7 @@ export class Connections implements PostgresPool, ConnectionSource, ConnectionPo
         await client.query(SESSION_SETTINGS);
       },
     } as pg.PoolConfig);
-    // An idle connection that ended; the pool has removed it.
+    // An idle connection ended; the pool has already removed it.
     pool.on("error", (error) => log.debug({ reason: failureText(error) }, "an idle connection to the database ended"));
     return pool;
   }
@@ -182,13 +182,13 @@ export class Connections implements PostgresPool, ConnectionSource, ConnectionPo
       connectionTimeoutMillis: CONNECT_MS,
       application_name: this.#settings.applicationName,
     });
-    // While it is in use its query reports the error; without a listener the event would end the process.
+    // While the connection is in use, its query reports the error; without a listener, the event would end the process.
     client.on("error", () => undefined);
     return client;
   }
 }
 
-/** Throws ServerError, or an error that names a standby. */
+/** Throws ServerError, or StandbyError for a standby. */
 async function checkServer(client: pg.ClientBase): Promise<void> {
   const { rows } = await client.query<{ version: string; encoding: string; standby: boolean }>(
     `select current_setting('server_version_num') as version, current_setting('server_encoding') as encoding,
@@ -211,7 +211,7 @@ async function checkServer(client: pg.ClientBase): Promise<void> {
   if (standby) throw new StandbyError();
 }
 
-/** Carries PostgreSQL's own code for a write to a standby. */
+/** Carries the code that PostgreSQL uses for a write to a standby. */
 class StandbyError extends Error {
   readonly code = "25006";
   constructor() {

@@ -1,12 +1,12 @@
-/** What an error of the driver or of PostgreSQL means for the work that ran into it. */
+/** Classifies errors of the driver and of PostgreSQL by what they mean for the work that failed. */
 import { DomainError } from "../../base/domain-error.ts";
 
 /**
- * - `lost`: the connection is gone or cannot be used any more.
- * - `read-only`: the connection works, but leads to a server that does not write (a standby).
- * - `conflict`: the transaction lost against another one; it may run again.
+ * - `lost`: the connection is gone or unusable.
+ * - `read-only`: the connection works, but leads to a server that does not accept writes (a standby).
+ * - `conflict`: the transaction conflicted with another one and may be repeated.
  * - `busy`: it waited too long for a connection, a lock or an answer.
- * - `refused`: the database will not let us in, now or later.
+ * - `refused`: the database rejects this user or database; retrying does not help.
  */
 export type FailureKind = "lost" | "read-only" | "conflict" | "busy" | "refused";
 
@@ -25,7 +25,7 @@ const KIND_OF_STATE: ReadonlyMap<string, FailureKind> = new Map([
   ["3D000", "refused"], // invalid_catalog_name
 ]);
 
-/** Of the operating system, while dialling or on an open connection. */
+/** Error codes of the operating system while dialling or on an open connection. */
 const LOST_CODES: readonly string[] = [
   "ECONNREFUSED",
   "ECONNRESET",
@@ -39,12 +39,12 @@ const LOST_CODES: readonly string[] = [
   "EAI_AGAIN",
   "ENOENT",
 ];
-/** Texts of the driver, which gives these errors no code. */
+/** Messages of the driver, which gives these errors no code. */
 const LOST_TEXTS =
   /^(Connection terminated|Query read timeout|Client has encountered a connection error|Client was closed|Cannot use a pool)/;
 const WAITED_TEXT = "timeout exceeded when trying to connect";
 
-/** Undefined: an error of the query itself. */
+/** Undefined for an error of the query itself. */
 export function failureKind(error: unknown): FailureKind | undefined {
   if (error instanceof AggregateError) return failureKind(error.errors[0]);
   if (!(error instanceof Error)) return undefined;
@@ -56,7 +56,7 @@ export function failureKind(error: unknown): FailureKind | undefined {
   return error.message === WAITED_TEXT ? "busy" : undefined;
 }
 
-/** One line for a log: no address, no name of a user, no SQL. */
+/** One line for a log, without addresses, user names or SQL. */
 export function failureText(error: unknown): string {
   if (error instanceof AggregateError) return failureText(error.errors[0]);
   if (!(error instanceof Error)) return String(error);
@@ -64,9 +64,9 @@ export function failureText(error: unknown): string {
   return code === undefined ? error.message : `${code}: ${error.message}`;
 }
 
-/** The answer to a request that needed the database while it was away. */
+/** The refusal of a request that needed the database while it was away. */
 export class DatabaseAway extends DomainError {
-  /** The connection ended while a write was under way, and it may have been committed. */
+  /** The connection ended during a write, which may have been committed. */
   readonly outcomeUnknown: boolean;
   override readonly cause: unknown;
 
@@ -77,7 +77,7 @@ export class DatabaseAway extends DomainError {
   }
 }
 
-/** The answer to a request that waited too long for its turn. */
+/** The refusal of a request that waited too long for the database. */
 export function databaseBusy(): DomainError {
   return new DomainError("busy", "The database is busy.", { retryAfterSeconds: 1 });
 }

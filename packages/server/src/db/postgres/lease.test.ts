@@ -3,10 +3,10 @@ import { describe, expect, it } from "vitest";
 import { DatabaseAway } from "./failures.ts";
 import { Lease } from "./lease.ts";
 
-/** As kysely calls it. */
+/** Calls the lease as kysely does. */
 const query = (lease: Lease, sql: string) => lease.query<number>(sql, []);
 
-/** Connections of which the first `broken` end with the first query that is sent on them. */
+/** Connections of which the first `broken` fail at the first query sent on them. */
 function leased(broken: number) {
   let lent = 0;
   const released: boolean[] = [];

@@ -3,24 +3,24 @@ import type { PoolClient } from "pg";
 import { withoutNul } from "../../base/text.ts";
 import { DatabaseAway, databaseBusy, failureKind } from "./failures.ts";
 
-/** Where a lease finds another connection, and reports a lost one. */
+/** The source from which a lease gets another connection, and to which it reports a lost one. */
 export interface ConnectionSource {
   acquire(): Promise<PoolClient>;
   lost(error: unknown): void;
 }
 
-/** A query that nothing depends on yet gets so many other connections, one after the other. */
+/** Maximum number of replacement connections for a query on which nothing depends yet. */
 const MAX_REPLACED = 3;
 const BEGIN = /^(begin|start transaction)\b/;
 const READ = /^select\b(?!.*\bfor update\b)/is;
 
 /**
- * One connection, lent for one query or one transaction. When the database ends the connection before anything of a transaction
- * or of a reading query was done, it is replaced without notice; else the work fails with DatabaseAway.
+ * One connection, lent for one query or one transaction. If the database ends the connection before the first statement of a
+ * transaction or before a reading query is done, it is replaced silently; otherwise the work fails with DatabaseAway.
  */
 export class Lease implements PostgresPoolClient {
   readonly #connections: ConnectionSource;
-  /** Undefined: the connection ended, and there was no other. */
+  /** Undefined if the connection ended and there was no other. */
   #client: PoolClient | undefined;
   #inTransaction = false;
   #failed: DatabaseAway | undefined;

@@ -8,14 +8,14 @@ import type { Connections } from "./connections.ts";
 import { failureKind, failureText } from "./failures.ts";
 import { pause } from "./wait.ts";
 
-/** Class of the advisory locks of this program, and the one of the migration. */
+/** Class of this program's advisory locks, and the number of the migration's lock. */
 const LOCK_CLASS = 7_236_121;
 const MIGRATION_LOCK = 1;
 
-/** Waiting for the server that migrates. */
+/** Pause between two attempts while another server migrates. */
 const PAUSE_MS = 250;
 const LOG_EVERY_MS = 10_000;
-/** For a statement that waits for queries of servers that run. */
+/** For a statement that waits for the queries of running servers. */
 const DDL_LOCK_TIMEOUT = "5s";
 const MAX_ATTEMPTS = 10;
 
@@ -24,14 +24,14 @@ interface MigrationOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onWaiting?: (what: "migrating") => void;
   readonly migrations?: readonly Migration[];
-  /** Work on the newest schema in the same transaction. */
+  /** Work to do on the newest schema in the same transaction. */
   readonly finish?: (db: Kysely<Database>) => Promise<void>;
 }
 
 /**
- * One server migrates, the others wait. Everything is one transaction that holds the lock: it ends with the connection, and
- * behind a pooler that assigns connections by transaction a lock of the session would not exclude the others.
- * @returns versions that were applied now.
+ * One server migrates while the others wait. Everything is one transaction that holds the lock: it ends with the connection, and
+ * behind a pooler that assigns connections by transaction, a session lock would not exclude the others.
+ * @returns the versions that were applied.
  */
 export async function migratePostgres(
   connections: Connections,
@@ -71,7 +71,7 @@ async function attemptMigration(
   });
 }
 
-/** Returns when the lock is free, or was for a moment. */
+/** Resolves when the lock is free, or was free for a moment. */
 async function waitForTurn(connections: Connections, options: MigrationOptions): Promise<void> {
   let logged = Number.NEGATIVE_INFINITY;
   for (;;) {
@@ -102,7 +102,7 @@ async function tryLock(db: Kysely<Database>): Promise<boolean> {
   return rows[0]!.locked;
 }
 
-/** One connection as a pool, whose owner ends it. */
+/** Presents one connection as a pool; its owner ends it. */
 function poolOf(client: pg.Client): {
   connect(): Promise<PostgresPoolClient>;
   end(): Promise<void>;

@@ -12,8 +12,8 @@ const LAST_PAUSE_MS = 5_000;
 const LOG_EVERY_MS = 10_000;
 
 /**
- * Tries for a minute: server and database often start together. A database that refuses us is not tried again.
- * Throws ServerError ERR_STORE_UNREACHABLE, or `signal.reason`.
+ * Waits up to a minute for the database, since server and database often start together. A database that rejects the login is not
+ * tried again. Throws ServerError ERR_STORE_UNREACHABLE, or `signal.reason`.
  */
 export async function waitForDatabase(
   connections: Connections,

@@ -4,12 +4,12 @@ import type { ClientConfig } from "pg";
 import { nodeErrorCode, ServerError } from "../../base/errors.ts";
 import { isRemote, maskedPostgresUrl, type PostgresTarget, parsePostgresUrl } from "../../base/postgres-url.ts";
 
-/** Where the database is: a URL, or a file whose first line is one. */
+/** Where the database's URL comes from: the settings, or a file whose first line it is. */
 export type PostgresSource = { readonly url: string } | { readonly file: string };
 
 /**
- * Where the next connection goes. A file is read again for every connection, so a password that was replaced needs no restart;
- * of several hosts the one that served last comes first.
+ * Chooses where the next connection goes. A file is read again for every connection, so that a password can be replaced without a
+ * restart; with several hosts, the one that served last comes first.
  */
 export class Target {
   readonly #source: PostgresSource;
@@ -28,7 +28,7 @@ export class Target {
     return parsed;
   }
 
-  /** For logs and errors. */
+  /** The URL for logs and errors. */
   get masked(): string {
     return maskedPostgresUrl(this.read());
   }
@@ -37,7 +37,7 @@ export class Target {
     return this.read().hosts.length;
   }
 
-  /** The current host did not serve. */
+  /** Moves on, because the current host did not serve. */
   next(): void {
     this.#host = (this.#host + 1) % this.hostCount;
   }
@@ -46,11 +46,11 @@ export class Target {
     const target = this.read();
     const { host, port } = target.hosts[this.#host % target.hosts.length]!;
     const { user, password, database } = target;
-    // A missing password must not be looked up in files of this account's home.
+    // "" keeps the driver from looking for a missing password in the files of this account's home directory.
     return { host, port, user, password: password ?? "", database, ssl: tlsOptions(target, host) };
   }
 
-  /** What a reader of the log should know about the encryption; undefined: nothing. */
+  /** What the operator should know about the encryption; undefined if there is nothing. */
   warning(): string | undefined {
     const { hosts, tls, rootCertFile } = this.read();
     if (!hosts.some(isRemote)) return undefined;
@@ -68,7 +68,7 @@ function tlsOptions(target: PostgresTarget, host: string): ConnectionOptions | f
   const { tls, rootCertFile, certFile, keyFile } = target;
   if (tls === undefined || tls === "disable" || host.startsWith("/")) return false;
   return {
-    // libpq, too, verifies with "require" once it is given an authority.
+    // Like libpq, "require" verifies the certificate if an authority is given.
     rejectUnauthorized: tls !== "require" || rootCertFile !== undefined,
     checkServerIdentity: (_name, certificate) =>
       tls === "verify-full" ? checkServerIdentity(host, certificate) : undefined,

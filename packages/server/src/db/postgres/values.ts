@@ -1,4 +1,4 @@
-/** Values on their way from PostgreSQL, so that queries get what SQLite gives them. */
+/** Converts values from PostgreSQL, so that queries return what SQLite returns. */
 import pg from "pg";
 
 const INT8 = 20;
@@ -9,14 +9,14 @@ const TEXT_PARSERS: ReadonlyMap<number, (text: string) => number> = new Map([
   [NUMERIC, exactNumber],
 ]);
 
-/** As `types` of a client: 64-bit integers and sums are numbers, not text. */
+/** The option `types` of a client: 64-bit integers and sums become numbers instead of text. */
 export const valueTypes: pg.CustomTypesConfig = {
   getTypeParser: ((id: number, format: "text" | "binary" = "text") =>
     (format === "text" ? TEXT_PARSERS.get(id) : undefined) ??
     pg.types.getTypeParser(id, format)) as pg.CustomTypesConfig["getTypeParser"],
 };
 
-/** Throws RangeError rather than give another number than the one that is stored. */
+/** Throws RangeError rather than return a number that differs from the stored one. */
 function exactNumber(text: string): number {
   const value = Number(text);
   if (Number.isInteger(value) && !Number.isSafeInteger(value)) {

@@ -1,4 +1,4 @@
-/** Resolves after a random part of `maxMs`, so that many who wait do not come back at once; rejects with the signal's reason. */
+/** Resolves after a random part of `maxMs`, so that many waiters do not resume at once; rejects with the signal's reason. */
 export function pause(maxMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted === true) {
