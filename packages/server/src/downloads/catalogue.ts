@@ -5,19 +5,22 @@ import { nodeErrorCode } from "../base/errors.ts";
 import { type FileHashes, hashFile } from "./hash-worker.ts";
 import { allPlatforms, type DownloadName, type Platform, programFile, SUMS_NAME } from "./names.ts";
 
-/** Signatures and lists of checksums. */
+/** For signatures and lists of checksums. */
 const MAX_TEXT_BYTES = 64 * 1024;
 const MAX_REMEMBERED = 32;
 
 /** Where executables for other machines come from. */
 export interface ProgramSources {
-  /** Folders that may hold files by their names below /bin/, the first that has one counts. Looked at on each request. */
+  /**
+   * Folders that may contain files under their names below /bin/. The first that has a file is used. They are read on each
+   * request.
+   */
   readonly directories: readonly string[];
-  /** The executable that is running, when it is one file with everything in it. */
+  /** The running executable, if it is a single file with everything in it. */
   readonly own?: { readonly path: string; readonly platform: Platform } | undefined;
 }
 
-/** @param packaged What the server came with. */
+/** @param packaged The executables that came with the server. */
 export function programSources(
   binariesDir: string | undefined,
   packaged: ProgramSources = { directories: [] },
@@ -25,12 +28,12 @@ export function programSources(
   return binariesDir === undefined ? packaged : { ...packaged, directories: [binariesDir] };
 }
 
-/** An open file, as it was when it was opened. Close it. */
+/** An open file in the state it had when it was opened. The caller closes it. */
 export interface OpenFile {
   readonly handle: FileHandle;
   readonly size: number;
   readonly modifiedMs: number;
-  /** Where it was found, without links. */
+  /** Where it was found, with links resolved. */
   readonly path: string;
 }
 
@@ -38,7 +41,7 @@ export interface OpenProgram extends OpenFile {
   readonly hashes: FileHashes;
 }
 
-/** The file was written to while it was read: what was read is neither the old nor the new one. */
+/** The file was modified while it was being read, so the bytes are neither those of the old nor those of the new version. */
 export class FileChanged extends Error {
   override readonly name = "FileChanged";
 }
@@ -47,7 +50,7 @@ export class FileChanged extends Error {
 export class Catalogue {
   readonly #sources: ProgramSources;
   readonly #hashFile: typeof hashFile;
-  /** By identity of the file; the latest used last. */
+  /** By the identity of the file, the most recently used last. */
   readonly #hashes = new Map<string, Promise<FileHashes>>();
   #lastJob: Promise<unknown> = Promise.resolve();
 
@@ -56,7 +59,7 @@ export class Catalogue {
     this.#hashFile = hash;
   }
 
-  /** Undefined when it is not there. Throws FileChanged. */
+  /** Undefined if it does not exist. Throws FileChanged. */
   async openProgram(platform: Platform): Promise<OpenProgram | undefined> {
     const file = await this.#find(programFile(platform), platform);
     if (file === undefined) return undefined;
@@ -68,7 +71,7 @@ export class Catalogue {
     }
   }
 
-  /** A compressed form that lies beside the program, if it is not older than it. */
+  /** A compressed form beside the program, if it is not older than the program. */
   async openCompressed(program: OpenFile, suffix: string): Promise<OpenFile | undefined> {
     const cut = program.path.lastIndexOf(sep);
     const file = await openInside(program.path.slice(0, cut), `${program.path.slice(cut + 1)}${suffix}`);
@@ -77,7 +80,7 @@ export class Catalogue {
     return undefined;
   }
 
-  /** The detached signature of the program that is handed out: from the same folder. */
+  /** The detached signature of the program that is handed out, from the same folder. */
   async signature(name: DownloadName & { kind: "signature" }): Promise<Buffer | undefined> {
     for (const directory of this.#sources.directories) {
       const program = await openInside(directory, programFile(name.platform));
@@ -88,7 +91,7 @@ export class Catalogue {
     return undefined;
   }
 
-  /** Names of the programs that are there. */
+  /** Names of the programs that exist. */
   async available(): Promise<string[]> {
     const names: string[] = [];
     for (const platform of allPlatforms()) {
@@ -100,7 +103,7 @@ export class Catalogue {
     return names;
   }
 
-  /** Name of the program of this platform, when it is not there: the next machine is most likely one of the same kind. */
+  /** The file name of this platform's program if it does not exist, because the next machine is most likely of the same kind. */
   async missing(platform: Platform): Promise<string | undefined> {
     const name = programFile(platform);
     const file = await this.#find(name, platform);
@@ -108,7 +111,7 @@ export class Catalogue {
     return file === undefined ? name : undefined;
   }
 
-  /** SHA256SUMS of the programs that are handed out. Undefined when there are none. Throws FileChanged. */
+  /** SHA256SUMS of the programs that are handed out. Undefined if there are none. Throws FileChanged. */
   async sums(): Promise<Buffer | undefined> {
     const lines: string[] = [];
     for (const platform of allPlatforms()) {
@@ -124,7 +127,7 @@ export class Catalogue {
     return lines.length === 0 ? undefined : Buffer.from(lines.join(""));
   }
 
-  /** What the folder's own list says: a file that was damaged after it was built is then found out. */
+  /** The checksum in the folder's own list, which reveals a file that was damaged after it was built. */
   async #declaredSum(program: OpenFile, name: string): Promise<string | undefined> {
     if (program.path === this.#sources.own?.path) return undefined;
     const list = await readText(program.path.slice(0, program.path.lastIndexOf(sep)), SUMS_NAME);
@@ -162,7 +165,7 @@ export class Catalogue {
     return known;
   }
 
-  /** One file at a time, however many ask. */
+  /** Computes the hashes of one file at a time, however many requests wait. */
   #compute(file: OpenFile, unchanged: () => Promise<boolean>): Promise<FileHashes> {
     const job = this.#lastJob.then(async () => {
       const hashes = await this.#hashFile(file.handle.fd, file.size);
@@ -174,7 +177,7 @@ export class Catalogue {
   }
 }
 
-/** A regular file of the folder itself: a link may lead to another file of the folder, and nowhere else. */
+/** Opens a regular file inside the folder: a link may lead to another file of the folder, but not outside it. */
 async function openInside(directory: string, name: string): Promise<OpenFile | undefined> {
   try {
     const folder = await realpath(directory);
@@ -187,7 +190,7 @@ async function openInside(directory: string, name: string): Promise<OpenFile | u
 }
 
 async function openRegular(path: string): Promise<OpenFile | undefined> {
-  // O_NONBLOCK: opening a named pipe would wait for a writer. Windows has neither flag.
+  // O_NONBLOCK, because opening a named pipe would wait for a writer. Windows has neither flag.
   const flags = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
   let handle: FileHandle;
   try {
@@ -220,7 +223,7 @@ async function readText(directory: string, name: string): Promise<Buffer | undef
   }
 }
 
-/** What is not there, or is not a file that may be read, is not handed out. */
+/** Files that do not exist, or may not be read, are not handed out. */
 function ignoreMissing(error: unknown): undefined {
   const code = nodeErrorCode(error) ?? "";
   if (["ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EPERM", "ENXIO", "EISDIR"].includes(code)) return undefined;

@@ -6,7 +6,7 @@ export interface FileHashes {
   readonly sha256: string;
 }
 
-/** Plain JavaScript, as it is compiled where it runs: a bundle or a single executable has no second file to load. */
+/** Plain JavaScript, because it is compiled at run time: a bundle or a single executable has no second file to load. */
 const SOURCE = `
 const { parentPort, workerData } = require("node:worker_threads");
 const { createHash } = require("node:crypto");
@@ -24,8 +24,8 @@ parentPort.postMessage(hashes.map((hash) => hash.digest("hex")));
 `;
 
 /**
- * Hashes of the first `size` bytes of an open file, which stays open. In a thread of its own: a hundred megabytes would
- * keep the relay waiting for half a second.
+ * Hashes the first `size` bytes of an open file, which stays open. Runs in a thread of its own, because a hundred megabytes would
+ * delay the relay by half a second.
  */
 export async function hashFile(fd: number, size: number): Promise<FileHashes> {
   const worker = new Worker(SOURCE, { eval: true, execArgv: [], workerData: { fd, size } });

@@ -1,4 +1,4 @@
-/** Names below /bin/: the only words that ever become part of a path of this machine. */
+/** Names below /bin/. No other text from a request ever becomes part of a path on this machine. */
 
 export const SYSTEMS = ["linux", "darwin", "windows"] as const;
 export const ARCHITECTURES = ["amd64", "arm64", "armv7"] as const;
@@ -17,7 +17,7 @@ export type DownloadName =
   | { readonly kind: "signature"; readonly file: string; readonly platform: Platform }
   | { readonly kind: "sums"; readonly file: typeof SUMS_NAME };
 
-/** What a path asks for; undefined when it is no name of ours. */
+/** The file that a path names; undefined if the name is not one of these. */
 export function parseDownloadPath(pathname: string): DownloadName | undefined {
   if (pathname === `/bin/${SUMS_NAME}`) return { kind: "sums", file: SUMS_NAME };
   const match = /^\/bin\/(coder-([a-z]+)-([a-z0-9]+)(?:\.exe)?)(\.asc)?$/.exec(pathname);
@@ -32,7 +32,7 @@ export function parseDownloadPath(pathname: string): DownloadName | undefined {
     : { kind: "signature", file: `${program}.asc`, platform };
 }
 
-/** Name of the executable of a platform. */
+/** The name of the executable for a platform. */
 export function programFile({ system, architecture }: Platform): string {
   return `coder-${system}-${architecture}${system === "windows" ? ".exe" : ""}`;
 }
@@ -41,7 +41,7 @@ export function allPlatforms(): Platform[] {
   return SYSTEMS.flatMap((system) => ARCHITECTURES.map((architecture) => ({ system, architecture })));
 }
 
-/** The platform that Node calls by these words; undefined for one that has no name here. */
+/** The platform for Node's `process.platform` and `process.arch`; undefined if it has no name here. */
 export function platformOfNode(platform: string, arch: string): Platform | undefined {
   const system = ({ linux: "linux", darwin: "darwin", win32: "windows" } as const)[platform];
   const architecture = ({ x64: "amd64", arm64: "arm64", arm: "armv7" } as const)[arch];

@@ -1,4 +1,4 @@
-/** Conditional and partial requests, RFC 9110 §13 and §14: only what one file needs. Pure. */
+/** Conditional and partial requests (RFC 9110 §13 and §14), limited to what a single file needs. Pure. */
 
 export type ByteRange =
   | { readonly kind: "whole" }
@@ -7,7 +7,7 @@ export type ByteRange =
 
 const WHOLE: ByteRange = { kind: "whole" };
 
-/** Anything but one range of bytes is ignored, which the standard allows, and answered with the whole. `end` is included. */
+/** Anything but one range of bytes is ignored, as the standard allows, and answered with the whole file. `end` is inclusive. */
 export function parseRange(header: string | undefined, size: number): ByteRange {
   const match = /^bytes=[ \t]*(\d{0,15})-(\d{0,15})[ \t]*$/i.exec(header ?? "");
   const [, from = "", to = ""] = match ?? [];
@@ -23,7 +23,7 @@ export function parseRange(header: string | undefined, size: number): ByteRange 
   return { kind: "part", start, end: to === "" ? size - 1 : Math.min(Number(to), size - 1) };
 }
 
-/** Whether If-None-Match names the entity tag; the comparison is the weak one. */
+/** Whether If-None-Match contains the entity tag, by weak comparison. */
 export function matchesTag(header: string | undefined, tag: string): boolean {
   if (header === undefined) return false;
   if (header.trim() === "*") return true;
@@ -32,7 +32,7 @@ export function matchesTag(header: string | undefined, tag: string): boolean {
 
 export type ContentCoding = "br" | "zstd" | "gzip" | "identity";
 
-/** The best coding that Accept-Encoding takes, of those that can be had. */
+/** The best of the available codings that Accept-Encoding accepts. */
 export function chooseCoding<Coding extends ContentCoding>(
   header: string | undefined,
   offered: readonly Exclude<Coding, "identity">[],

@@ -6,26 +6,29 @@ import * as zlib from "node:zlib";
 import type { Catalogue, OpenFile, OpenProgram } from "./catalogue.ts";
 import { type ContentCoding, chooseCoding, matchesTag, parseRange } from "./range.ts";
 
-/** Short enough that whatever else the process does comes in between. */
+/** Small enough that other work of the process runs between two chunks. */
 const CHUNK_BYTES = 64 * 1024;
-/** Compressing takes a thread of the pool that files and names use as well; further downloads get the file uncompressed. */
+/**
+ * Compression uses threads of the pool that file access and name resolution need as well. Further downloads get the file
+ * uncompressed.
+ */
 const MAX_COMPRESSIONS = 2;
-/** A client that takes nothing for so long is gone. */
+/** A client that reads nothing for this long is disconnected. */
 const STALL_MS = 60_000;
-/** Long enough at 50 kbit/s. */
+/** Time limit of a whole download; sufficient at 50 kbit/s. */
 const WHOLE_MS = 6 * 3_600_000;
 
 const SUFFIXES = { gzip: ".gz", zstd: ".zst" } as const;
-/** Node 22.13 has no zstd. */
+/** Node 22.13 does not support zstd. */
 const OFFERED: readonly (keyof typeof SUFFIXES)[] =
   typeof zlib.createZstdCompress === "function" ? ["zstd", "gzip"] : ["gzip"];
 
 let compressions = 0;
 
 /**
- * Answers with an executable, from disk, and closes it. As in stock the entity tag is the SHA-1 of the executable itself
- * in every coding; so that no client joins parts of two codings, parts are of the plain file and for clients that take
- * nothing else.
+ * Answers with an executable from disk and closes the file. As with stock servers, the entity tag is the SHA-1 of the executable
+ * itself in every coding. Ranges are served only from the plain file and only to clients that accept no coding, so that no client
+ * joins parts of two codings.
  */
 export async function sendProgram(
   request: IncomingMessage,
@@ -46,7 +49,7 @@ export async function sendProgram(
     }
     response.setHeader("Content-Type", "application/octet-stream");
     response.setHeader("Content-Disposition", `attachment; filename="${name}"`);
-    // Editors show progress by it, as the length of a compressed answer tells them nothing.
+    // Editors use this to show progress, because the length of a compressed answer does not help them.
     response.setHeader("X-Original-Content-Length", program.size);
     let coding = chooseCoding(request.headers["accept-encoding"]?.toString(), OFFERED);
     if (coding !== "identity") {
@@ -63,7 +66,7 @@ export async function sendProgram(
   }
 }
 
-/** RFC 9110 §13.1.5: with another tag in If-Range the client's part is of another file. */
+/** RFC 9110 §13.1.5: if If-Range has another tag, the client's part belongs to another file. */
 function sendsPart(request: IncomingMessage, tag: string): boolean {
   const condition = request.headers["if-range"];
   return request.method === "GET" && (condition === undefined || condition === tag);
@@ -111,14 +114,17 @@ async function sendWhole(
   }
 }
 
-/** Quick rather than small: the disk and the network wait for it. */
+/** Fast rather than small, because the disk and the network wait for it. */
 function compressor(coding: "gzip" | "zstd"): Transform {
   return coding === "gzip"
     ? zlib.createGzip({ level: 4, chunkSize: CHUNK_BYTES })
     : zlib.createZstdCompress({ chunkSize: CHUNK_BYTES });
 }
 
-/** A client that leaves or stalls, and a file that is cut meanwhile, end the connection, so that no part is taken for the whole. */
+/**
+ * Sends the bytes. If the client leaves or stalls, or the file is truncated meanwhile, the connection is destroyed, so that a
+ * part is never mistaken for the whole.
+ */
 async function stream(
   response: ServerResponse,
   file: OpenFile,
