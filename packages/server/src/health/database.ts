@@ -1,4 +1,4 @@
-/** Section `database`: whether the store answers, and what servers on PostgreSQL need of it beside that. */
+/** Section `database`: whether the store answers and, for servers on PostgreSQL, what else they need from it. */
 import type { HealthMessage, HealthReport } from "coder-protocol/rest/deployment";
 import type { Logger } from "../base/log.ts";
 import type { ConnectionPool } from "../db/backend.ts";
@@ -8,11 +8,11 @@ const PINGS = 5;
 const MAX_SKEW_MS = 2_000;
 const EXHAUSTED_MS = 60_000;
 
-/** Facts about the database that only a server on PostgreSQL has. */
+/** Facts about the database that exist only with PostgreSQL. */
 export interface SharedDatabase {
-  /** How this server learns of changes at others. */
+  /** How this server learns of changes made by others. */
   readonly mode: "listen" | "poll";
-  /** By how much the clock of this machine is behind the database's. */
+  /** How far the clock of this machine is behind the database's. */
   readonly skewMs: number;
   readonly pool: ConnectionPool | undefined;
 }
@@ -20,7 +20,7 @@ export interface SharedDatabase {
 export interface DatabaseCheck {
   readonly ping: () => Promise<number>;
   readonly thresholdMs: number;
-  /** Undefined where this process has the database to itself. */
+  /** Undefined if this process has the database to itself. */
   readonly shared: SharedDatabase | undefined;
   readonly log: Pick<Logger, "error">;
 }
@@ -68,7 +68,7 @@ function slowWarning(latencyMs: number, thresholdMs: number, isShared: boolean):
   );
 }
 
-/** @param now By performance.now(). */
+/** @param now As returned by performance.now(). */
 export function sharedWarnings({ mode, skewMs, pool }: SharedDatabase, now: number): HealthMessage[] {
   const warnings: HealthMessage[] = [];
   if (mode === "poll") {

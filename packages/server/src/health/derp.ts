@@ -1,4 +1,6 @@
-/** Section `derp` of the health report: every relay of the map, and every STUN server, as a client would use them. */
+/**
+ * Section `derp` of the health report: every relay of the map and every STUN server, tested in the way a client would use them.
+ */
 import type { DerpHealth, HealthMessage } from "coder-protocol/rest/deployment";
 import { type AddrPort, formatAddrPort } from "wg-userspace/base/ip";
 import { type DerpMap, derpMapToJson, hasRelay, type Node, type Region } from "wg-userspace/derp/map";
@@ -11,18 +13,18 @@ import { askStunServers, offersStun, type StunAnswer } from "./stun-probe.ts";
 
 const NODE_TIMEOUT_MS = 5_000;
 const STUN_TIMEOUT_MS = 3_000;
-/** Relay nodes at a time: each takes two connections. */
+/** Relay nodes that are tested in parallel; each needs two connections. */
 const PARALLEL_NODES = 24;
-/** Nodes beyond this are not looked at: a public map may have hundreds. */
+/** Maximum number of nodes that are tested: a public map may have hundreds. */
 const MAX_NODES = 120;
 
 export interface DerpCheckOptions {
-  /** With the embedded relay where we reach ourselves. */
+  /** The map, in which the embedded relay has the address at which the server reaches itself. */
   readonly map: DerpMap;
   readonly keys: ProbeKeys;
   readonly dialer: RelayDialer;
   readonly forceWebSocket: boolean;
-  /** Direct connections are forbidden, so that STUN is not missed. */
+  /** Direct connections are forbidden, so missing STUN servers are no problem. */
   readonly blockDirect: boolean;
   readonly nodeTimeoutMs?: number;
   readonly stunTimeoutMs?: number;
@@ -126,7 +128,7 @@ function withStun(report: NodeReport, node: Node, answers: ReadonlyMap<string, S
   const error = answer === undefined ? "not asked" : (answer.error ?? null);
   const stun = { Enabled: true, CanSTUN: error === null, Error: error };
   if (!node.stunOnly || error === null) return { ...report, stun };
-  // No client depends on a single STUN server, so its silence is only a warning.
+  // No client depends on a single STUN server, so one that does not answer is only a warning.
   return { ...report, stun, severity: "warning", error };
 }
 
@@ -148,12 +150,12 @@ function regionSection(region: Region, reports: readonly NodeReport[]): Section 
       warnings,
     };
   }
-  // Announced for clients, none of which depends on it.
+  // It is announced to clients, but none depends on it.
   const isSilent = reports.some((report, index) => region.nodes[index]?.stunOnly === true && !report.stun.CanSTUN);
   return isSilent ? { ...works(warnings), severity: "warning" } : works(warnings);
 }
 
-/** What the first of them says, without its code: that of the region comes first. */
+/** The first node's error without its code, since the code of the region precedes it. */
 function reasonIn(broken: readonly NodeReport[]): string {
   return (broken[0]?.error ?? "no reason given").replace(/^E[A-Z]+\d\d: /, "");
 }
@@ -178,7 +180,7 @@ function stunWarnings(answers: ReadonlyMap<string, StunAnswer>, blockDirect: boo
   return [];
 }
 
-/** Only public addresses compare: our own STUN server sees us from inside the NAT. */
+/** Only public addresses are compared, because our own STUN server sees us from inside the NAT. */
 function publicMappings(answers: ReadonlyMap<string, StunAnswer>): Set<string> {
   const mapped = new Set<string>();
   for (const { v4 } of answers.values())
@@ -186,7 +188,7 @@ function publicMappings(answers: ReadonlyMap<string, StunAnswer>): Set<string> {
   return mapped;
 }
 
-/** What netcheck would say, as far as it was asked; Go's field names. */
+/** The part of netcheck's report that is known here, with Go's field names. */
 function netReport(answers: ReadonlyMap<string, StunAnswer>): Record<string, unknown> {
   const all = [...answers.values()];
   const v4 = all.flatMap((answer) => answer.v4?.mapped ?? []);

@@ -1,4 +1,4 @@
-/** The health report: each part is checked from the outside, as a client would use it. A report is kept for a while. */
+/** The health report: each part is checked from outside, as a client would use it. A report is reused for a while. */
 import type { Dialer } from "coder-client/dial/dialer";
 import type {
   DerpHealth,
@@ -42,10 +42,10 @@ const FIRST_RUN_MS = 3_000;
 const MIN_INTERVAL_MS = 1_000;
 const JITTER = 0.1;
 const MAX_BODY = 256;
-/** The most that is read of an answer. */
+/** Maximum number of bytes read of an answer. */
 const MAX_PAGE_BYTES = 1024 * 1024;
 
-/** Coder's report, and sections that it lacks. */
+/** Coder's report, with additional sections. */
 export type FullHealthReport = HealthReport & {
   readonly interfaces: InterfacesSection;
   readonly wildcard: WildcardSection;
@@ -62,7 +62,7 @@ export interface HealthOptions {
   readonly store: Pick<Store, "ping" | "pool" | "replicaHealths">;
   readonly control: Pick<ControlPlane, "relayMap">;
   readonly probeKeys: ProbeKeys;
-  /** Of a request for the echo route, which they open at any server of the deployment. */
+  /** Headers for a request to the echo route; any server of the deployment accepts them. */
   readonly echoHeaders: () => Readonly<Record<string, string>>;
   readonly replicas: ReplicaSource;
   readonly proxies: ProxySources;
@@ -72,12 +72,12 @@ export interface HealthOptions {
 
 /** The other servers of the deployment, as this one knows them. */
 export interface ReplicaSource {
-  /** The answering one first. */
+  /** This server first. */
   list(): readonly Replica[];
-  /** Links of this server's relay to theirs. */
+  /** Links of this server's relay to the siblings' relays. */
   links(): readonly SiblingStatus[];
   commonSource(): CommonSource | undefined;
-  /** Undefined where there is one server alone. */
+  /** Undefined if there is only one server. */
   shared(): Omit<SharedDatabase, "pool"> | undefined;
 }
 
@@ -100,7 +100,10 @@ export class HealthChecks {
     this.#options = options;
   }
 
-  /** From here on the checks run by themselves, so that the other servers know how this one is. Nothing where it is alone. */
+  /**
+   * From now on the checks also run periodically, so that the other servers know the state of this one. Does nothing if there is
+   * only one server.
+   */
   start(): void {
     if (this.#options.store.replicaHealths !== undefined) this.#runIn(FIRST_RUN_MS);
   }
@@ -111,8 +114,8 @@ export class HealthChecks {
   }
 
   /**
-   * The last report, or a new one when that is too old or `force` is set. Askers at the same time share one run. The reports of
-   * other servers are their last ones.
+   * The last report, or a new one if that is too old or `force` is set. Concurrent callers share one run. For other servers,
+   * their last reports are used.
    */
   async report(force: boolean): Promise<FullHealthReport> {
     const { clock, config } = this.#options;
@@ -187,7 +190,7 @@ export class HealthChecks {
     };
   }
 
-  /** Leaves the report where the other servers find it. */
+  /** Stores the report where the other servers read it. */
   async #leave(report: StoredHealthReport): Promise<void> {
     const { store, replicas, log } = this.#options;
     const [own] = replicas.list();
@@ -213,7 +216,7 @@ export class HealthChecks {
     return { time, coder_version, ...overall(Object.values(all)), ...all };
   }
 
-  /** Undefined when they cannot be read. */
+  /** Undefined if they cannot be read. */
   async #others(): Promise<readonly KnownReport[] | undefined> {
     const { store, log } = this.#options;
     try {
@@ -236,7 +239,7 @@ function overall(sections: readonly Pick<Section, "healthy" | "severity">[]): {
   };
 }
 
-/** The report with the sections marked that an administrator dismissed. */
+/** The report, in which the sections that an administrator dismissed are marked. */
 export function withDismissals(
   report: FullHealthReport,
   dismissed: HealthSettings["dismissed_healthchecks"],
@@ -267,7 +270,7 @@ async function checkAccessUrl(options: HealthOptions, dialer: Dialer): Promise<H
   }
 }
 
-/** Sends a text through the echo route under the access URL and waits for it to come back. */
+/** Sends a text through the echo route under the access URL and waits for it to return. */
 async function checkWebSocket(options: HealthOptions, dialer: Dialer): Promise<HealthReport["websocket"]> {
   const url = new URL("/api/v2/debug/ws", options.addresses.accessUrl());
   const agent = dialer.agentFor(url);

@@ -16,7 +16,7 @@ export interface InterfacesSection extends Section {
 }
 
 /**
- * Interfaces that are up and have an address, with their MTU. Linux says it in a folder; elsewhere Node knows no way to
+ * Interfaces that are up and have an address, with their MTU. Linux lists them in a folder; on other systems Node has no way to
  * ask, and the list is empty.
  */
 export async function checkInterfaces(folder = "/sys/class/net"): Promise<InterfacesSection> {

@@ -1,4 +1,4 @@
-/** Sends a packet through one relay node, from one fresh key to another, as two peers would. */
+/** Sends a packet through one relay node between two fresh keys, as two peers would. */
 import { bytesEqual } from "wg-userspace/base/bytes";
 import type { Node, Region } from "wg-userspace/derp/map";
 import { monotonicNow } from "wg-userspace/io/host/clock";
@@ -8,19 +8,19 @@ import type { RelayDialer } from "wg-userspace/io/relay/relay-dialer";
 import type { ProbeKey, ProbeKeys } from "../relay/probe-keys.ts";
 
 export interface RelayProbe {
-  /** A packet sent by one connection arrived at the other. */
+  /** Whether a packet sent on one connection arrived on the other. */
   readonly exchanged: boolean;
-  /** DERP round trip. */
+  /** Round-trip time of a DERP ping. */
   readonly pingMs: number | undefined;
   readonly usesWebSocket: boolean;
-  /** What went wrong on the way; of both connections. */
+  /** The errors of both connections. */
   readonly errors: readonly string[];
 }
 
 const RESEND_MS = 200;
 const PAYLOAD_BYTES = 32;
 
-/** Never rejects; takes no longer than `timeoutMs`, apart from closing. */
+/** Never rejects; takes no longer than `timeoutMs`, not counting the time to close. */
 export async function probeRelay(
   region: Region,
   node: Node,
@@ -59,7 +59,7 @@ export async function probeRelay(
   const receiver = connect(receiverKey, (packet) => {
     if (bytesEqual(packet, payload)) arrive(true);
   });
-  // The receiver may be registered later than the sender: until it is, what is sent is dropped.
+  // The receiver may be registered later than the sender; until then, packets to it are dropped.
   const resend = setInterval(() => sender.send(receiverKey.publicKey, payload, 0, payload.length), RESEND_MS);
   try {
     const exchanged = await arrived;

@@ -1,4 +1,7 @@
-/** Section `replicas`: how the servers of the deployment fit together as this one sees it, and how each is by its own report. */
+/**
+ * Section `replicas`: how the servers of the deployment fit together from the point of view of this one, and the state of each by
+ * its own report.
+ */
 import type { HealthMessage, ReplicaHealth, StoredHealthReport } from "coder-protocol/rest/deployment";
 import { type IpAddress, parseIp } from "wg-userspace/base/ip";
 import { isLoopback } from "../base/listen-address.ts";
@@ -8,23 +11,23 @@ import type { Replica } from "../control/cluster/cluster-database.ts";
 import type { SiblingStatus } from "../relay/relay-mesh.ts";
 import { message, type Section, works, worst } from "./section.ts";
 
-/** Texts name so many servers. */
+/** Maximum number of servers named in a text. */
 const MAX_NAMED = 5;
-/** A report that is older than so many intervals between two was the last one that its server made or could write. */
+/** After this many intervals without a new report, a server no longer makes or cannot store reports. */
 const MISSED_REPORTS = 3;
 /** A server makes its first report within this time, and a report takes no longer than this. */
 const REPORT_TAKES_MS = 60_000;
 
 export interface ReplicaFacts {
   readonly own: Replica;
-  /** The other servers that are there. */
+  /** The other servers that exist. */
   readonly others: readonly Replica[];
-  /** Of this server's relay. */
+  /** The links of this server's relay. */
   readonly links: readonly SiblingStatus[];
   readonly hasRelay: boolean;
-  /** As it is set. */
+  /** As configured. */
   readonly accessUrl: URL | undefined;
-  /** The address that nearly all upgrades come from. */
+  /** The address from which nearly all upgrades come. */
   readonly commonSource: CommonSource | undefined;
 }
 
@@ -33,7 +36,7 @@ export interface ReplicasSection extends Section {
   readonly replicas: readonly ReplicaHealth[];
 }
 
-/** What does not fit; nothing where there is one server and no proxy before it. */
+/** Mismatches between servers; empty if there is one server without a proxy in front. */
 export function replicaWarnings(facts: ReplicaFacts): HealthMessage[] {
   return [
     ...unreachable(facts.links),
@@ -113,7 +116,7 @@ function plainLinks(links: readonly SiblingStatus[]): HealthMessage[] {
 function oneSource({ others, commonSource }: ReplicaFacts): HealthMessage[] {
   if (commonSource === undefined) return [];
   const { address, namesClients } = commonSource;
-  // One server without a proxy may well have one client, or clients behind one NAT.
+  // A single server without a proxy may well have one client, or clients behind one NAT.
   if (!namesClients && others.length === 0) return [];
   return [
     message(
@@ -129,14 +132,14 @@ function isPlain(url: string): boolean {
   return url.startsWith("http:");
 }
 
-/** By the address that the link was dialled at, or by the URL where it names one. */
+/** Judged by the address at which the link was dialled or, if the URL contains an address, by that. */
 function isPublic(url: string, dialled: string | undefined): boolean {
   const text = dialled ?? new URL(url).hostname.replace(/^\[|\]$/g, "");
   const address: IpAddress | undefined = parseIp(text);
   return address !== undefined && isPublicAddress(address);
 }
 
-/** The last report of a server, as it was read of the database. */
+/** The last report of a server, as read from the database. */
 export interface KnownReport {
   readonly id: string;
   readonly report: StoredHealthReport | undefined;
@@ -144,7 +147,7 @@ export interface KnownReport {
 }
 
 export interface ReportAges {
-  /** By this server's clock. */
+  /** The time by this server's clock. */
   readonly now: number;
   /** How often each server makes a report. */
   readonly refreshMs: number;
@@ -152,8 +155,8 @@ export interface ReportAges {
 
 /**
  * @param found Warnings of this server about the others.
- * @param ownReport Of this server, just made.
- * @param known Of the other servers; undefined: they could not be read.
+ * @param ownReport The report that this server has just made.
+ * @param known The reports of the other servers; undefined if they could not be read.
  */
 export function replicasSection(
   { own, others }: Pick<ReplicaFacts, "own" | "others">,
@@ -188,7 +191,7 @@ function reportOf(replica: Replica, known: readonly KnownReport[] | undefined): 
   return known?.find(({ id }) => id === replica.id);
 }
 
-/** Why the health of a server is not known; undefined where its report counts, or is not due yet. */
+/** The reason why the health of a server is unknown; undefined if its report is usable or not due yet. */
 function unknownBecause(
   replica: Replica,
   known: KnownReport | undefined,

@@ -1,9 +1,10 @@
 import type { HealthMessage, HealthSeverity } from "coder-protocol/rest/deployment";
 
 /**
- * Codes of the health report, those of Coder: stock dashboards and support tools look them up.
- * EACS access URL, EDB database, EWS WebSocket, EDERP relay, ESTUN STUN, EIF network interface, EWP workspace proxy. Of our
- * own: EDB03 to EDB05, EWP03, EWP05, EWILD wildcard access URL, ECOOK cookies, ERPL servers of one deployment. docs/operations/health.md has a section for each.
+ * Codes of the health report. Those of Coder are kept, because stock dashboards and support tools look them up: EACS access URL,
+ * EDB database, EWS WebSocket, EDERP relay, ESTUN STUN, EIF network interface, EWP workspace proxy. Our own are EDB03 to EDB05,
+ * EWP03, EWP05, EWILD wildcard access URL, ECOOK cookies, ERPL servers of one deployment. docs/operations/health.md has a section
+ * for each.
  */
 export const HEALTH_CODES = [
   "EUNKNOWN",
@@ -41,7 +42,7 @@ export const HEALTH_CODES = [
 ] as const;
 export type HealthCode = (typeof HEALTH_CODES)[number];
 
-/** What every section of the report begins with. */
+/** The fields with which every section of the report begins. */
 export interface Section {
   readonly healthy: boolean;
   readonly severity: HealthSeverity;
@@ -54,7 +55,7 @@ export function message(code: HealthCode, text: string): HealthMessage {
   return { code, message: text };
 }
 
-/** Fine, apart from the warnings. */
+/** A healthy section, apart from the warnings. */
 export function works(warnings: HealthMessage[] = []): Section {
   return { healthy: true, severity: warnings.length === 0 ? "ok" : "warning", warnings, dismissed: false };
 }
@@ -68,7 +69,7 @@ export function worst(severities: readonly HealthSeverity[]): HealthSeverity {
   return severities.includes("warning") ? "warning" : "ok";
 }
 
-/** The innermost words of an error: what a person can act on. */
+/** The message of an error's innermost cause, which is what a person can act on. */
 export function reasonOf(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   return cause instanceof Error ? cause.message : "unknown";

@@ -1,4 +1,4 @@
-/** The form in which a server leaves its report to the others: what is wrong, without the measurements. */
+/** The form in which a server stores its report for the others: problems without measurements. */
 import {
   type HealthMessage,
   type HealthSeverity,
@@ -17,7 +17,7 @@ interface AnySection {
   readonly error?: string | undefined;
 }
 
-/** @param sections By name; as many as a report has. */
+/** @param sections By name; there are as many as a report has. */
 export function storedReport(
   facts: Pick<StoredHealthReport, "time" | "healthy" | "severity" | "coder_version">,
   sections: Readonly<Record<string, AnySection>>,
@@ -36,7 +36,7 @@ export function storedReport(
   };
 }
 
-/** JSON of at most MAX_REPORT_LENGTH: of a report that is longer, texts are left out until it fits. */
+/** JSON of at most MAX_REPORT_LENGTH; if the report is longer, texts are omitted until it fits. */
 export function encodeReport(report: StoredHealthReport): string {
   for (let kept = MAX_WARNINGS; kept >= 0; kept--) {
     const sections = Object.entries(report.sections).map(([name, section]) => [
@@ -49,7 +49,7 @@ export function encodeReport(report: StoredHealthReport): string {
   return JSON.stringify({ ...report, sections: {} });
 }
 
-/** Undefined for what no server wrote: a row is only as good as the server that it is of. */
+/** Undefined for a text that no server writes. A row is only as trustworthy as the server that wrote it. */
 export function parseReport(text: string | undefined): StoredHealthReport | undefined {
   if (text === undefined) return undefined;
   try {

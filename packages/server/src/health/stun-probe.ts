@@ -1,4 +1,7 @@
-/** Asks STUN servers for our address, all from one socket per family: only so do their answers say something about a NAT. */
+/**
+ * Asks STUN servers for our address, from one socket per address family, because only then can their answers be compared to
+ * detect a NAT.
+ */
 import { createSocket, type Socket } from "node:dgram";
 import { Resolver } from "node:dns/promises";
 import { isIP, isIPv4, isIPv6 } from "node:net";
@@ -15,15 +18,15 @@ import {
 } from "wg-userspace/stun/message";
 import { nodeErrorCode } from "../base/errors.ts";
 
-/** Sends of one request, ms after the first: UDP loses some. */
-/** For a name that is not in DNS: what the hosts file says is there at once. */
+/** When one request is sent, in ms after the first time: UDP loses some datagrams. */
+/** For a name that is not in DNS; an entry in the hosts file is found at once. */
 const HOSTS_FILE_MS = 1_000;
 const SEND_AT_MS = [0, 300, 1_000];
 
 export interface StunAnswer {
   readonly v4?: { readonly mapped: AddrPort; readonly rttMs: number } | undefined;
   readonly v6?: { readonly mapped: AddrPort; readonly rttMs: number } | undefined;
-  /** Set when no family had an answer. */
+  /** Set if no address family got an answer. */
   readonly error?: string;
 }
 
@@ -32,7 +35,7 @@ export function offersStun(node: Node): boolean {
   return node.stunPort >= 0 && node.stunPort <= 65_535;
 }
 
-/** Asks every node once; by name. Takes no longer than `timeoutMs`, never rejects. */
+/** Asks every node once; the result is by name. Takes no longer than `timeoutMs` and never rejects. */
 export async function askStunServers(nodes: readonly Node[], timeoutMs: number): Promise<Map<string, StunAnswer>> {
   const answers = new Map<string, StunAnswer>();
   const asker = new Asker();
@@ -68,7 +71,7 @@ async function askNode(node: Node, asker: Asker, resolver: Resolver, timeoutMs: 
   return { error: why === "" ? `no answer from ${node.hostName}:${port} within ${timeoutMs / 1000} s` : why };
 }
 
-/** The answer, or why there is none; "" for silence. */
+/** The answer, or why there is none; "" if nothing came. */
 async function askFamily(
   family: 4 | 6,
   node: Node,
@@ -76,13 +79,13 @@ async function askFamily(
   asker: Asker,
   resolver: Resolver,
 ): Promise<{ mapped: AddrPort; rttMs: number } | string> {
-  // A name that takes long must not make the report wait: getaddrinfo cannot be cancelled.
+  // A slow name lookup must not delay the report, and getaddrinfo cannot be cancelled.
   const address = await Promise.race([addressOf(family, node, resolver), asker.whenStopped]);
   if (address === undefined) return asker.stopped ? "" : `${node.hostName} has no IPv${family} address`;
   return (await asker.ask(family, address, port)) ?? "";
 }
 
-/** Where STUN of a node is asked (a literal, or the name's address); undefined when the family has none. */
+/** The address at which a node is asked: a literal, or its name's address; undefined if this family has none. */
 async function addressOf(family: 4 | 6, node: Node, resolver: Resolver): Promise<string | undefined> {
   const fits = family === 4 ? isIPv4 : isIPv6;
   if (node.stunTestIp !== "") return fits(node.stunTestIp) ? node.stunTestIp : undefined;
@@ -95,8 +98,8 @@ async function addressOf(family: 4 | 6, node: Node, resolver: Resolver): Promise
     const code = nodeErrorCode(error) ?? "";
     if (code === "ETIMEOUT" || code === "ECANCELLED") return undefined;
   }
-  // Not in DNS: perhaps in the hosts file, which only getaddrinfo reads. It blocks a thread, so it is asked second.
-  // Without an address it is what the caller reports.
+  // The name is not in DNS, but perhaps in the hosts file, which only getaddrinfo reads. It blocks a thread, so it is tried
+  // second. If it finds nothing, the caller reports the missing address.
   return (await optionalNames.resolve(node.hostName, AbortSignal.timeout(HOSTS_FILE_MS))).find(fits);
 }
 
@@ -133,7 +136,7 @@ class Asker {
     ]);
   }
 
-  /** Undefined when nothing came until stop(). */
+  /** Undefined if nothing arrived before stop(). */
   ask(family: 4 | 6, address: string, port: number): Promise<{ mapped: AddrPort; rttMs: number } | undefined> {
     const socket = family === 4 ? this.#socket4 : this.#socket6;
     return new Promise((resolve) => {
@@ -150,7 +153,7 @@ class Asker {
     });
   }
 
-  /** Ends what still waits, without an answer. Idempotent. */
+  /** Ends pending requests without an answer. Idempotent. */
   stop(): void {
     if (this.stopped) return;
     this.stopped = true;

@@ -1,4 +1,4 @@
-/** Section `wildcard`: whether browsers reach the host names of web apps, and how far apps are apart from the deployment. */
+/** Section `wildcard`: whether browsers reach the host names of web apps, and how well apps are separated from the deployment. */
 import type { Dialer } from "coder-client/dial/dialer";
 import { isBelowLocalhost } from "wg-userspace/io/host/local-names";
 import { nodeErrorCode } from "../base/errors.ts";
@@ -9,12 +9,12 @@ import { fails, message, reasonOf, type Section, works } from "./section.ts";
 
 const CHECK_TIMEOUT_MS = 5_000;
 const MAX_ANSWER_BYTES = 64 * 1024;
-/** Names no app: the server answers it by itself. */
+/** Not the name of an app: the server itself answers it. */
 const PROBE_LABEL = "coder-health";
 const UNRESOLVED: ReadonlySet<string> = new Set(["ENOTFOUND", "EAI_AGAIN", "ERR_NAME_NOT_FOUND"]);
 
 export interface WildcardSection extends Section {
-  /** As it is set; empty without one. */
+  /** As configured; empty if not set. */
   readonly wildcard_access_url: string;
 }
 
@@ -48,7 +48,7 @@ export async function checkWildcard(
   return { ...works([...shared, ...(await siteWarnings(wildcard, browserUrl))]), ...found };
 }
 
-/** Cookies know no port: those of this host reach every program that listens on the machine of the browser. */
+/** Cookies ignore the port, so those of this host reach every program that listens on the browser's machine. */
 export function cookieWarnings(browserUrl: URL) {
   const host = browserUrl.hostname.replace(/^\[|\]$/g, "");
   if (!isLoopback(host)) return [];
@@ -61,7 +61,7 @@ export function cookieWarnings(browserUrl: URL) {
   ];
 }
 
-/** Pages of apps and of the deployment are one site to a browser when they share a registrable domain. */
+/** To a browser, pages of apps and of the deployment are one site if they share a registrable domain. */
 export async function siteWarnings(wildcard: Wildcard, browserUrl: URL) {
   if (isBelowLocalhost(browserUrl.hostname)) return [];
   const apps = await siteOf(wildcard.suffix.replace(/^[.-]/, ""));
@@ -76,12 +76,12 @@ export async function siteWarnings(wildcard: Wildcard, browserUrl: URL) {
 }
 
 /**
- * What browsers count as one site: the registrable domain by the public suffix list, with the suffixes under which a company
- * gives names to its customers. A public suffix itself is a site of its own. Below a top level that the list does not have,
- * such as one of a private network, it is the last two labels.
+ * What browsers treat as one site: the registrable domain by the public suffix list, including the suffixes under which companies
+ * give names to their customers. A public suffix itself is a site of its own. Below a top-level name that is not in the list,
+ * such as one of a private network, the last two labels are the site.
  */
 async function siteOf(hostname: string): Promise<string> {
-  // The list is large: it is loaded where it is needed.
+  // The list is large, so it is loaded only where it is used.
   const { getDomain } = await import("tldts");
   return getDomain(hostname, { allowPrivateDomains: true }) ?? hostname.toLowerCase();
 }

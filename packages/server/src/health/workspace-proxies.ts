@@ -1,4 +1,4 @@
-/** Section `workspace_proxy` of the health report: what the checks of the proxies found last. */
+/** Section `workspace_proxy` of the health report: the results of the last checks of the proxies. */
 import type { WorkspaceProxy } from "coder-protocol/rest/workspace-proxies";
 import { minorVersion } from "../base/minor-version.ts";
 import type { LeftOutProxy } from "../workspace-proxies/proxy-regions.ts";
@@ -9,18 +9,18 @@ export interface ProxySection extends Section {
 }
 
 export interface ProxySources {
-  /** Without the primary. */
+  /** All proxies except the primary. */
   readonly proxies: () => readonly WorkspaceProxy[];
   readonly leftOut: () => readonly LeftOutProxy[];
-  /** Whether they could be read when that was last tried. */
+  /** Whether the last attempt to read them succeeded. */
   readonly areCurrent: () => boolean;
-  /** Whether they are being checked: not while the results cannot be stored. */
+  /** Whether they are being checked; they are not while results cannot be stored. */
   readonly areChecked: () => boolean;
-  /** Of this server. */
+  /** The version of this server. */
   readonly version: string;
 }
 
-/** A proxy that is not well is a warning: what it would carry takes another way. */
+/** An unhealthy proxy is only a warning, because its traffic takes another path. */
 export function checkProxies(sources: ProxySources): ProxySection {
   const regions = sources.proxies();
   const unwell = regions.filter(({ status }) => status.status === "unreachable" || status.status === "unhealthy");
