@@ -1,15 +1,16 @@
 import { powershellQuote, shellQuote } from "./quoting.ts";
 
-/** What the agent's machine was declared as; "" is the default. */
+/** The system and architecture that were declared for the agent's machine; "" selects the default. */
 interface Machine {
   readonly operating_system: string;
   readonly architecture: string;
 }
 
 /**
- * One line that makes a machine the workspace: fetches the script of /init-script, which installs the command and starts the
- * agent. Without a script, because nothing can fetch it or the fetching failed, the line fails. The token is passed in the environment, where other users of the machine do not see it; the leading blank keeps the line
- * out of the history of shells that are configured so (HISTCONTROL).
+ * One line that makes a machine the workspace: it fetches the script of /init-script, which installs the command and starts the
+ * agent. The line fails if nothing can fetch the script, or if fetching it fails. The token is passed in the environment, where
+ * other users of the machine do not see it; the leading blank keeps the line out of the history of shells that are configured so
+ * (HISTCONTROL).
  */
 export function agentCommand(accessUrl: URL, agent: Machine, token: string): string {
   const script = new URL(
@@ -25,7 +26,7 @@ export function agentCommand(accessUrl: URL, agent: Machine, token: string): str
     `if command -v curl >/dev/null; then curl -fsSL ${url}`,
     `elif command -v wget >/dev/null; then wget -qO- ${url}`,
     `else echo ${shellQuote(nothing)} >&2; false`,
-    // A line of its own: what was cut may have ended in a comment.
+    // On a line of its own, because a truncated script may end in a comment.
     "fi || printf '\\necho error: the install script did not arrive >&2; exit 1\\n'",
   ].join("; ");
   return ` { ${fetch}; } | CODER_AGENT_TOKEN=${shellQuote(token)} sh`;

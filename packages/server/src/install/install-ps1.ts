@@ -1,7 +1,7 @@
 import type { ScriptFacts } from "./install-sh.ts";
 import { powershellQuote } from "./quoting.ts";
 
-/** GET /install.ps1 and, with `agent`, GET /init-script/windows: the same for PowerShell 5.1 and newer. */
+/** GET /install.ps1 and, with `agent`, GET /init-script/windows: the installer for PowerShell 5.1 and newer. */
 export function installScriptForWindows(facts: ScriptFacts): string {
   const lines = [
     "# Installs the coder command from its deployment. With options:",

@@ -3,9 +3,9 @@ import { shellQuote } from "./quoting.ts";
 import { SERVICE_STEPS } from "./service-steps.ts";
 
 export interface ScriptFacts {
-  /** Where everything is fetched from. */
+  /** The URL from which everything is fetched. */
   readonly accessUrl: URL;
-  /** Whether the agent of a workspace is started once the command is there. */
+  /** Whether to start the agent of a workspace once the command is installed. */
   readonly agent: boolean;
 }
 
@@ -23,7 +23,7 @@ export function installScript(facts: ScriptFacts): string {
     `WITH_AGENT=${facts.agent ? "yes" : "no"}`,
     INSTALL_STEPS,
     SERVICE_STEPS,
-    // Last, so that of a script that was cut on its way nothing runs.
+    // The last line, so that nothing of a truncated script runs.
     'main "$@"',
     "",
   ].join("\n");

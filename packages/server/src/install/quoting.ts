@@ -1,9 +1,9 @@
-/** One word of a POSIX shell. */
+/** Quotes a text as one word for a POSIX shell. */
 export function shellQuote(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** One string of PowerShell, which takes typographic quotes for quotes as well. */
+/** Quotes a text as one string for PowerShell, which accepts typographic quotes as quotes. */
 export function powershellQuote(text: string): string {
   return `'${text.replace(/['\u2018-\u201b]/g, "$&$&")}'`;
 }

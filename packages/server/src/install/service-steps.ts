@@ -1,4 +1,7 @@
-/** The part of the install script that starts an agent, by itself or by systemd. What the service is, the command itself knows. */
+/**
+ * The part of the install script that starts an agent, directly or as a systemd service. The command itself knows the service's
+ * definition.
+ */
 export const SERVICE_STEPS = `
 # Sets TOKEN. The environment and files are not seen by other users, unlike words of a command.
 read_token() {
