@@ -3,10 +3,10 @@ import { TokenBucket } from "wg-userspace/base/token-bucket";
 import { addressBlock } from "../base/address-block.ts";
 
 export interface AdmissionLimits {
-  /** Connections at a time, and those of one address. */
+  /** Concurrent connections, in total and of one address. */
   readonly connections: number;
   readonly connectionsPerAddress: number;
-  /** New connections of one address. */
+  /** New connections per second from one address. */
   readonly handshakesPerSecond: number;
   readonly handshakeBurst: number;
 }
@@ -18,11 +18,11 @@ interface AddressState {
   readonly rate: TokenBucket;
 }
 
-/** Addresses remembered beyond those with open connections. */
+/** Addresses remembered in addition to those with open connections. */
 const MAX_IDLE_ADDRESSES = 4096;
 const KEPT_SHARE = 7 / 8;
 
-/** Counts connections per source address and limits how fast new ones come. An IPv6 source is its /64. */
+/** Counts connections per source address and limits the rate of new ones. An IPv6 source is its /64. */
 export class Admission {
   readonly #limits: AdmissionLimits;
   readonly #addresses = new Map<string, AddressState>();
@@ -41,7 +41,7 @@ export class Admission {
     return this.#addresses.size;
   }
 
-  /** Takes a place for a new connection, or says why there is none. Every place taken has to be left. */
+  /** Takes a place for a new connection, or returns why there is none. Every place taken must be returned with `leave`. */
   enter(address: string, now: Instant): Refusal | undefined {
     const { connections, connectionsPerAddress, handshakesPerSecond, handshakeBurst } = this.#limits;
     if (this.#connections >= connections) return "too-many-connections";
@@ -67,8 +67,8 @@ export class Admission {
   }
 
   /**
-   * Oldest first: an address with a connection stays, one whose bucket is full again is the same as unknown. Makes room for
-   * many at a time, as each look is at all of them.
+   * Removes many entries at a time, because each call scans all of them. An address whose bucket is full again is equal to an
+   * unknown one and is removed first, then the oldest; addresses with connections are kept.
    */
   #makeRoom(now: Instant): void {
     if (this.#addresses.size < MAX_IDLE_ADDRESSES + this.#connections) return;

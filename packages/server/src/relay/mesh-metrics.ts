@@ -3,7 +3,7 @@ import { shortReplicaId } from "../base/replica-id.ts";
 import type { RelayListener } from "./relay-listener.ts";
 import type { RelayMesh, SiblingStatus } from "./relay-mesh.ts";
 
-/** Figures of the links to the relays of other servers, read when they are asked for: one value for each server that is there. */
+/** Metrics about the links to the relays of other servers, read when the metrics are requested; one value for each server. */
 export function meshMetrics(
   mesh: Pick<RelayMesh, "status">,
   relay: Pick<RelayListener, "metrics">,

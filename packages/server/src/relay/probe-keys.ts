@@ -5,7 +5,7 @@ import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
 export interface ProbeKey {
   readonly privateKey: Uint8Array;
   readonly publicKey: Uint8Array;
-  /** The relay does not let it in any more. */
+  /** From now on the relay refuses the key. */
   giveBack(): void;
 }
 
@@ -14,40 +14,40 @@ interface ProbeGate {
   revoke(publicKey: Uint8Array): void;
 }
 
-/** Of another server: as long as its check may take. */
+/** How long another server's key is admitted: as long as its check may take. */
 const REMOTE_MS = 60_000;
-/** Of other servers; beyond it the oldest is forgotten. */
+/** Keys of other servers; beyond this number the oldest is removed. */
 const MAX_REMOTE = 4_096;
 
 /**
- * Keys of our own checks: the relay lets them in although the coordinator does not know them. Behind a balancer a check may reach
- * the relay of any server, so the others learn of them.
+ * Keys that the server's own checks use: the relay admits them although the coordinator does not know them. Behind a balancer a
+ * check may reach the relay of any server, so the other servers are informed of them.
  */
 export class ProbeKeys {
   readonly #lent = new Set<string>();
-  /** Keys of other servers, oldest first, and until when they hold, by performance.now(). */
+  /** Keys of other servers, oldest first, with the time until which they are valid, by performance.now(). */
   readonly #remote = new Map<string, number>();
   #onLent: (publicKeyHex: string) => void = () => undefined;
   #gate: ProbeGate | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  /** From here on the relays of workspace proxies are informed of the keys, too. */
+  /** From now on the relays of workspace proxies are informed of the keys as well. */
   guard(gate: ProbeGate): void {
     this.#gate = gate;
   }
 
-  /** In hex: those that are lent, here or by other servers. */
+  /** In hex: the keys that are lent here or by other servers. */
   list(): string[] {
     this.#forgetRemote();
     return [...this.#lent, ...this.#remote.keys()];
   }
 
-  /** @param listener Called with each key that is lent here. */
+  /** @param listener Called for each key that is lent here. */
   onLent(listener: (publicKeyHex: string) => void): void {
     this.#onLent = listener;
   }
 
-  /** A fresh key, admitted until it is given back. */
+  /** Returns a fresh key, which is admitted until it is given back. */
   lend(): ProbeKey {
     const privateKey = clampPrivateKey(nodeRandom.bytes(32));
     const publicKey = nodeCryptoSuite.publicKey(privateKey);
@@ -62,7 +62,7 @@ export class ProbeKeys {
     return { privateKey, publicKey, giveBack };
   }
 
-  /** Another server checks with this key now. */
+  /** Another server is checking with this key now. */
   lentElsewhere(publicKeyHex: string): void {
     this.#remote.delete(publicKeyHex);
     this.#remote.set(publicKeyHex, performance.now() + REMOTE_MS);
@@ -80,7 +80,7 @@ export class ProbeKeys {
     clearTimeout(this.#timer);
   }
 
-  /** Keys of other servers whose time is over, and the oldest of too many, end. */
+  /** Removes keys of other servers that have expired or exceed the limit. */
   #forgetRemote(): void {
     const now = performance.now();
     for (const [oldest, until] of this.#remote) {

@@ -96,7 +96,8 @@ describe("an idle relay connection in doubt", () => {
     const set = connectTo(router.port);
     await vi.waitFor(() => expect(set.homeState).toBe("ready"), eventually);
     router.forget();
-    // As on suspicion: repeated with every new reason, also in the second in which the relay still counts as heard.
+    // As with a suspicion, the doubt is repeated with every new reason, even in the second in which the relay still counts as
+    // heard.
     await vi.waitFor(() => {
       set.prove();
       expect(router.flows()).toBe(2);

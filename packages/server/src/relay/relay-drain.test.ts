@@ -4,7 +4,7 @@ import { RelayDrain } from "./relay-drain.ts";
 const END_MS = 10_000;
 const STEP_MS = 100;
 
-/** When each connection ended, and whether it was busy. @param packets What a connection has carried at a time. */
+/** When each connection ended, and whether it was busy. @param packets How many packets a connection has carried at a time. */
 function ends(ids: readonly number[], packets: (id: number, elapsedMs: number) => number, random = Math.random) {
   const drain = new RelayDrain(ids, END_MS, random);
   const ended = new Map<number, { readonly atMs: number; readonly isBusy: boolean }>();

@@ -1,7 +1,7 @@
 import type { ConnectionId } from "wg-userspace/derp/relay-types";
 import { turnsOf } from "../base/gradual-end.ts";
 
-/** A connection that carried no packet for so long is closed without anything to miss. */
+/** A connection that has carried no packet for this long is idle and can be closed without loss. */
 const IDLE_MS = 250;
 
 interface Waiting {
@@ -11,8 +11,8 @@ interface Waiting {
 }
 
 /**
- * Which connections of a relay that restarts end when. Each has its turn in the first half of the time; from then on it ends as
- * soon as it is idle, and half the time after its turn whatever it carries. Pure: the shell says how time passes.
+ * Decides when each connection of a relay that restarts is closed. Each has its turn in the first half of the time. From then on
+ * it is closed as soon as it is idle, and half the time after its turn in any case. Pure: the caller supplies the time.
  */
 export class RelayDrain {
   readonly #waiting = new Map<ConnectionId, Waiting>();
@@ -24,12 +24,15 @@ export class RelayDrain {
       this.#waiting.set(item, { atMs, packets: 0, sinceMs: 0 });
   }
 
-  /** No connection waits any more. */
+  /** Whether no connection is waiting any more. */
   get isOver(): boolean {
     return this.#waiting.size === 0;
   }
 
-  /** @param packetsOf Packets that a connection has carried so far. Returns the connections to close now. */
+  /**
+   * @param packetsOf The number of packets that a connection has carried so far.
+   * @returns the connections to close now.
+   */
   step(
     elapsedMs: number,
     packetsOf: (id: ConnectionId) => number,

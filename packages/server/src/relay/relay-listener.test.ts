@@ -122,7 +122,7 @@ async function ready(...peers: readonly Peer[]): Promise<void> {
   );
 }
 
-/** Sends in bursts so that the bound of the queue is never reached, and waits until all arrived. */
+/** Sends in bursts that stay below the limit of the queue, and waits until all have arrived. */
 async function sendAll(from: Peer, to: Peer, count: number, length: number): Promise<void> {
   const before = to.packets.length;
   const payload = new Uint8Array(length);
@@ -135,7 +135,7 @@ async function sendAll(from: Peer, to: Peer, count: number, length: number): Pro
   await vi.waitFor(() => expect(to.packets.length).toBe(before + count), eventually);
 }
 
-/** A raw DERP connection written by hand. */
+/** A DERP connection written by hand. */
 async function rawClient(port: number, headers = "Upgrade: DERP\r\nConnection: Upgrade\r\n") {
   const socket = connectTcp(port, "127.0.0.1");
   cleanups.push(() => void socket.destroy());
@@ -284,7 +284,7 @@ describe("a relay that comes back", () => {
 });
 
 describe("an intermediary between client and relay", () => {
-  /** Passes WebSocket through to the relay and treats every other upgrade as told. */
+  /** Passes WebSocket through to the relay and handles every other upgrade with `other`. */
   async function proxyTo(port: number, other: (socket: Socket) => void): Promise<number> {
     const server = createTcpServer((socket) => {
       socket.on("error", () => undefined);
@@ -516,7 +516,7 @@ describe("admission", () => {
 
   it("security 20: bounds connections in all, connections per address, and new connections per second", async () => {
     const over = async (limits: RelayListenerOptions["limits"], allowed: number, refusal: string): Promise<void> => {
-      // Time stands still, so that no place in the rate limit comes back.
+      // The clock stands still, so that the rate limit never refills.
       const relay = await startRelay({ limits: limits!, clock: () => instant(1) });
       const clients = await Promise.all(Array.from({ length: allowed + 3 }, () => rawClient(relay.port)));
       await vi.waitFor(

@@ -23,18 +23,21 @@ export interface RelayListenerOptions {
   readonly crypto: CryptoSuite;
   readonly random: RandomSource;
   readonly clock: () => Instant;
-  /** Whether a client may use the relay; the key is borrowed. Absent: every client may. */
+  /** Whether a client may use the relay; the key is borrowed. If absent, every client may. */
   readonly admit?: (publicKey: Uint8Array) => boolean;
-  /** Keep clients that are not admitted until the handshake's deadline, in case `admitHeld` comes. */
+  /** Keeps clients that are not admitted until the handshake's deadline, in case `admitHeld` is called. */
   readonly holdUnknown?: boolean;
   readonly logger?: Logger;
   readonly limits?: Partial<RelayListenerLimits>;
-  /** Refuse the raw upgrade: clients come back with WebSocket. */
+  /** Refuses the raw upgrade, so that clients return with WebSocket. */
   readonly webSocketOnly?: boolean;
   readonly meshKey?: string | undefined;
-  /** Whether a sibling of the mesh is known at this address: some connections from there are exempt from the limits. */
+  /** Whether a sibling of the mesh is known at this address; some connections from there are exempt from the limits. */
   readonly isSibling?: (address: string) => boolean;
-  /** Source address for the limits; behind a trusted proxy, what that proxy says. Default: the peer of the socket. */
+  /**
+   * The source address used for the limits; behind a trusted proxy, the one that the proxy reports. Default: the socket's remote
+   * address.
+   */
   readonly addressOf?: (request: IncomingMessage) => string;
 }
 
@@ -53,28 +56,28 @@ const DEFAULT_ADMISSION: AdmissionLimits = {
   handshakeBurst: 500,
 };
 
-/** A write that the client's side does not take within this time ends the connection. */
+/** A write that the client does not accept within this time ends the connection. */
 const WRITE_STALL_MS = 2_000;
-/** Output handed to a socket at once: grows while the reader keeps up, shrinks when it does not. */
+/** Output handed to a socket at one time: grows while the client keeps up, shrinks while it does not. */
 const MIN_CHUNK_BYTES = 4 * 1024;
 const FIRST_CHUNK_BYTES = 16 * 1024;
 const MAX_CHUNK_BYTES = 64 * 1024;
 const SLOW_DRAIN_MS = 250;
-/** One connection's share of a turn. */
+/** Maximum number of bytes for one connection per turn. */
 const TURN_BYTES = 512 * 1024;
-/** A WebSocket message is put together before we see it; the largest legal single frame is ClientInfo. */
+/** WebSocket messages are reassembled before they reach us; the largest legal single frame is ClientInfo. */
 const MAX_MESSAGE_BYTES = CLIENT_INFO_MAX_BYTES + 1024;
 const TCP_KEEP_ALIVE_MS = 60_000;
 const SHUTDOWN_GRACE_MS = 1_000;
-/** How long clients of a relay that restarts should try to come back, and over how long they do. */
+/** How long clients of a relay that restarts should try to return, and over how long their attempts are spread. */
 const TRY_FOR_MS = 60_000;
 const RETURN_WITHIN_MS = 5_000;
 const DRAIN_STEP_MS = 100;
-/** Connections from siblings' addresses that are accepted beyond the limits, until they have proved the mesh key. */
+/** Connections from siblings' addresses that are accepted beyond the limits until they have proved the mesh key. */
 const SIBLING_PLACES = 64;
 const UPGRADE_TEXT = "DERP requires connection upgrade";
 
-/** What a connection occupies: a place of its address, one of those kept for siblings, or, as a mesh member, none. */
+/** What a connection is counted as: a place of its address, one of those reserved for siblings, or, for a mesh member, none. */
 type Place = "address" | "sibling" | "member";
 
 interface Connection {
@@ -88,15 +91,15 @@ interface Connection {
   blockedAt: Instant;
   chunkBytes: number;
   stall: NodeJS.Timeout | undefined;
-  /** Chunks that the socket still reads, oldest first. */
+  /** Chunks that the socket still holds, oldest first. */
   readonly writing: Uint8Array[];
-  /** The socket's word that it is done with the oldest of them. */
+  /** Called by the socket when it is done with the oldest of them. */
   readonly written: WriteDone;
 }
 
 /**
- * The relay on an existing HTTP server: give it the `upgrade` events and the plain requests of `/derp` and
- * `/derp/latency-check`. Owns the connections it accepted until `shutdown`.
+ * The relay on an existing HTTP server, which passes on `upgrade` events and the plain requests of `/derp` and
+ * `/derp/latency-check`. Owns the connections that it accepted until `shutdown`.
  */
 export class RelayListener implements AsyncDisposable {
   readonly #options: RelayListenerOptions;
@@ -106,7 +109,7 @@ export class RelayListener implements AsyncDisposable {
   readonly #webSockets: WebSocketServer;
   readonly #connections = new Map<ConnectionId, Connection>();
   readonly #pending = new Set<ConnectionId>();
-  /** During shutdown: whom to tell that a connection is gone. */
+  /** During shutdown: called when a connection is gone. */
   readonly #ended = new Map<ConnectionId, () => void>();
   readonly #refused: Partial<Record<Refusal | "not-an-upgrade" | "shutting-down", number>> = {};
   readonly #flush = (): void => this.#flushPending();
@@ -161,7 +164,7 @@ export class RelayListener implements AsyncDisposable {
     };
   }
 
-  /** What links to siblings add to: where clients of theirs are. */
+  /** Where links to siblings register their clients. */
   get mesh(): MeshRelay {
     return this.#relay;
   }
@@ -170,7 +173,7 @@ export class RelayListener implements AsyncDisposable {
     return this.#relay.isConnected(publicKey);
   }
 
-  /** Closes every connection of a key. Whether it may come back is up to `admit`. Returns how many there were. */
+  /** Closes every connection of a key; `admit` decides whether it may return. Returns how many there were. */
   revoke(publicKey: Uint8Array): number {
     const closed = this.#relay.revoke(publicKey, this.#options.clock());
     this.#afterRelay();
@@ -185,8 +188,8 @@ export class RelayListener implements AsyncDisposable {
   }
 
   /**
-   * Replaces the secret of the mesh; empty: no mesh. Members that proved another one are closed. Returns whether it is
-   * another one than before.
+   * Replaces the secret of the mesh; empty means no mesh. Members that proved the old one are closed. Returns whether the secret
+   * changed.
    */
   setMeshKey(meshKey: string): boolean {
     const isNew = this.#relay.setMeshKey(meshKey, this.#options.clock());
@@ -194,18 +197,18 @@ export class RelayListener implements AsyncDisposable {
     return isNew;
   }
 
-  /** Whether the raw upgrade is refused from now on. Connections that have it stay. */
+  /** Sets whether the raw upgrade is refused from now on. Existing connections are kept. */
   setWebSocketOnly(webSocketOnly: boolean): void {
     this.#webSocketOnly = webSocketOnly;
   }
 
-  /** The key may use the relay from now on: clients that came before it was known go on. */
+  /** The key may use the relay from now on: clients that were held until it became known continue. */
   admitHeld(publicKey: Uint8Array): void {
     this.#relay.admitHeld(publicKey, this.#options.clock());
     this.#afterRelay();
   }
 
-  /** For `upgrade` events on `/derp`. Takes the socket over, whatever the outcome. */
+  /** For `upgrade` events on `/derp`. Takes ownership of the socket in any case. */
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const upgrade = request.headers.upgrade?.toLowerCase();
     const isWebSocket = upgrade === "websocket" && offersDerp(request);
@@ -223,7 +226,7 @@ export class RelayListener implements AsyncDisposable {
     const refusal = this.#admission.enter(address, this.#options.clock());
     const isSpared = this.#siblingPlaces < SIBLING_PLACES && this.#options.isSibling?.(address) === true;
     if (refusal !== undefined && !isSpared) {
-      // 503, not 429: a 4xx would make clients believe that a proxy refuses the raw upgrade.
+      // 503 rather than 429: with a 4xx, clients would conclude that a proxy refuses the raw upgrade.
       this.#refuse(socket, 503, "Service Unavailable", `relay refuses connection: ${refusal}`, refusal);
       return;
     }
@@ -239,7 +242,7 @@ export class RelayListener implements AsyncDisposable {
     else if (place === "sibling") this.#siblingPlaces--;
   }
 
-  /** For the HTTP layer's tables of routes. */
+  /** For the routing tables of the HTTP layer. */
   readonly upgradeRoutes = [
     {
       name: "relay",
@@ -260,7 +263,7 @@ export class RelayListener implements AsyncDisposable {
     },
   ];
 
-  /** For plain requests. Returns false when the path is not the relay's. */
+  /** For plain requests. Returns false if the path does not belong to the relay. */
   handleRequest(request: IncomingMessage, response: ServerResponse): boolean {
     const answer = relayAnswer(new URL(request.url ?? "/", "http://relay.invalid").pathname);
     if (answer === undefined) return false;
@@ -269,7 +272,7 @@ export class RelayListener implements AsyncDisposable {
     return true;
   }
 
-  /** As handleRequest, for servers that speak fetch. Undefined when the path is not the relay's. */
+  /** Like handleRequest, for servers that use fetch. Undefined if the path does not belong to the relay. */
   fetch(request: Request): Response | undefined {
     const answer = relayAnswer(new URL(request.url).pathname);
     return answer === undefined
@@ -281,8 +284,8 @@ export class RelayListener implements AsyncDisposable {
   }
 
   /**
-   * Accepts no connection from here on, and asks every client to come back within seconds. Each is closed once it is idle, at the
-   * latest after `endMs`. Connections of siblings stay: packets for clients that are still here come over them.
+   * Accepts no further connections, and asks every client to return within seconds. Each connection is closed once it is idle, at
+   * the latest after `endMs`. Connections of siblings are kept, because packets for the remaining clients arrive over them.
    */
   async drain(endMs: number): Promise<void> {
     this.#draining = true;
@@ -294,7 +297,7 @@ export class RelayListener implements AsyncDisposable {
     const beganAt = clock();
     for (;;) {
       for (const { id, isBusy } of drain.step(clock() - beganAt, (each) => this.#relay.packetsOf(each))) {
-        // One that carries packets has waited long enough.
+        // A busy connection has already been waited for, so its client should return at once.
         if (isBusy) this.#relay.announceRestart(id, 0, TRY_FOR_MS);
         this.#afterRelay();
         this.#flushPending();
@@ -305,13 +308,13 @@ export class RelayListener implements AsyncDisposable {
     }
   }
 
-  /** Tells every client to come back after `reconnectInMs` and closes all connections. Safe to call twice. */
+  /** Asks every client to return after `reconnectInMs` and closes all connections. Safe to call twice. */
   async shutdown(reconnectInMs = 1_000, tryForMs = TRY_FOR_MS): Promise<void> {
     this.#shutdown ??= this.#shutDown(reconnectInMs, tryForMs);
     await this.#shutdown;
   }
 
-  /** As shutdown. */
+  /** Same as shutdown. */
   async close(): Promise<void> {
     await this.shutdown();
   }
@@ -374,7 +377,7 @@ export class RelayListener implements AsyncDisposable {
       writing: [],
       written: (error) => {
         const chunk = connection.writing.shift();
-        // A stream that broke may not have let go of it yet: that memory is left to the garbage collector.
+        // A failed stream may still use the chunk, so its memory is left to the garbage collector.
         if (chunk !== undefined && !error) this.#relay.releaseOutput(chunk);
       },
     };
@@ -395,7 +398,7 @@ export class RelayListener implements AsyncDisposable {
     this.#afterRelay();
   }
 
-  /** A mesh member gives its place back: siblings are no load of their address. */
+  /** A mesh member returns its place, because siblings do not count towards their address. */
   #identify(connection: Connection): void {
     connection.identified = this.#relay.keyOf(connection.id) !== undefined;
     if (!this.#relay.isMeshMember(connection.id)) return;
@@ -417,7 +420,7 @@ export class RelayListener implements AsyncDisposable {
     this.#afterRelay();
   }
 
-  /** Drains what the relay wants done. Output waits for the end of the turn, so that many packets become one write. */
+  /** Carries out what the relay has decided. Output waits for the end of the turn, so that many packets become one write. */
   #afterRelay(): void {
     for (let closed = this.#relay.pollClosed(); closed !== undefined; closed = this.#relay.pollClosed()) {
       const connection = this.#connections.get(closed.id);
@@ -445,7 +448,7 @@ export class RelayListener implements AsyncDisposable {
     }
   }
 
-  /** Returns false when there may be more to write in the next turn. */
+  /** Returns false if there may be more to write in the next turn. */
   #write(connection: Connection): boolean {
     const { socket, id } = connection;
     let left = TURN_BYTES;
@@ -538,7 +541,7 @@ function offersDerp(request: IncomingMessage): boolean {
   return offered.split(",").some((protocol) => protocol.trim() === "derp");
 }
 
-/** Sockets of plain HTTP and of TLS both have these; other streams need none of it. */
+/** The methods exist on sockets of plain HTTP and of TLS; other streams do not need them. */
 function prepare(socket: Duplex): void {
   const tcp = socket as Partial<import("node:net").Socket>;
   tcp.setTimeout?.(0);

@@ -27,7 +27,7 @@ interface Replica {
   stop(): Promise<void>;
 }
 
-/** A relay of its own key, as one server of several has it. */
+/** A relay with its own key, as each of several servers has one. */
 async function startReplica(
   id: string,
   options: {
@@ -124,7 +124,7 @@ function startClient(replica: Replica, options: ClientOptions) {
 
 type Client = Awaited<ReturnType<typeof connectClient>>;
 
-/** Sends until it arrives: a packet to a key that no relay knows yet is dropped. */
+/** Sends until the packet arrives: one for a key that no relay knows yet is dropped. */
 async function reaches(from: Client, to: Client, text: string): Promise<void> {
   const packet = utf8(text);
   await vi.waitFor(
@@ -232,7 +232,7 @@ describe("relays of one region", () => {
     const client = await connectClient(a);
     await joined(a, b);
     await reaches(client, await connectClient(b), "still there");
-    // Members take no place: the one of this address is free once the client has left.
+    // Members take no place: the only place of this address is free once the client has left.
     await client.connection.close();
     await reaches(await connectClient(a), await connectClient(b), "and again");
   });

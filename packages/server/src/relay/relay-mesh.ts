@@ -8,10 +8,10 @@ import type { RelayDialer } from "wg-userspace/io/relay/relay-dialer";
 
 /** Another server whose relay belongs to the same region. */
 export interface Sibling {
-  /** Unique; a server that starts again has another one. */
+  /** Unique; it changes when the server restarts. */
   readonly id: string;
   readonly hostname: string;
-  /** `http(s)://host[:port]`, at which this very server answers. */
+  /** `http(s)://host[:port]` of this particular server. */
   readonly relayUrl: string;
 }
 
@@ -22,41 +22,41 @@ export interface SiblingStatus extends Sibling {
   readonly forwarded: number;
   readonly dropped: number;
   readonly rttMs: number | undefined;
-  /** Where it was reached last. */
+  /** The address at which it was last reached. */
   readonly address: string | undefined;
-  /** Why there is no link. */
+  /** The reason why there is no link. */
   readonly error: string | undefined;
 }
 
 export interface RelayMeshOptions {
   readonly relay: MeshRelay;
-  /** The relay's own key: a member is known by it. */
+  /** The relay's own key, which identifies a member of the mesh. */
   readonly privateKey: Uint8Array;
   readonly meshKey: string;
   readonly crypto: CryptoSuite;
   readonly random: RandomSource;
   readonly clock: () => Instant;
   readonly dialer: RelayDialer;
-  /** Where siblings are found to be is noted here. */
+  /** The addresses at which siblings are found are recorded here. */
   readonly addresses: SiblingAddresses;
   readonly logger?: Logger;
 }
 
 const REGION_ID = 1;
-/** A half-open link is found out within 20 s: this, and the client's own limit for an answer. */
+/** With the client's own limit for an answer, a half-open link is detected within 20 s. */
 const PING_INTERVAL_MS = 15_000;
 /** About 30 ms of a busy link; beyond it data is dropped. */
 const MAX_QUEUED_BYTES = 4 << 20;
 
 interface Link {
   readonly sibling: Sibling;
-  /** False: it was not there at the last update. */
+  /** False if the sibling was not in the last update. */
   isListed: boolean;
   readonly mesh: MeshLink;
   readonly connection: RelayConnection;
 }
 
-/** Addresses at which siblings were reached lately: for a relay that spares them its limits. */
+/** Addresses at which siblings were recently reached, for a relay that exempts them from its limits. */
 export class SiblingAddresses {
   readonly #byId = new Map<string, string>();
 
@@ -78,7 +78,7 @@ export class SiblingAddresses {
   }
 }
 
-/** Connections of this server's relay to those of its siblings: one to each, opened again whenever it is lost. */
+/** Connections from this server's relay to the relays of its siblings: one to each, reopened whenever it is lost. */
 export class RelayMesh implements AsyncDisposable {
   readonly #options: RelayMeshOptions;
   readonly #logger: Logger;
@@ -92,8 +92,8 @@ export class RelayMesh implements AsyncDisposable {
   }
 
   /**
-   * The siblings that the database names now. Links to new ones are dialled. A link to one that is not named any more is not
-   * dialled again, and ends when it fails: a server without the database goes on to serve its clients.
+   * Sets the siblings that are now in the database. New ones are dialled. A link to one that is no longer listed is kept until it
+   * fails, because a server that has lost the database continues to serve its clients; then it is not dialled again.
    */
   update(siblings: Iterable<Sibling>): void {
     if (this.#closed) return;
@@ -122,7 +122,7 @@ export class RelayMesh implements AsyncDisposable {
     }));
   }
 
-  /** Which siblings are not reached and why, in one line; "" when there is a link to each. */
+  /** The siblings that cannot be reached and why, in one line; "" if there is a link to each. */
   problem(): string {
     const failures = this.status().flatMap(({ state, hostname, relayUrl, error }) =>
       state !== "up" && error !== undefined ? [`relay ${hostname} (${relayUrl}): ${error}`] : [],

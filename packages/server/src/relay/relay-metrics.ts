@@ -1,7 +1,7 @@
 import { Gauge, type Registry } from "prom-client";
 import type { RelayListener } from "./relay-listener.ts";
 
-/** The relay's counters on /metrics, read when they are asked for. */
+/** The relay's counters on /metrics, read when the metrics are requested. */
 export function relayMetrics(listener: RelayListener, registry: Registry): void {
   const simple: readonly [string, string, () => number][] = [
     ["coder_derp_connections", "Open relay connections", () => listener.metrics.relay.connections],

@@ -1,12 +1,12 @@
-/** One transport of the relay: an upgraded stream, raw or with WebSocket messages on it. */
+/** One transport of the relay: an upgraded stream, raw or carrying WebSocket messages. */
 import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
 
 export interface RelaySocketEvents {
-  /** Borrowed. */
+  /** The chunk is borrowed. */
   onBytes(chunk: Uint8Array): void;
   onDrain(): void;
-  /** At least once, at the latest when the stream is gone. */
+  /** Called at least once, at the latest when the stream is gone. */
   onClosed(): void;
 }
 
@@ -16,14 +16,14 @@ export interface RelaySocket {
   readonly kind: "raw" | "websocket";
   start(events: RelaySocketEvents): void;
   /**
-   * False: the stream is full, wait for onDrain. `done` is called once, when the chunk is not read any more: chunks in the
-   * order in which they were written, `error` set when the stream broke first.
+   * Returns false if the stream is full: wait for onDrain. `done` is called once for each chunk, in the order of the writes, when
+   * the chunk is no longer in use; `error` is set if the stream failed first.
    */
   write(chunk: Uint8Array, done: WriteDone): boolean;
-  /** Writes between the two leave together. */
+  /** Writes between `cork` and `uncork` are sent together. */
   cork(): void;
   uncork(): void;
-  /** Ends in good order where the transport has one, and at the latest after `graceMs`. */
+  /** Ends the transport, with its closing handshake if it has one, at the latest after `graceMs`. */
   end(graceMs: number): void;
   destroy(): void;
 }
@@ -33,7 +33,7 @@ export class RawRelaySocket implements RelaySocket {
   readonly #stream: Duplex;
   #head: Uint8Array | undefined;
 
-  /** @param head Bytes that arrived behind the upgrade request. */
+  /** @param head Bytes that arrived after the upgrade request. */
   constructor(stream: Duplex, head: Uint8Array) {
     this.#stream = stream;
     this.#head = head.length > 0 ? head : undefined;
@@ -73,7 +73,7 @@ export class RawRelaySocket implements RelaySocket {
 }
 
 const CLOSE_GOING_AWAY = 1001;
-/** Longer messages are cut: clients of Tailscale's own code close the connection on a message above 32 KiB. */
+/** Longer messages are split: clients with Tailscale's code close the connection on a message above 32 KiB. */
 const MAX_SENT_MESSAGE_BYTES = 32 * 1024;
 const CLOSE_UNSUPPORTED = 1003;
 const BINARY = { binary: true } as const;

@@ -2,8 +2,8 @@ import { isLoopback, type ListenAddress } from "../base/listen-address.ts";
 import type { AddressSettings } from "../base/own-addresses.ts";
 
 /**
- * Where the STUN server listens: on all interfaces unless an address is set, but on loopback when only this machine can reach
- * the server at all. Behind a proxy on this machine, the access URL shows that others reach it.
+ * Where the STUN server listens: the configured address; otherwise all interfaces, or loopback if only this machine can reach the
+ * server. Behind a proxy on this machine, the access URL shows that other machines reach it.
  */
 export function stunListenAddress(
   config: Pick<AddressSettings, "http" | "tls" | "accessUrl">,

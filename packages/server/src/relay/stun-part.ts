@@ -1,4 +1,4 @@
-/** The STUN server as a part of this server. It is optional: a port that is in use leads to a warning only. */
+/** The STUN server as a part of this server. It is optional: a port that is in use only causes a warning. */
 
 import { Gauge, type Registry } from "prom-client";
 import { EngineError } from "wg-userspace/base/errors";
@@ -14,7 +14,7 @@ export interface StunPart {
   close(): Promise<void>;
 }
 
-/** Binds the address. Undefined, after a warning, when that fails; it does not reject for that. */
+/** Binds the address. Resolves to undefined, after a warning, if that fails. */
 export async function startStun(address: ListenAddress, log: Logger, metrics: Registry): Promise<StunPart | undefined> {
   let listener: StunListener | undefined;
   try {
