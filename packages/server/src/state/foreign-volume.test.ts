@@ -1,6 +1,6 @@
 /**
- * State on volumes of containers: their roots, and secrets in them, belong to root and are shared by group, and a server that runs
- * as user 1000 may not change that. Needs root, which becomes that user for the moment.
+ * State on container volumes: their root directories, and secrets in them, belong to root and are shared through the group, and a
+ * server that runs as user 1000 may not change that. The tests need root, and switch to that user temporarily.
  */
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,7 +20,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Synchronous: whatever else this process does meanwhile would be done by that user as well. */
+/** Synchronous, because anything else that this process does meanwhile would run as that user as well. */
 function asUser<T>(work: () => T): T {
   const groups = process.getgroups!();
   process.setgroups!([USER]);

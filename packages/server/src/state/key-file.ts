@@ -7,11 +7,11 @@ import { narrowOwn } from "../base/private-mode.ts";
 import { writePrivateFile } from "./state-dir.ts";
 
 /**
- * The server's own secrets. They live in keys.json (0600) beside the database and never in it, so a dump of the
- * database holds nothing that can be used. Several servers on one database need the same file.
+ * The server's own secrets. They are kept in keys.json (0600) beside the database and never in it, so a dump of the database
+ * contains no usable secret. Several servers on one database need the same file.
  */
 export interface ServerKeys {
-  /** HMAC key from which agent tokens are derived (auth/agent-tokens.ts). 32 bytes. */
+  /** HMAC key from which agent tokens are derived (auth/tokens.ts). 32 bytes. */
   readonly agentToken: Uint8Array;
   /** HMAC key of signed tokens such as the coordinator's resume tokens. 32 bytes. */
   readonly signing: Uint8Array;
@@ -19,7 +19,7 @@ export interface ServerKeys {
   readonly csrf: Uint8Array;
   /** X25519 private key of the embedded relay, unclamped. 32 bytes. */
   readonly derpPrivate: Uint8Array;
-  /** Names the file without revealing it; stored in the database to notice a mixed-up pair. */
+  /** Identifies the file without revealing it; stored in the database to detect a key file that belongs to another database. */
   readonly fingerprint: string;
 }
 
@@ -33,9 +33,9 @@ const keyFile = z.object({
 });
 
 /**
- * Reads the key file, or makes it for a deployment that begins. Throws ServerError ERR_KEY_FILE; never falls back to a default
- * key, and never puts a new file in the place of one that is missing.
- * @param isUsed Whether the database has a deployment, whose keys these must be.
+ * Reads the key file, or creates it for a new deployment. Throws ServerError ERR_KEY_FILE; never falls back to a default key, and
+ * never replaces a missing file.
+ * @param isUsed Whether the database contains a deployment, to which these keys must belong.
  */
 export function loadServerKeys(path: string, isUsed: boolean): { keys: ServerKeys; isNew: boolean } {
   const isNew = !existsSync(path);
@@ -60,8 +60,8 @@ export function writeNewKeys(path: string): void {
 }
 
 /**
- * Reads a key file. One of this process is narrowed to 0600; that of another account has to be private already. Throws
- * ServerError ERR_KEY_FILE.
+ * Reads a key file. If this process owns it, its mode is narrowed to 0600; the file of another account has to be private already.
+ * Throws ServerError ERR_KEY_FILE.
  */
 export function readServerKeys(path: string): ServerKeys {
   let found: Stats;
@@ -90,7 +90,7 @@ export function readServerKeys(path: string): ServerKeys {
   }
   const { agent_token, signing, csrf, derp_private } = parsed.data;
   const texts = [agent_token, signing, csrf, derp_private];
-  // A predictable or repeated key would make every token forgeable: better not to start.
+  // A predictable or repeated key would make every token forgeable, so the server must not start.
   if (texts.some((text) => /^(..)\1*$/.test(text)) || new Set(texts).size !== texts.length) {
     throw unusable(path, "its keys are not random", { nextSteps: [FROM_BACKUP] });
   }
@@ -104,8 +104,8 @@ export function readServerKeys(path: string): ServerKeys {
 }
 
 /**
- * Refuses a file whose keys others may have read. A group is allowed where root chose it, as for a secret that Kubernetes mounts
- * for the group of a pod, or where this process owns the file and the file system keeps its mode.
+ * Refuses a file whose keys others may read. Group access is accepted if root chose it, as for a secret that Kubernetes mounts
+ * for a pod's group, or if this process owns the file on a file system that does not allow its mode to be changed.
  */
 function refuseOpenFile(path: string, { mode, uid }: Stats): void {
   if (process.geteuid === undefined) return;

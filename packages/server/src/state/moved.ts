@@ -2,10 +2,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ServerError } from "../base/errors.ts";
 
-/** Names the store to which that of the directory was moved. */
+/** Names the store to which this directory's store was moved. */
 export const MOVED_FILE = "MIGRATED_TO";
 
-/** Throws ServerError ERR_STATE_DIR when the store of the directory is elsewhere now: what is left would be an old state. */
+/** Throws ServerError ERR_STATE_DIR if the store of the directory has been moved: what is left is an old state. */
 export function refuseMoved(stateDir: string): void {
   const path = join(stateDir, MOVED_FILE);
   if (!existsSync(path)) return;

@@ -19,31 +19,31 @@ import { isDiskFull, nodeErrorCode, ServerError } from "../base/errors.ts";
 import { narrowOwn } from "../base/private-mode.ts";
 
 /**
- * The directory that holds everything the server must keep: coder.db, keys.json, server.lock. Owned by one process
- * at a time. With PostgreSQL it holds keys.json only, and several processes may use it.
+ * The directory that holds everything the server must keep: coder.db, keys.json, server.lock. It is owned by one process at a
+ * time. With PostgreSQL it holds only keys.json, and several processes may use it.
  */
 export interface StateDir {
   readonly path: string;
   readonly databasePath: string;
   readonly keysPath: string;
-  /** Why other users can reach into it although it could not be narrowed; undefined when they cannot. */
+  /** Why other users can access it although it could not be narrowed; undefined if they cannot. */
   readonly exposure: string | undefined;
-  /** Gives the directory back. Safe to call twice. */
+  /** Releases the directory. Safe to call twice. */
   release(): void;
 }
 
 /**
- * Creates the directory (mode 0700) and takes it. One that belongs to another account, such as the root of a container's volume,
- * is used as it is when this process may write to it. Throws ServerError ERR_STATE_DIR or ERR_STATE_DIR_IN_USE.
- * @param use "shared": it holds no database, and other servers may use it at the same time.
+ * Creates the directory (mode 0700) and locks it. A directory of another account, such as the root of a container's volume, is
+ * used as it is if this process may write to it. Throws ServerError ERR_STATE_DIR or ERR_STATE_DIR_IN_USE.
+ * @param use "shared": it contains no database, and other servers may use it at the same time.
  */
 export function acquireStateDir(path: string, use: "exclusive" | "shared" = "exclusive"): StateDir {
   let found: Stats;
   try {
     makeDirectories(path);
-    // A directory from before with a wider mode is narrowed; so is one made under a permissive umask.
+    // Narrows an existing directory with a wider mode, or one created under a permissive umask.
     found = narrowOwn(path, 0o700);
-    // Without a lock nothing else would show that this user may not write here.
+    // Without a lock, nothing else would reveal that this user may not write here.
     if (use === "shared") rmdirSync(mkdtempSync(join(path, ".try-")));
   } catch (error) {
     throw unusable(path, error);
@@ -60,7 +60,7 @@ export function acquireStateDir(path: string, use: "exclusive" | "shared" = "exc
   };
 }
 
-/** Files in the directory are for their owner only; its own mode decides who may list and replace them. */
+/** The files in the directory are private to their owner; the directory's mode decides who may list and replace them. */
 function exposureOf({ mode, uid }: Stats): string | undefined {
   if (process.geteuid === undefined) return undefined;
   if (uid !== process.geteuid() && uid !== 0)
@@ -70,8 +70,8 @@ function exposureOf({ mode, uid }: Stats): string | undefined {
 }
 
 /**
- * As mkdir -p. Node's own recursive form never returns where the file system answers ENOENT for a new directory in an
- * existing one, as procfs does.
+ * Like mkdir -p. Node's own recursive form never returns on a file system that answers ENOENT for a new directory in an existing
+ * one, as procfs does.
  */
 function makeDirectories(path: string): void {
   try {
@@ -87,8 +87,8 @@ function makeDirectories(path: string): void {
 }
 
 /**
- * The lock is an exclusive transaction on a small SQLite file that is held until the process ends. The operating
- * system drops it with the process, so kill -9 leaves no stale lock, and it works on every platform Node runs on.
+ * The lock is an exclusive transaction on a small SQLite file, held until the process ends. The operating system releases it with
+ * the process, so kill -9 leaves no stale lock, and it works on every platform that Node supports.
  */
 function takeLock(path: string): DatabaseSync {
   let lock: DatabaseSync | undefined;
@@ -121,7 +121,7 @@ function pidOf(path: string): string {
   try {
     return ` (process ${readFileSync(join(path, "server.pid"), "utf8").trim()})`;
   } catch {
-    // The other process has the lock but has not written its number yet: the sentence does without.
+    // The other process has the lock but has not written its process id yet, so the message omits it.
     return "";
   }
 }
@@ -145,7 +145,7 @@ function unusable(path: string, cause: unknown): ServerError {
   });
 }
 
-/** Writes a 0600 file that is whole or absent after a crash: temporary file, flush, rename, flush of the directory. */
+/** Writes a 0600 file that is complete or absent after a crash: temporary file, flush, rename, flush of the directory. */
 export function writePrivateFile(directory: string, name: string, content: string): void {
   const temporary = join(directory, `.${name}.${randomBytes(6).toString("hex")}`);
   const file = openSync(temporary, "wx", 0o600);
@@ -159,9 +159,9 @@ export function writePrivateFile(directory: string, name: string, content: strin
   syncDirectory(directory);
 }
 
-/** Makes renames within it last. */
+/** Makes renames within the directory durable. */
 export function syncDirectory(directory: string): void {
-  // Windows cannot open a directory; its rename is already durable with the journal.
+  // Windows cannot open a directory; there a rename is already durable through the journal.
   if (process.platform === "win32") return;
   const handle = openSync(directory, "r");
   try {
