@@ -1,18 +1,17 @@
 /**
- * One HTTP exchange with an agent's API (port 4 of its tunnel), with the credentials of the user who asks. The connection is
- * made before there is a request, to this agent and this port, and no other is made: whatever the agent answers leads
- * nowhere else.
+ * One HTTP exchange with an agent's API (port 4 of its tunnel), with the credentials of the requesting user. The connection to
+ * this agent and port is opened before the request, and no other is opened, so an agent's answer cannot lead anywhere else.
  */
 import { Agent } from "node:http";
 import type { Duplex } from "node:stream";
 import { HTTP_API_PORT } from "coder-protocol/tunnel-ports";
 import type { Tunnel, TunnelRequest } from "./agent-tunnels.ts";
 
-/** A tunnel is made first when there is none. */
+/** Includes the time to open a tunnel if there is none. */
 const TUNNEL_TIMEOUT_MS = 8_000;
 const DIAL_TIMEOUT_MS = 5_000;
 
-/** What an agent is reached by. */
+/** Dials an agent. */
 export interface AgentDialer {
   dial(port: number, options: { signal: AbortSignal }): Promise<Duplex>;
 }
@@ -21,7 +20,7 @@ export interface AgentHttpTunnels {
   acquire(request: TunnelRequest): Promise<{ readonly connection: AgentDialer; release: Tunnel["release"] }>;
 }
 
-/** Rejects with what went wrong on the way, or in `use`. The connection ends with it. */
+/** Rejects with the error of the connection or of `use`. The connection ends with the exchange. */
 export async function exchangeWithAgent<Result>(
   tunnels: AgentHttpTunnels,
   request: TunnelRequest,
@@ -30,8 +29,8 @@ export async function exchangeWithAgent<Result>(
   const acquiring = tunnels.acquire(request);
   const limit = AbortSignal.timeout(TUNNEL_TIMEOUT_MS);
   const tunnel = await Promise.race([acquiring, aborted(limit)]).catch((error: unknown) => {
-    // One that comes too late serves the next question: a tunnel given back is kept for a while.
-    acquiring.then((late) => late.release()).catch(() => undefined); // its failure is the one that is thrown here, or too late
+    // A tunnel that arrives too late serves the next request, because a released tunnel is kept for a while.
+    acquiring.then((late) => late.release()).catch(() => undefined); // its failure is either the one thrown here, or too late to matter
     throw error;
   });
   try {
@@ -54,7 +53,7 @@ export async function exchangeOver<Result>(
   }
 }
 
-/** Sends over a stream that is there, once. */
+/** An Agent that sends one request over an existing stream. */
 class OneStream extends Agent {
   #stream: Duplex | undefined;
 

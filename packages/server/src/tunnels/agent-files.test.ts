@@ -25,7 +25,7 @@ test("a check ends the transfer with its head", async () => {
   const ended = Promise.withResolvers<void>();
   const files = await filesOf((request, response) => {
     expect(request.url).toBe("/api/v0/files?path=%2Ftmp%2Fa");
-    response.writeHead(200, { "Content-Length": 2 ** 40 }).write("x"); // never whole
+    response.writeHead(200, { "Content-Length": 2 ** 40 }).write("x"); // never complete
     response.once("close", ended.resolve);
   });
   expect(await files.check(REQUEST, QUERY)).toBeUndefined();

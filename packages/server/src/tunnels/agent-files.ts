@@ -1,4 +1,4 @@
-/** Files into a workspace and out of it, streamed through the server with the credentials of the user who asks. */
+/** File transfers to and from a workspace, streamed through the server with the credentials of the requesting user. */
 import { type Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
 import { finished, type Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -7,7 +7,7 @@ import { type AgentHttpTunnels, exchangeWithAgent } from "./agent-exchange.ts";
 import type { TunnelRequest } from "./agent-tunnels.ts";
 
 const MAX_ANSWER_BYTES = 64 * 1024;
-/** Longest time without a byte either way. */
+/** Maximum time without a byte in either direction. */
 const STALL_MS = 60_000;
 
 export interface FileAnswer {
@@ -23,8 +23,8 @@ export class AgentFiles {
   }
 
   /**
-   * The body is read only once the agent takes the file. Rejects when the way to the agent, or the body, breaks off; what
-   * arrived is then removed by the agent.
+   * The body is read only once the agent accepts the file. Rejects if the connection to the agent or the body breaks off; the
+   * agent then removes what has arrived.
    */
   async upload(request: TunnelRequest, query: URLSearchParams, body: Readable, length?: number): Promise<FileAnswer> {
     return await exchangeWithAgent(this.#tunnels, request, async (agent) => {
@@ -52,8 +52,8 @@ export class AgentFiles {
   }
 
   /**
-   * @param begin Receives the size, where it is known, and returns where the content goes.
-   * @returns what the agent answers instead of the file.
+   * @param begin Receives the size, if known, and returns the destination of the content.
+   * @returns the agent's answer, if it is not the file.
    */
   async download(
     request: TunnelRequest,
@@ -68,8 +68,8 @@ export class AgentFiles {
   }
 
   /**
-   * Asks for a file without its content: agents have no route for that alone, so the transfer ends with its head.
-   * @returns what the agent answers instead of the file.
+   * Requests a file without its content. Agents have no route for that, so the transfer is ended after its head.
+   * @returns the agent's answer, if it is not the file.
    */
   async check(request: TunnelRequest, query: URLSearchParams): Promise<FileAnswer | undefined> {
     return await this.#get(request, query, async (response) => {
@@ -77,7 +77,7 @@ export class AgentFiles {
     });
   }
 
-  /** @param use Receives the file; what it leaves of it is not transferred. */
+  /** @param use Receives the file; content that it does not read is not transferred. */
   async #get(
     request: TunnelRequest,
     query: URLSearchParams,
@@ -134,7 +134,7 @@ function continued(request: ClientRequest): Promise<"continue"> {
   });
 }
 
-/** Rejects when the body ends before its end. */
+/** Rejects if the body ends prematurely. */
 function brokenOff(body: Readable): Promise<never> {
   return new Promise((_resolve, reject) => {
     finished(body, { writable: false }, (error) => {
@@ -147,6 +147,6 @@ function answerTo(request: ClientRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     request.once("response", resolve);
     request.once("error", reject);
-    request.on("error", () => undefined); // a second one tells no more
+    request.on("error", () => undefined); // a second error adds nothing
   });
 }

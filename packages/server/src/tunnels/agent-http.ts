@@ -1,4 +1,4 @@
-/** What the server asks of an agent's HTTP API, with the credentials of the user who asks. */
+/** Requests of the server to an agent's HTTP API, with the credentials of the requesting user. */
 import { type Agent, request as httpRequest } from "node:http";
 import { LOWEST_APP_PORT } from "coder-protocol/app-addresses";
 import { type ListeningPortsResponse, listeningPortsResponse } from "coder-protocol/rest/agents";
@@ -16,7 +16,7 @@ import type { TunnelRequest } from "./agent-tunnels.ts";
 
 const ANSWER_TIMEOUT_MS = 2_000;
 const KEEP_ANSWER_MS = 1_000;
-/** The agent measures first. */
+/** Longer than other requests, because the agent measures before it answers. */
 const NETCHECK_TIMEOUT_MS = 15_000;
 const KEEP_NETCHECK_MS = 30_000;
 const MAX_ANSWER_BYTES = 256 * 1024;
@@ -27,7 +27,7 @@ export class AgentHttp {
   readonly #log: Logger;
   readonly #netchecks = new Map<string, Promise<Readonly<Record<string, unknown>> | undefined>>();
   readonly #listeningPorts = new Map<string, Promise<ListeningPortsResponse>>();
-  /** By tunnel. */
+  /** One entry per tunnel. */
   readonly #capabilities = new WeakMap<AgentDialer, AgentCapabilities>();
 
   constructor(tunnels: AgentHttpTunnels, log: Logger) {
@@ -36,9 +36,9 @@ export class AgentHttp {
   }
 
   /**
-   * The ports that programs of the workspace listen on; none when the agent cannot be asked. The caller has checked
-   * the right to it: for a second, every request gets the same answer.
-   * @param probed Ports whose programs the agent connects to, to find out what they speak.
+   * The ports on which programs of the workspace listen; empty if the agent cannot be asked. The caller must have checked the
+   * user's right, because the result is reused for a second for all users.
+   * @param probed Ports to which the agent connects to detect the protocol of the program.
    */
   async listeningPorts(request: TunnelRequest, probed: readonly number[] = []): Promise<ListeningPortsResponse> {
     const key = `${request.agentId} ${probed.join(" ")}`;
@@ -54,8 +54,8 @@ export class AgentHttp {
   }
 
   /**
-   * What the agent at the end of a tunnel can do, asked once for each tunnel. A stock agent answers 404. Rejects when it
-   * does not answer.
+   * The capabilities of the agent at the end of a tunnel, requested once per tunnel. A stock agent answers 404. Rejects if the
+   * agent does not answer.
    */
   async capabilities(connection: AgentDialer): Promise<AgentCapabilities> {
     const known = this.#capabilities.get(connection);
@@ -67,7 +67,7 @@ export class AgentHttp {
     return found;
   }
 
-  /** What the agent announced no longer holds, as after another version of it was started: it is asked again. */
+  /** Forgets the capabilities, because they no longer apply, for example after another version of the agent was started. */
   forgetCapabilities(connection: AgentDialer): void {
     this.#capabilities.delete(connection);
   }
@@ -80,7 +80,7 @@ export class AgentHttp {
     return { ...terminalsResponse.parse(JSON.parse(text)), supported: true };
   }
 
-  /** @returns whether there is such a terminal. */
+  /** @returns whether there was such a terminal. */
   async endTerminal(request: TunnelRequest, id: string): Promise<boolean> {
     return this.#changed(await this.#ask(request, "DELETE", `/api/v0/terminals/${id}`));
   }
@@ -92,14 +92,14 @@ export class AgentHttp {
 
   #changed({ status }: Answer): boolean {
     if (status === 200) return true;
-    // Stock agents have no such route.
+    // Stock agents do not have this route.
     if (status === 404 || status === 405) return false;
     throw new Error(`the agent answered ${status}`);
   }
 
   /**
-   * What the agent finds when it looks at its network; undefined when it cannot be asked. The caller has checked the right to
-   * it: for half a minute, every request gets the same answer.
+   * The result of the agent's own network check; undefined if the agent cannot be asked. The caller must have checked the user's
+   * right, because the result is reused for half a minute for all users.
    */
   async netcheck(request: TunnelRequest): Promise<Readonly<Record<string, unknown>> | undefined> {
     const kept = this.#netchecks.get(request.agentId);
@@ -143,7 +143,7 @@ interface Answer {
   readonly text: string;
 }
 
-/** A redirect is an answer like any other: none is followed. */
+/** Redirects are not followed; they are returned like any other answer. */
 function ask(agent: Agent, method: string, path: string, body = "", timeoutMs = ANSWER_TIMEOUT_MS): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = httpRequest({

@@ -1,6 +1,7 @@
 /**
- * The server's own way into workspaces, for what browsers cannot reach themselves. A tunnel is made as any client makes
- * one, at the deployment's control plane and with the credentials it is for: it can reach nothing that they cannot.
+ * The server's own connections to workspaces, for what browsers cannot reach themselves. A tunnel is opened like that of any
+ * client, at the deployment's control plane and with the credentials of the person it serves, so it can reach nothing that they
+ * may not.
  */
 import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
 import type { Deployment } from "coder-client/rest/deployment";
@@ -8,41 +9,44 @@ import { orAborted } from "wg-userspace/async/abort";
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 20_000;
 const MAX_TUNNELS = 256;
-/** An unused tunnel is kept for the next request: pages ask every few seconds. */
+/** An unused tunnel is kept for the next request, because pages send one every few seconds. */
 const DEFAULT_LINGER_MS = 30_000;
 
-/** For whom a tunnel is, and with what. */
+/** On whose behalf a tunnel is opened, and with which credentials. */
 export interface TunnelRequest {
   readonly agentId: string;
-  /** The key the token belongs to: terminals of one login share a tunnel, those of different ones never do. */
+  /** The key to which the token belongs: terminals of one login share a tunnel, those of different logins never do. */
   readonly keyId: string;
   readonly token: string;
 }
 
 export interface Tunnel {
   readonly connection: WorkspaceConnection;
-  /** Gives it back; some time after the last user's return it is closed. Call once. */
+  /** Releases the tunnel; it is closed some time after its last user has released it. Call once. */
   release(): void;
 }
 
 export interface AgentTunnelsOptions {
-  /** The deployment as the credentials of a tunnel see it; asked for each time. */
+  /** The deployment as reached with the credentials of a tunnel; called for each tunnel. */
   readonly deployment: (token: string) => Deployment;
   readonly onError: (error: unknown) => void;
   readonly lingerMs?: number;
   readonly connectTimeoutMs?: number | undefined;
-  /** Where the Tailnet service is for these credentials; absent: where users have it. */
+  /** The path of the Tailnet service for these credentials; absent: the path that users use. */
   readonly coordinatePath?: string;
-  /** The right to the tunnels of an agent may have ended: their control connection did, or the agent was taken away. */
+  /**
+   * Called when the right to the tunnels of an agent may have ended, because their control connection ended or the agent was
+   * removed.
+   */
   readonly onDoubt?: (agentId: string) => void;
-  /** How agents are reached, where the credentials do not allow to ask; absent: asked. */
+  /** How agents are reached, if the credentials do not allow requesting it; absent: it is requested. */
   readonly connectionInfo?: () => Promise<unknown>;
 }
 
 interface Entry {
   readonly opening: Promise<WorkspaceConnection>;
   users: number;
-  /** Set while it is unused. */
+  /** Set while the tunnel is unused. */
   lingering: NodeJS.Timeout | undefined;
 }
 
@@ -56,7 +60,7 @@ export class AgentTunnels {
     this.#options = options;
   }
 
-  /** Rejects as {@link WorkspaceConnection.open} does, or when there are too many. */
+  /** Rejects as {@link WorkspaceConnection.open} does, or if there are too many. */
   async acquire(request: TunnelRequest): Promise<Tunnel> {
     this.#stop.signal.throwIfAborted();
     const key = keyOf(request.keyId, request.agentId);
@@ -79,12 +83,12 @@ export class AgentTunnels {
       const connection = await entry.opening;
       return { connection, release: () => this.#release(key, entry) };
     } catch (error) {
-      this.#end(key, entry); // the next one tries again
+      this.#end(key, entry); // the next request tries again
       throw error;
     }
   }
 
-  /** Ends a tunnel that nothing may use any more; the next request gets another one. */
+  /** Ends a tunnel that may no longer be used; the next request gets a new one. */
   end({ keyId, agentId }: Pick<TunnelRequest, "keyId" | "agentId">): void {
     const key = keyOf(keyId, agentId);
     const entry = this.#entries.get(key);
@@ -98,7 +102,7 @@ export class AgentTunnels {
   }
 
   async #open({ agentId, token }: TunnelRequest): Promise<WorkspaceConnection> {
-    // Half of the network engine: loaded for the first browser. Closing does not wait for that.
+    // This loads half of the network engine, so it is done for the first browser. Closing does not wait for it.
     const { WorkspaceConnection } = await orAborted(
       import("coder-client/connection/workspace-connection"),
       this.#stop.signal,
@@ -119,7 +123,7 @@ export class AgentTunnels {
     return connection;
   }
 
-  /** A tunnel whose right has ended is of no use to the next request. */
+  /** Removes a tunnel whose right has ended, so that the next request does not get it. */
   #endWithAccess(key: string, entry: Entry, { accessSignal }: WorkspaceConnection): void {
     const end = (): void => this.#end(key, entry);
     if (accessSignal.aborted) end();
@@ -141,7 +145,7 @@ export class AgentTunnels {
     this.#entries.delete(key);
     const closing = entry.opening.then(
       (connection) => connection.close().catch(this.#options.onError),
-      () => undefined, // it never opened: `acquire` has rejected
+      () => undefined, // the tunnel never opened: `acquire` has rejected
     );
     this.#closing.add(closing);
     void closing.then(() => this.#closing.delete(closing));
