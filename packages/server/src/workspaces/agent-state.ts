@@ -15,22 +15,22 @@ import type {
 import type { Store, Tables } from "../db/store.ts";
 import type { Changes } from "./changes.ts";
 
-/** An agent whose last sign of life is older counts as disconnected: two missed 15 s pings, and some slack. */
+/** An agent whose last heartbeat is older counts as disconnected: two missed 15 s pings and some slack. */
 export const AGENT_INACTIVE_AFTER_MS = 45_000;
 
-/** Signs of life of many agents are written together: with thousands of agents, a commit for each stalls the whole server. */
+/** Heartbeats of many agents are written together: with thousands of agents, one commit for each would stall the whole server. */
 const GATHER_HEARTBEATS_MS = 500;
 
-/** An agent that starts reports "starting" right after its startup. One that reports no state for this long started earlier. */
+/** An agent that starts reports "starting" immediately. One that reports no state for this long was started earlier. */
 const UNSTATED_LIFECYCLE_MS = 10_000;
 
 /** Upper bound; the API accepts fewer. */
 const MAX_METADATA_PER_UPDATE = 256;
 
-/** Where log lines go whose source the agent did not name. */
+/** The source of log lines for which the agent named none. */
 export const DEFAULT_LOG_SOURCE_ID = "3b579bf4-1ed8-4b99-87a8-e9a1e3410410";
 
-/** The status a client sees. */
+/** The status shown to clients. */
 export function agentStatus(agent: AgentRow, now: number): AgentStatus {
   const { first_connected_at: first, last_connected_at: last, disconnected_at: gone } = agent;
   if (first === null || last === null) {
@@ -41,7 +41,7 @@ export function agentStatus(agent: AgentRow, now: number): AgentStatus {
   return now - last > AGENT_INACTIVE_AFTER_MS ? "disconnected" : "connected";
 }
 
-/** Log line as the agent sends it. */
+/** A log line in the form in which the agent sends it. */
 export interface AgentLogLine {
   readonly createdAt: number;
   readonly output: string;
@@ -54,8 +54,8 @@ interface Heartbeats {
 }
 
 /**
- * Stores what an agent reports about itself and wakes the watchers of its workspace. The agent's session calls this;
- * every promise resolves when the fact is durable.
+ * Stores what an agent reports about itself and wakes the watchers of its workspace. The agent's session calls this; every
+ * promise resolves when the report is durable.
  */
 export class AgentState {
   readonly #store: Store;
@@ -80,7 +80,7 @@ export class AgentState {
     this.#unstatedLifecycleMs = options.unstatedLifecycleMs ?? UNSTATED_LIFECYCLE_MS;
   }
 
-  /** A session begins. Call again every 15 s while it answers, with `heartbeat`. */
+  /** A session begins. While it answers, call `heartbeat` every 15 s. */
   async connected(agentId: string, apiVersion: string, connectionId: string): Promise<void> {
     await this.#update(agentId, async (agent, { agents }) => {
       const now = this.#clock.now();
@@ -102,12 +102,12 @@ export class AgentState {
     await this.#heartbeats.written;
   }
 
-  /** A session ended. Changes nothing when another one began after it, here or at another server. */
+  /** A session ended. Changes nothing if another one has begun since, here or at another server. */
   async disconnected(agentId: string, connectionId: string): Promise<void> {
     this.#heartbeats?.agentIds.delete(agentId);
     this.#lifecycleStated(agentId);
     await this.#update(agentId, async (agent, { agents }) => {
-      if (agent.first_connected_at === null) return; // a session of before the build
+      if (agent.first_connected_at === null) return; // a session from before the build
       if (agent.connection_id !== connectionId) return;
       const now = this.#clock.now();
       await agents.update(agentId, { disconnected_at: now, updated_at: now });
@@ -142,7 +142,7 @@ export class AgentState {
     });
   }
 
-  /** Returns whether the limit is reached and the agent should stop sending. */
+  /** Returns whether the limit is reached, in which case the agent should stop sending. */
   async appendLogs(agentId: string, sourceId: string | undefined, lines: readonly AgentLogLine[]): Promise<boolean> {
     const source = sourceId ?? DEFAULT_LOG_SOURCE_ID;
     const logs: NewAgentLog[] = lines.map((line) => ({
@@ -156,7 +156,7 @@ export class AgentState {
     return overflowed;
   }
 
-  /** Undefined when the agent has too many log sources. */
+  /** Undefined if the agent has too many log sources. */
   async addLogSource(
     agentId: string,
     source: { id?: string | undefined; displayName: string; icon: string },
@@ -172,7 +172,7 @@ export class AgentState {
     return added ? row : undefined;
   }
 
-  /** What the agent is to run, for its manifest. */
+  /** The scripts of the agent's manifest. */
   async scripts(agentId: string): Promise<{ scripts: AgentScriptRow[]; metadata: AgentMetadataRow[] }> {
     const { agentScripts } = this.#store;
     return { scripts: await agentScripts.list(agentId), metadata: await agentScripts.metadata(agentId) };
@@ -192,7 +192,7 @@ export class AgentState {
     this.#changes.publish({ kind: "agent-metadata", agentId });
   }
 
-  /** Somebody works in the workspace. Does not wake watchers. */
+  /** Records that somebody is using the workspace. Does not wake watchers. */
   async used(workspaceId: string): Promise<void> {
     const now = this.#clock.now();
     await this.#store.commits.add(({ workspaces }) => workspaces.touch(workspaceId, now));
@@ -204,15 +204,15 @@ export class AgentState {
     );
   }
 
-  /** Ends what still waits. */
+  /** Cancels pending work. */
   close(): void {
     for (const timer of this.#unstated.values()) clearTimeout(timer);
     this.#unstated.clear();
   }
 
   /**
-   * An agent whose process outlived a stop and a start of its workspace states no lifecycle again: it did before. It runs,
-   * so it is ready; as long as it stayed "created", clients would wait for it.
+   * An agent whose process outlived a stop and a start of its workspace does not report its lifecycle again. It is running, so it
+   * is considered ready; if it stayed "created", clients would wait for it.
    */
   #expectLifecycle(agentId: string): void {
     this.#lifecycleStated(agentId);
@@ -243,7 +243,7 @@ export class AgentState {
     return { agentIds, written };
   }
 
-  /** Does nothing for an agent that is gone. */
+  /** Does nothing for an agent that no longer exists. */
   async #update(agentId: string, work: (agent: AgentRow, tables: Tables) => Promise<void>): Promise<void> {
     const agent = await this.#store.commits.add(async (tables) => {
       const found = await tables.agents.locked(agentId);
@@ -254,7 +254,7 @@ export class AgentState {
   }
 }
 
-/** When its start scripts began and ended, of an agent that enters this state; nothing where both stay as they are. */
+/** The start and end times of the start scripts when an agent enters this state; an empty result leaves both unchanged. */
 function startTimes(
   state: AgentLifecycle,
   changedAt: number,

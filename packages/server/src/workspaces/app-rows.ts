@@ -1,4 +1,4 @@
-/** Declared apps as rows. Pure: what is asked for, and what is there, to what is stored. */
+/** Declared apps as rows. Pure: computes the rows to store from the request and the existing rows. */
 import { randomUUID } from "node:crypto";
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import {
@@ -18,7 +18,7 @@ export interface AppOrigin {
   readonly now: number;
 }
 
-/** An app of the server. */
+/** The row of an app that is declared at the server. */
 export function appRow(app: NewWorkspaceApp, position: number, { agentId, workspaceId, now }: AppOrigin): AppRow {
   return {
     id: randomUUID(),
@@ -49,7 +49,7 @@ export function changedAppRow(row: AppRow, request: ChangeWorkspaceAppRequest, n
   };
 }
 
-/** Throws DomainError "invalid" with what is wrong by field. */
+/** Throws DomainError "invalid" with the problem of each field. */
 export function parsed(value: unknown): NewWorkspaceApp {
   const result = newWorkspaceApp.safeParse(value);
   if (result.success) return result.data;
@@ -66,10 +66,10 @@ export interface AgentAppsPlan {
 }
 
 /**
- * What an agent declares, against what is there. By itself an agent shares with its owner alone: a wider level is kept as a
- * request, and what the owner approved holds for this slug at this address only.
+ * Plans the changes for an agent's declared apps. An agent alone can share only with its owner: a wider level is stored as a
+ * request, and an owner's approval applies only to this slug at this address.
  *
- * @param present Of the workspace.
+ * @param present All apps of the workspace.
  */
 export function planAgentApps(asked: readonly unknown[], present: readonly AppRow[], origin: AppOrigin): AgentAppsPlan {
   const own = (row: AppRow): boolean => row.source === "agent" && row.agent_id === origin.agentId;
@@ -112,18 +112,18 @@ function agentAppRow(app: NewWorkspaceApp, position: number, before: AppRow | un
   };
 }
 
-/** The level that was asked for, where it is wider than the one that counts. */
+/** The requested level, if it is wider than the current one. */
 export function pendingLevel({ level, requested_level: requested }: AppRow): ShareLevel | undefined {
   return requested === null || narrowerLevel(requested, level) === requested ? undefined : requested;
 }
 
-/** Whether two rows differ in more than when they were written. */
+/** Whether two rows differ in more than the time at which they were written. */
 export function differs(a: AppRow, b: AppRow): boolean {
   const rest = ({ updated_at: _, ...row }: AppRow): string => JSON.stringify(Object.entries(row).sort());
   return rest(a) !== rest(b);
 }
 
-/** A row as it was declared. */
+/** The declaration from which a row was made. */
 export function declarationOf(row: AppRow): NewWorkspaceApp {
   return {
     slug: row.slug,
@@ -168,7 +168,7 @@ function columns(app: NewWorkspaceApp) {
   };
 }
 
-/** What was found out about an address says nothing about another. */
+/** The health found at one address does not apply to another. */
 function healthAfter(before: AppRow, app: NewWorkspaceApp): AppRow["health"] {
   if (app.healthcheck.url === "") return "disabled";
   return before.health_url === app.healthcheck.url ? before.health : "initializing";

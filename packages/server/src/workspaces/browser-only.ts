@@ -1,12 +1,12 @@
-/** Whether a connection to a workspace is left to browsers, and by whose setting. Pure. */
+/** Decides whether only browsers may connect to a workspace, and by whose setting. Pure. */
 import type { BrowserOnlyBy, ConnectionPolicy } from "coder-protocol/rest/connection-policy";
 
-/** Of the deployment: `default` may be lifted for a workspace, `enforced` may not. */
+/** The deployment's setting: `default` may be lifted for a workspace, `enforced` may not. */
 export type BrowserOnlySetting = "off" | "default" | "enforced";
 
 export interface PoliciesInForce {
   readonly deployment: BrowserOnlySetting;
-  /** Of the user that connects. */
+  /** The policy of the connecting user. */
   readonly user: ConnectionPolicy;
   readonly workspace: ConnectionPolicy;
 }

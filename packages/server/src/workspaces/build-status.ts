@@ -7,7 +7,7 @@ const STATUS_OF: Readonly<Record<WorkspaceBuildRow["transition"], WorkspaceStatu
   delete: "deleted",
 };
 
-/** The status of a workspace whose latest build this is. */
+/** The status of a workspace with this latest build. */
 export function buildStatus(build: WorkspaceBuildRow): WorkspaceStatus {
   return STATUS_OF[build.transition];
 }

@@ -1,16 +1,16 @@
 import type { AgentLogRow } from "../db/schema.ts";
 
-/** What happened that somebody may be watching. Published after the change is durable. */
+/** A change that watchers may want to know of. Published after it is durable. */
 export type Change =
   | { readonly kind: "workspace"; readonly workspaceId: string }
   | { readonly kind: "agent-logs"; readonly agentId: string; readonly logs: readonly AgentLogRow[] }
   | { readonly kind: "agent-metadata"; readonly agentId: string }
-  /** Their name or settings. */
+  /** The user's name or settings changed. */
   | { readonly kind: "user"; readonly userId: string }
-  /** One was created, changed or deleted, or its health is another. */
+  /** A workspace proxy was created, changed or deleted, or its health changed. */
   | { readonly kind: "workspace-proxies" };
 
-/** Not the name of a topic. */
+/** Listeners for every change; no topic has this name. */
 const EVERY = "";
 
 /** Wakes the watchers of workspaces and logs within this process. */
@@ -19,8 +19,8 @@ export class Changes {
 
   /**
    * Listens for one workspace (`workspace:<id>`), all of them (`workspaces`), one agent's logs (`agent-logs:<id>`) or its
-   * metadata (`agent-metadata:<id>`), one user (`user:<id>`), or the workspace proxies (`workspace-proxies`). Returns the way
-   * out.
+   * metadata (`agent-metadata:<id>`), one user (`user:<id>`), or the workspace proxies (`workspace-proxies`). Returns a function
+   * that removes the listener.
    */
   subscribe(topic: string, listener: (change: Change) => void): () => void {
     const entry = (change: Change): void => listener(change);
@@ -38,7 +38,7 @@ export class Changes {
     return this.#listeners.has(topic);
   }
 
-  /** Listens for every change. Returns the way out. */
+  /** Listens for every change. Returns a function that removes the listener. */
   subscribeAll(listener: (change: Change) => void): () => void {
     return this.subscribe(EVERY, listener);
   }

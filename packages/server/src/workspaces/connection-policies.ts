@@ -1,4 +1,6 @@
-/** Which users and workspaces are left to browsers. A change is durable and published when its promise resolves. */
+/**
+ * Decides for which users and workspaces only browsers may connect. A change is durable and published when its promise resolves.
+ */
 import { NON_BROWSER_REFUSED } from "coder-protocol/browser-only";
 import type { BrowserOnlyBy, ConnectionPolicy, WorkspacePolicyRequest } from "coder-protocol/rest/connection-policy";
 import type { AccessChanges } from "../auth/access-changes.ts";
@@ -15,7 +17,7 @@ export interface ConnectionPoliciesOptions {
   readonly accessChanges: AccessChanges;
   readonly changes: Changes;
   readonly clock: WallClock;
-  /** Where the pages are; undefined when none are served. */
+  /** The URL of the pages; undefined if none are served. */
   readonly pagesUrl: () => URL | undefined;
 }
 
@@ -30,7 +32,7 @@ export class ConnectionPolicies {
     return this.#options.deployment;
   }
 
-  /** Whether a connection of `user` to the workspace is left to browsers, and why. */
+  /** Whether only browsers may connect as `user` to the workspace, and why. */
   by(
     user: Pick<UserRow, "connection_policy">,
     workspace: Pick<WorkspaceRow, "connection_policy">,
@@ -42,18 +44,18 @@ export class ConnectionPolicies {
     });
   }
 
-  /** As {@link by}, for what holds whatever the workspace says. */
+  /** Like {@link by}, for restrictions that apply regardless of the workspace's policy. */
   byAnyWorkspace(user: Pick<UserRow, "connection_policy">): BrowserOnlyBy | undefined {
     return this.by(user, { connection_policy: "any" });
   }
 
-  /** The refusal of a client that is no browser; undefined when it may connect, or the agent does not exist. */
+  /** The refusal of a client that is not a browser; undefined if it may connect, or the agent does not exist. */
   async refusal(user: UserRow, agentId: string): Promise<DomainError | undefined> {
     const workspace = await this.#options.store.workspaces.ofAgent(agentId);
     return workspace === undefined ? undefined : await this.refusalAt(user, workspace);
   }
 
-  /** As {@link refusal}, for an agent of that workspace. */
+  /** Like {@link refusal}, for an agent of that workspace. */
   async refusalAt(user: UserRow, workspace: WorkspaceRow): Promise<DomainError | undefined> {
     const { store, pagesUrl } = this.#options;
     if (this.by(user, workspace) === undefined) return undefined;
@@ -64,7 +66,7 @@ export class ConnectionPolicies {
     return new DomainError("browser-only", NON_BROWSER_REFUSED, { detail: `Use the web terminal at ${terminal}` });
   }
 
-  /** The refusal of a terminal that the server could read; undefined when the workspace takes one. */
+  /** The refusal of a terminal that the server could read; undefined if the workspace accepts one. */
   async terminalRefusal(agent: AgentRow): Promise<DomainError | undefined> {
     const workspace = await this.#options.store.workspaces.byId(agent.workspace_id);
     if (workspace?.require_e2e !== 1) return undefined;

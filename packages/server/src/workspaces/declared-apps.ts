@@ -1,4 +1,4 @@
-/** Apps that workspaces declare: by their owners over REST, and by their agents. */
+/** Apps that workspaces declare: by their owners through the REST API, and by their agents. */
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import {
   type AppHealth,
@@ -15,10 +15,10 @@ import type { Store, Tables } from "../db/store.ts";
 import { type AgentAppsPlan, appRow, changedAppRow, differs, planAgentApps } from "./app-rows.ts";
 import type { Changes } from "./changes.ts";
 
-/** More than an agent has apps; the rest of a longer list is dropped. */
+/** More than the number of apps an agent can have; the rest of a longer list is dropped. */
 const MAX_HEALTH_UPDATES = 256;
 
-/** An app with the names that lead to it. */
+/** An app, with the names from which its address is built. */
 export interface PlacedApp {
   readonly row: AppRow;
   readonly place: AppPlaceNames;
@@ -42,7 +42,7 @@ export class DeclaredApps {
     return await this.#placed(await this.#options.store.apps.ofWorkspace(workspaceId));
   }
 
-  /** Of one agent, with the agent's names, also when it has no apps. */
+  /** The apps of one agent, with the agent's names, even if it has no apps. */
   async ofAgent(agentId: string): Promise<{ readonly place: AppPlaceNames | undefined; readonly rows: AppRow[] }> {
     const { agents, apps } = this.#options.store;
     return { place: (await agents.appPlaces([agentId])).get(agentId), rows: await apps.ofAgents([agentId]) };
@@ -85,7 +85,7 @@ export class DeclaredApps {
     return await this.#one(row);
   }
 
-  /** Throws DomainError "not-found" when there was none. */
+  /** Throws DomainError "not-found" if there is no such app. */
   async remove(workspace: WorkspaceRow, slug: string): Promise<void> {
     await this.#options.store.transaction(async ({ apps, workspaces }) => {
       await workspaces.lock(workspace.id);
@@ -123,7 +123,7 @@ export class DeclaredApps {
     return { apps: await this.#placed(plan.kept), ignored: plan.ignored };
   }
 
-  /** Stores what the agent found out about its apps. */
+  /** Stores the health that the agent found for its apps. */
   async health(
     agent: Pick<AgentRow, "id" | "workspace_id">,
     updates: readonly { readonly id: string; readonly health: AppHealth }[],
@@ -161,7 +161,7 @@ export class DeclaredApps {
   }
 }
 
-/** Rows with the names of their agents: one query for any number. */
+/** Adds the names of their agents to rows, with one query for any number of rows. */
 export async function placedApps(tables: Pick<Tables, "agents">, rows: readonly AppRow[]): Promise<PlacedApp[]> {
   if (rows.length === 0) return [];
   const places = await tables.agents.appPlaces([...new Set(rows.map(({ agent_id: id }) => id))]);
@@ -171,7 +171,7 @@ export async function placedApps(tables: Pick<Tables, "agents">, rows: readonly 
   });
 }
 
-/** Rows of a workspace that is being made. Throws DomainError "invalid". */
+/** Rows of a workspace that is being created. Throws DomainError "invalid". */
 export function firstAppRows(
   apps: readonly NewWorkspaceApp[],
   origin: { readonly agentId: string; readonly workspaceId: string; readonly now: number },
@@ -184,7 +184,7 @@ export function firstAppRows(
   return apps.map((app, position) => appRow(app, position, origin));
 }
 
-/** What the agent declares is the agent's; the level is the owner's. */
+/** An app that the agent declared can be changed only by the agent; its sharing level is for the owner to decide. */
 function checkApproval(present: AppRow, request: ChangeWorkspaceAppRequest): void {
   const { sharing_level: level, url, ...rest } = request;
   if (Object.values(rest).some((value) => value !== undefined))

@@ -4,7 +4,7 @@ import type { AgentLogSourceRow, AgentRow, AgentScriptRow, WorkspaceBuildRow, Wo
 import type { Tables } from "../db/store.ts";
 import { type PlacedApp, placedApps } from "./declared-apps.ts";
 
-/** An agent with what is shown of it. */
+/** An agent, with everything that is shown of it. */
 export interface LoadedAgent {
   readonly row: AgentRow;
   readonly logSources: readonly AgentLogSourceRow[];
@@ -18,7 +18,7 @@ export interface LoadedBuild {
   readonly ownerName: string;
   readonly ownerPolicy: ConnectionPolicy;
   readonly initiatorName: string;
-  /** Only a build that starts the workspace has agents. */
+  /** Empty for a build that does not start the workspace. */
   readonly agents: readonly LoadedAgent[];
 }
 
@@ -29,7 +29,9 @@ export interface LoadedWorkspace {
 
 type LoaderTables = Pick<Tables, "users" | "workspaces" | "builds" | "agents" | "agentLogs" | "agentScripts" | "apps">;
 
-/** Reads workspaces, builds and agents with everything that belongs to them: the same number of queries for any number of rows. */
+/**
+ * Reads workspaces, builds and agents with everything that belongs to them, in the same number of queries for any number of rows.
+ */
 export class WorkspaceLoader {
   readonly #tables: LoaderTables;
 
@@ -37,7 +39,7 @@ export class WorkspaceLoader {
     this.#tables = tables;
   }
 
-  /** In the order of `rows`. Throws DomainError "not-found" when one was removed meanwhile. */
+  /** In the order of `rows`. Throws DomainError "not-found" if one was removed meanwhile. */
   async workspaces(rows: readonly WorkspaceRow[]): Promise<LoadedWorkspace[]> {
     const latest = await this.#tables.builds.latestOf(rows.map((row) => row.id));
     const pairs = rows.map((workspace) => ({ workspace, row: latest.get(workspace.id) ?? missing() }));
@@ -67,7 +69,9 @@ export class WorkspaceLoader {
     }));
   }
 
-  /** What decides who may connect to an agent. Throws DomainError "not-found" when its workspace was removed meanwhile. */
+  /**
+   * The policies that decide who may connect to an agent. Throws DomainError "not-found" if its workspace was removed meanwhile.
+   */
   async policies(agent: AgentRow): Promise<{ readonly workspace: WorkspaceRow; readonly owner: ConnectionPolicy }> {
     const workspace = (await this.#tables.workspaces.byId(agent.workspace_id)) ?? missing();
     const owner = (await this.#tables.users.shownOf([workspace.owner_id])).get(workspace.owner_id);

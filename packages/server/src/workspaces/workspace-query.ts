@@ -8,22 +8,22 @@ export interface WorkspaceQuery {
   readonly template: string | undefined;
   readonly organization: string | undefined;
   readonly status: string | undefined;
-  /** Any of these. */
+  /** Matches any of these. */
   readonly hasAgent: readonly string[] | undefined;
   /** Ms since the epoch. */
   readonly lastUsedBefore: number | undefined;
   readonly lastUsedAfter: number | undefined;
-  /** Asks for something that no workspace here has: to be shared, dormant, outdated, or a parameter. */
+  /** The query asks for something that no workspace here has: being shared, dormant or outdated, or having a parameter. */
   readonly nothing: boolean;
 }
 
 const MAX_QUERY_LENGTH = 2000;
 
-/** What no workspace here is; `false` asks for all of them. */
+/** Properties that no workspace here has; with `false`, such a term matches all. */
 const NEVER = new Set(["shared", "dormant", "is-dormant", "outdated", "has-ai-task"]);
-/** What every workspace here is. */
+/** Properties that every workspace here has. */
 const ALWAYS = new Set(["has-external-agent"]);
-/** What no workspace here has, whatever is asked for. */
+/** Keys that match no workspace here, whatever their value. */
 const ABSENT = new Set(["param", "shared_with_user", "shared_with_group"]);
 const TIMES = new Set(["last_used_before", "last_used_after"]);
 const TEXTS = new Set(["id", "owner", "name", "template", "organization", "status", "has-agent"]);
@@ -34,7 +34,7 @@ const RFC_3339 = /^\d{4}-\d\d-\d\dt\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:z|[+-]\d\d:\d\
 
 type Problem = { readonly problem: string };
 
-/** The problem in words when the query cannot be used. */
+/** Parses a query; returns the problem in words if it is invalid. */
 export function parseWorkspaceQuery(text: string): WorkspaceQuery | Problem {
   if (text.length > MAX_QUERY_LENGTH) return { problem: `must have at most ${MAX_QUERY_LENGTH} characters` };
   const texts = new Map<string, string>();
@@ -44,7 +44,7 @@ export function parseWorkspaceQuery(text: string): WorkspaceQuery | Problem {
   for (const term of splitTerms(text)) {
     const colon = term.indexOf(":");
     if (colon < 0) {
-      // owner/name names one workspace, anything else a part of a name.
+      // owner/name names one workspace; any other word is a part of a name.
       const [owner, name, ...rest] = term.split("/");
       if (rest.length > 0) return { problem: `"${term}" has more than one "/"` };
       if (name === undefined) texts.set("name", unquote(term));
@@ -86,7 +86,7 @@ export function parseWorkspaceQuery(text: string): WorkspaceQuery | Problem {
   };
 }
 
-/** Health is short for the status of the agent, as it is at stock servers. */
+/** `healthy` is short for statuses of the agent, as with stock servers. */
 function wantedAgents(status: string | undefined, healthy: boolean | undefined): readonly string[] | undefined {
   if (status !== undefined) return status.toLowerCase().split(",");
   if (healthy === undefined) return undefined;

@@ -13,7 +13,7 @@ export interface WorkspaceSearchOptions {
   readonly clock: WallClock;
 }
 
-/** Finds workspaces, with the same number of queries however many there are. */
+/** Finds workspaces, in the same number of queries for any number of results. */
 export class WorkspaceSearch {
   readonly #options: WorkspaceSearchOptions;
 
@@ -21,7 +21,7 @@ export class WorkspaceSearch {
     this.#options = options;
   }
 
-  /** What `user` may see of what the query asks for. */
+  /** The workspaces that match the query and that `user` may see. */
   async visible(user: UserRow, query: WorkspaceQuery): Promise<WorkspaceRow[]> {
     const owner = await this.#owner(user, query);
     if (owner === "none" || query.nothing || !this.#matchesDeployment(query)) return [];
@@ -36,7 +36,7 @@ export class WorkspaceSearch {
     );
   }
 
-  /** Whose workspaces: those of one user, of all users when there is no id, or none. */
+  /** The owner to filter by: one user, any if `id` is undefined, or "none" if no workspace can match. */
   async #owner(user: UserRow, query: WorkspaceQuery): Promise<{ id: string | undefined } | "none"> {
     const widest = user.role === "owner" ? undefined : user.id;
     if (query.owner === undefined) return { id: widest };
@@ -48,7 +48,7 @@ export class WorkspaceSearch {
     return named === undefined || (widest !== undefined && named.id !== widest) ? "none" : { id: named.id };
   }
 
-  /** There is one template, and one organization. */
+  /** There is only one template and one organization. */
   #matchesDeployment({ template, organization }: WorkspaceQuery): boolean {
     const { organizationId } = this.#options.deployment;
     return (

@@ -24,12 +24,12 @@ import { type DeclaredApps, firstAppRows } from "./declared-apps.ts";
 
 export const DEFAULT_AGENT_NAME = "main";
 export const MAX_WORKSPACES_PER_USER = 1000;
-/** An agent that has not connected by then is reported as `timeout`. */
+/** An agent that has not connected after this time is reported as `timeout`. */
 const CONNECTION_TIMEOUT_SECONDS = 120;
 
 /**
- * Workspaces without a provisioner. Nothing is built: a start build says that the agent may connect, a stop build
- * that it may not, and both are complete at once. What runs on the machine is its owner's business.
+ * Workspaces without a provisioner. Nothing is built: a start build records that the agent may connect, a stop build that it may
+ * not, and both are complete at once. The owner decides what runs on the machine.
  */
 export class WorkspaceService {
   readonly #store: Store;
@@ -172,12 +172,12 @@ export class WorkspaceService {
     this.#changes.publish({ kind: "workspace", workspaceId: workspace.id });
   }
 
-  /** The agent's token. It is derived each time, and not stored. */
+  /** The agent's token, which is derived each time and never stored. */
   agentToken(agent: AgentRow): string {
     return deriveAgentToken(this.#agentTokenKey, agent.id, agent.token_generation);
   }
 
-  /** Makes the old token worthless, ends the agent's session and returns the new token. */
+  /** Invalidates the old token, ends the agent's session and returns the new token. */
   async rotateAgentToken(agentId: string): Promise<string> {
     return await this.#accessChanges.transaction(async ({ agents }, ends) => {
       await agents.lock(agentId);
@@ -202,8 +202,8 @@ export class WorkspaceService {
 }
 
 /**
- * An agent that a start build waits for: stock servers make a new agent with every build, and clients wait for that one to
- * connect. What the last run reported does not apply to this one; the connection time-out begins now.
+ * Fields of an agent for which a start build waits. Stock servers create a new agent for every build, and clients wait for that
+ * one to connect. So reports of the previous run are cleared, and the connection time-out starts now.
  */
 function awaited(now: number) {
   return {
