@@ -1,4 +1,7 @@
-/** Everything that the server answers over HTTP: gives each group of routes the parts that it uses, and puts all behind one front door. */
+/**
+ * Everything that the server answers over HTTP: gives each group of routes the parts that it uses, and puts all behind one front
+ * door.
+ */
 import { getRequestListener } from "@hono/node-server";
 import { AgentPorts } from "./apps/agent-ports.ts";
 import { AgentTerminals } from "./apps/agent-terminals.ts";

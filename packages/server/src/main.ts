@@ -10,19 +10,19 @@ import { markOnMainThread } from "./relay/garbage-collection.ts";
 import { createServer, type ServerDeps } from "./server.ts";
 
 export interface RunServerOptions {
-  /** Ends the server when aborted, besides SIGINT and SIGTERM. */
+  /** Stops the server when aborted, in addition to SIGINT and SIGTERM. */
   readonly signal?: AbortSignal;
-  /** What a person reads: addresses and next steps. */
+  /** Output for people: addresses and next steps. */
   readonly stdout?: TextSink;
   /** Log lines. */
   readonly stderr?: TextSink;
-  /** The parts that other packages bring; see ServerDeps. */
+  /** The parts that other packages supply; see ServerDeps. */
   readonly deps?: Omit<ServerDeps, "log">;
 }
 
 /**
- * Runs the control plane until a signal ends it. Resolves after a clean stop; throws ServerError when it cannot start.
- * A second SIGINT or SIGTERM ends the process at once. SIGHUP reads the TLS certificates again.
+ * Runs the control plane until a signal stops it. Resolves after a clean stop; throws ServerError if it cannot start. A second
+ * SIGINT or SIGTERM ends the process at once. SIGHUP reloads the TLS certificates.
  */
 export async function runServer(config: ServerConfig, options: RunServerOptions = {}): Promise<void> {
   markOnMainThread();
@@ -51,7 +51,7 @@ export async function runServer(config: ServerConfig, options: RunServerOptions 
   });
 }
 
-/** A stop that hangs, as on a database that does not answer, ends all the same: what is durable is in the database. */
+/** Ends the process even if the stop hangs, for example on a database that does not answer; durable data is in the database. */
 function exitLate({ exitMs }: DrainTimes, log: Logger): NodeJS.Timeout | undefined {
   if (exitMs === undefined) return undefined;
   return setTimeout(() => {
@@ -60,7 +60,7 @@ function exitLate({ exitMs }: DrainTimes, log: Logger): NodeJS.Timeout | undefin
   }, exitMs);
 }
 
-/** Otherwise the first to find out is the person whose install line fails. */
+/** Otherwise the first to notice would be a person whose install command fails. */
 async function warnOfMissingProgram(
   { binariesDir }: ServerConfig,
   packaged: ProgramSources | undefined,
@@ -88,7 +88,7 @@ async function greeting(server: Awaited<ReturnType<typeof createServer>>, config
   lines.push(`Access URL: ${url}`);
   if (page !== url) lines.push(`In a browser: ${page}`);
   lines.push(`State: ${config.stateDir}`);
-  // A database that is away for a moment is no reason to end a server that listens: requests name it.
+  // A database that is briefly away is no reason to stop a listening server; requests will report it.
   const users = await server.parts.store.users.count().catch(() => undefined);
   if (users === 0) {
     lines.push("", "There is no user yet. Create the first one, an owner, with:", `  coder login ${url}`);

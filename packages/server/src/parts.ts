@@ -1,6 +1,6 @@
 /**
- * Builds the parts of the server from the bottom up: each gets what it uses by its constructor, and knows nothing of those that
- * come after it. What is bound to a port, and in which order everything ends, is in server.ts.
+ * Builds the parts of the server from the bottom up: each gets what it uses through its constructor, and knows nothing of those
+ * that come after it. server.ts decides what is bound to a port, and in which order everything ends.
  */
 import { hostname } from "node:os";
 import { Deployment } from "coder-client/rest/deployment";
@@ -64,10 +64,10 @@ import { ConnectionPolicies } from "./workspaces/connection-policies.ts";
 import { DeclaredApps } from "./workspaces/declared-apps.ts";
 import { WorkspaceService } from "./workspaces/workspace-service.ts";
 
-/** What is there before the first part: the settings, the time, and what the state directory holds. */
+/** What exists before the first part: the settings, the time, and the contents of the state directory. */
 export interface Foundations {
   readonly config: ServerConfig;
-  /** Of this process; another one at every start. */
+  /** The id of this process; new at every start. */
   readonly replicaId: string;
   readonly clock: WallClock;
   readonly log: Logger;
@@ -75,24 +75,24 @@ export interface Foundations {
   readonly store: Store;
   readonly deployment: DeploymentIds;
   readonly metrics: ServerMetrics;
-  /** Where several servers may share the database. */
+  /** Set if several servers may share the database. */
   readonly databaseClock: DatabaseClock | undefined;
   readonly databaseObserver: DatabaseObserver | undefined;
 }
 
-/** What tests change. */
+/** Values that tests change. */
 export interface PartsTuning {
   readonly limits?: Partial<HttpLimits>;
   readonly passwordCost?: PasswordCost;
-  /** How long a connected agent may state no lifecycle. */
+  /** How long a connected agent may take to report its lifecycle. */
   readonly unstatedLifecycleMs?: number;
   /** How long the tunnel of a browser's terminal may take to open. */
   readonly tunnelConnectMs?: number;
-  /** Ways to agents for web apps, instead of the server's own. */
+  /** Tunnels to agents for web apps, instead of the server's own. */
   readonly appTunnels?: AppTunnels;
 }
 
-/** Of a server without a relay: no sibling links to it. */
+/** The region of a server without a relay, to which no sibling links. */
 const NO_REGION = 0;
 /** A tunnel for apps is kept this long after its last use. */
 const APP_TUNNEL_LINGER_MS = 600_000;
@@ -124,7 +124,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const servers = (): number => cluster?.replicas.length ?? 1;
   const sessions = new Sessions({ store, passwords, accessChanges, audit, lifetimes: config, clock, servers });
   const accounts = new Accounts({ store, passwords, accessChanges, clock });
-  // A proxy in front of the server may speak TLS.
+  // A proxy in front of the server may terminate TLS.
   const secureCookies = (): boolean => config.secureAuthCookie || addresses.accessUrl().protocol === "https:";
   const authenticator = new Authenticator({ store, csrfKey: keys.csrf, hosts, secureCookies, clock });
   const access = new AccessWatch({ events: accessEvents, authenticator, recheckMs: limits.recheckMs, log });
@@ -249,7 +249,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const replica = {
     id: replicaId,
     hostname: hostname(),
-    // Also without a relay: siblings are asked there whether they are well.
+    // Set even without a relay: siblings use this address to ask whether the server is ready.
     relayAddress: config.derp.relayUrl?.origin ?? "",
     regionId: relay === undefined ? NO_REGION : config.derp.regionId,
     version: BUILD_VERSION,
@@ -355,7 +355,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     log,
     metrics: metrics.registry,
   });
-  // After the web apps, which forget what they looked up when an access event comes.
+  // After the web apps, which forget cached look-ups when an access event arrives.
   const proxyTunnels = new ProxyTunnels({
     control,
     proxies: store.workspaceProxies,
@@ -375,7 +375,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     ...foundations,
     standing,
     isSibling,
-    /** Why this server should get no new clients. */
+    /** The reason why this server should get no new clients; undefined if it may. */
     unready: () => (standing.draining ? "draining" : cluster?.unready),
     limits,
     addresses,

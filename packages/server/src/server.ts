@@ -30,14 +30,14 @@ import { loadServerKeys } from "./state/key-file.ts";
 import { refuseMoved } from "./state/moved.ts";
 import { acquireStateDir, type StateDir } from "./state/state-dir.ts";
 
-/** Longer than the row of a server that was killed looks alive. */
+/** Longer than the row of a killed server looks current. */
 const SIBLING_WAIT = { everyMs: 500, tries: 50 };
-/** Longer than the heartbeat of a server that was killed looks fresh. */
+/** Longer than the heartbeat of a killed server looks fresh. */
 const FAR_SERVER_WAIT = { everyMs: 500, tries: 16 };
-/** Of a request to an app; the server's own routes take less. */
+/** For requests to apps; the server's own routes accept less. */
 const APP_HEAD_BYTES = 64 * 1024;
 const EXPIRED_KEYS_EVERY_MS = 3_600_000;
-/** Expired keys stay listed for a while, so that their owner sees what became of them. */
+/** Expired keys stay listed for a while, so that their owner sees what happened to them. */
 const KEEP_EXPIRED_KEYS_MS = 7 * 86_400_000;
 
 export interface ServerDeps extends PartsTuning {
@@ -47,38 +47,38 @@ export interface ServerDeps extends PartsTuning {
   readonly certificateCheckMs?: number;
   /** Called with the text of each query. */
   readonly onQuery?: (sql: string) => void;
-  /** Ends waiting for the database. */
+  /** Aborts waiting for the database. */
   readonly signal?: AbortSignal;
   /** Executables for other machines that came with this one. */
   readonly packaged?: ProgramSources;
-  /** The dashboard, as it was built. */
+  /** The files of the built dashboard. */
   readonly dashboard?: DashboardFiles;
 }
 
-/** Bound addresses are there once it listens. */
+/** The bound addresses are set once it listens. */
 export interface CoderServer extends Bound, AsyncDisposable {
   readonly parts: Parts;
   readonly http: HttpSurface;
   /** Binds every configured address. Throws ServerError. */
   listen(): Promise<void>;
-  /** UDP port of the server's own STUN server, when there is one. */
+  /** UDP port of the server's own STUN server, if there is one. */
   readonly stunPort: number | undefined;
-  /** Reads the TLS certificates again and logs the outcome. */
+  /** Reloads the TLS certificates and logs the outcome. */
   reloadCertificates(reason: string): void;
   /**
-   * The first part of an orderly stop, where other servers take the clients: balancers notice, then control connections and the
-   * relay's end one by one. Does nothing where there is no other server. `close` follows.
+   * The first part of an orderly stop, if other servers take the clients: balancers notice, then control connections and those of
+   * the relay end one by one. Does nothing if there is no other server. Call `close` afterwards.
    */
   drain(): Promise<void>;
   /** How long a stop that begins now may take. */
   drainTimes(): DrainTimes;
-  /** Ends sockets and answers under way, then the store; gives the state directory back. Idempotent. */
+  /** Ends sockets and answers in progress, then closes the store and releases the state directory. Idempotent. */
   close(): Promise<void>;
 }
 
 /**
- * Puts the server together: takes the state directory, opens the store, builds the parts. Owns all of them.
- * Throws ServerError, after giving back what it had taken.
+ * Creates the server: locks the state directory, opens the store, builds the parts. Owns all of them. Throws ServerError, after
+ * releasing what it had acquired.
  */
 export async function createServer(config: ServerConfig, deps: ServerDeps): Promise<CoderServer> {
   const stateDir = acquireStateDir(config.stateDir, config.postgres === undefined ? "exclusive" : "shared");
@@ -105,14 +105,15 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
       onQuery: deps.onQuery,
       signal: deps.signal,
     });
-    // Before the schema is touched: a server with other keys writes nothing.
+    // Checked before the schema is touched: a server with other keys must write nothing.
     const stored = await keyFingerprintOf(backend);
     const { keys, isNew } = loadServerKeys(config.keysFile ?? stateDir.keysPath, stored !== undefined);
     if (stored !== undefined && stored !== keys.fingerprint) throw foreignKeys();
     if (config.postgres !== undefined)
       await requireNearProtocols(backend.db, { ...FAR_SERVER_WAIT, signal: deps.signal });
     const store = await Store.on(backend, clock.now(), { onTransaction: metrics.recordTransaction });
-    // A file that is lost leaves its keys behind; keys for a database that is new are there first.
+    // A lost database file leaves its key file behind, so existing keys forbid a new deployment there. For PostgreSQL, the keys
+    // exist before the database does.
     const mayBegin = isNew || config.postgres !== undefined;
     const deployment = await store.deployment({ fingerprint: keys.fingerprint, mayBegin }, clock.now());
     if (certificates !== undefined) certificateMetrics(metrics.registry, certificates);
@@ -151,7 +152,7 @@ interface ServerOptions {
   readonly waitingRoom: WaitingRoom;
 }
 
-/** The life of the server: what is bound in which order, and what ends in which order. */
+/** The life cycle of the server: the order in which ports are bound and in which parts end. */
 class Server implements CoderServer {
   readonly parts: Parts;
   readonly http: HttpSurface;
@@ -187,7 +188,7 @@ class Server implements CoderServer {
   async listen(): Promise<void> {
     const { certificates, certificateCheckMs } = this.#options;
     const { config, addresses, metrics, log } = this.parts;
-    // First: the relay map names its port, and the first client may come as soon as http is bound.
+    // Before http, because the relay map contains the port, and the first client may come as soon as http is bound.
     await this.#listenStun();
     await this.#options.waitingRoom.close();
     this.#bound = await bindConfigured(this.#listeners, config, {
@@ -242,7 +243,7 @@ class Server implements CoderServer {
     await this.close();
   }
 
-  /** The health report has it too; those who set it up look at the log. */
+  /** The health report has it too, but those who set up the server look at the log. */
   async #warnOfSharedSite(): Promise<void> {
     const { config, addresses, log } = this.parts;
     if (config.wildcardAccessUrl === undefined) return;
@@ -298,7 +299,7 @@ class Server implements CoderServer {
   }
 }
 
-/** What the listener enforces on every request; the front door adds what holds for the server's own routes alone. */
+/** The limits that the listener enforces on every request; the front door adds those for the server's own routes only. */
 function listenerLimits({ limits }: Parts): Parts["limits"] {
   return { ...limits, headerBytes: APP_HEAD_BYTES, requestTimeoutMs: 0 };
 }
