@@ -1,4 +1,4 @@
-/** Waiting times between attempts: grows by a factor, with ±20 % jitter, up to a limit. */
+/** Waits between attempts: they grow by a factor, with ±20 % jitter, up to a limit. */
 export class Backoff {
   readonly #firstMs: number;
   readonly #limitMs: number;

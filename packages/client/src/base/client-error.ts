@@ -8,7 +8,7 @@ export type ClientErrorCode =
   | "ERR_RATE_LIMITED"
   | "ERR_BAD_REQUEST"
   | "ERR_SERVER"
-  /** Something else answered: `retryable` when it stands between here and the deployment, or took its place for a while. */
+  /** Something else answered. `retryable` when it stands between here and the deployment, or replaces it for a while. */
   | "ERR_NOT_A_CODER_SERVER"
   | "ERR_UPGRADE_STRIPPED"
   | "ERR_VERSION_MISMATCH"
@@ -18,15 +18,15 @@ export type ClientErrorCode =
   /** The agent is connected and shutting down. */
   | "ERR_AGENT_OFF"
   | "ERR_AGENT_UNREACHABLE"
-  /** A connection that was made may not go on: the login, the right or the workspace is gone. */
+  /** An established connection has to end: the login, the permission or the workspace is gone. */
   | "ERR_ACCESS_ENDED"
-  /** The deployment leaves connections to this workspace to web browsers. */
+  /** The deployment permits only web browsers to connect to this workspace. */
   | "ERR_BROWSER_ONLY"
   | "ERR_NO_RELAY"
   | "ERR_UNKNOWN_RELAY"
   | "ERR_BAD_CONFIGURATION";
 
-/** A deployment refused or could not answer. `status` is the HTTP status when there was one. */
+/** A deployment refused a request or could not answer it. `status` is the HTTP status, if there was one. */
 export class ClientError extends Error {
   override readonly name = "ClientError";
   readonly code: ClientErrorCode;
@@ -34,7 +34,7 @@ export class ClientError extends Error {
   readonly detail: string | undefined;
   readonly validations: readonly { readonly field: string; readonly detail: string }[];
   readonly retryable: boolean;
-  /** How long the answer asks us to wait before the next request. */
+  /** How long the response asks us to wait before the next request. */
   readonly retryAfterMs: number | undefined;
 
   constructor(

@@ -1,8 +1,8 @@
-/** Functions to be called on an event. */
+/** Functions that are called on an event. */
 export class Listeners<Event> {
   readonly #listeners = new Set<(event: Event) => void>();
 
-  /** @returns Removes the listener. */
+  /** @returns A function that removes the listener. */
   add(listener: (event: Event) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

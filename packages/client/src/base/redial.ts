@@ -1,10 +1,10 @@
-/** The first pause is random up to this long: the clients of a server that went away do not return all at once. */
+/** The first pause is random up to this length, so that the clients of a failed server do not return all at once. */
 const SPREAD_MS = 1_000;
 const FACTOR = 1.6;
-/** Only a connection that lasted this long makes the pauses short again: one that is refused after the handshake does not. */
+/** Only a connection that lasted this long makes the pauses short again; one that is refused after the handshake does not. */
 const GOOD_CONNECTION_MS = 10_000;
 
-/** How long to wait before a connection that is kept for as long as it is wanted is dialled again. */
+/** Computes the pauses before a permanent connection is dialled again. */
 export class Redial {
   readonly #limitMs: number;
   readonly #random: () => number;
@@ -17,14 +17,14 @@ export class Redial {
     this.#random = options.random ?? Math.random;
   }
 
-  /** The connection stands: what dialling it took does not count. */
+  /** The connection is established; the time that dialling took does not count. */
   opened(nowMs: number): void {
     this.#openedMs = nowMs;
   }
 
   /**
-   * It ended, or was never made. Returns the ms to wait before the next attempt.
-   * @param alone The server ended this connection and no other: there is no crowd to spread.
+   * The connection ended, or was never made. Returns the ms to wait before the next attempt.
+   * @param alone The server ended only this connection, so no other clients return with this one.
    */
   ended(nowMs: number, alone = false): number {
     if (this.#openedMs !== undefined && nowMs - this.#openedMs >= GOOD_CONNECTION_MS) this.#pauses = 0;

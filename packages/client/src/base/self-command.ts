@@ -1,4 +1,4 @@
-/** How this program is started again: the one place that knows whether it is a script of Node or an executable of its own. */
+/** How to start this program again: the only place that knows whether it is a Node script or a single executable. */
 import { realpathSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 import { isSea } from "node:sea";
@@ -7,24 +7,24 @@ export interface RunningProgram {
   readonly execPath: string;
   readonly execArgv: readonly string[];
   readonly argv: readonly string[];
-  /** One file that holds everything: there is no script in `argv[1]`, although something stands there. */
+  /** A single executable: `argv[1]` is no script, although something is there. */
   readonly single: boolean;
 }
 
-/** The program and what stands before its own arguments. */
+/** The program, and the words before its own arguments. */
 export function selfCommand(program: RunningProgram = thisProgram()): readonly [string, ...string[]] {
   if (program.single) return [program.execPath];
   return [program.execPath, ...program.execArgv, resolve(program.argv[1]!)];
 }
 
-/** The arguments that this process was given. */
+/** The arguments of this process. */
 export function ownArguments(program: RunningProgram = thisProgram()): readonly string[] {
   return program.argv.slice(2);
 }
 
 /**
- * As {@link selfCommand}, to be written into a file that outlives upgrades: where a package manager keeps Node in a folder
- * that is named after its version, the link in the search path is used.
+ * Like {@link selfCommand}, for a file that outlives upgrades. When a package manager installs Node in a folder named after its
+ * version, the link in the search path is used instead.
  */
 export function lastingSelfCommand(
   searchPath: string | undefined,
@@ -34,7 +34,7 @@ export function lastingSelfCommand(
   return [unversioned(file, searchPath ?? ""), ...rest];
 }
 
-/** A part of a path that an upgrade changes, such as `v26.10.0` or `26.10.0_1`. */
+/** Whether a path has a part that an upgrade changes, such as `v26.10.0` or `26.10.0_1`. */
 export function isVersioned(path: string): boolean {
   return /[/\\][^/\\]*\d+\.\d+[^/\\]*[/\\]/.test(path);
 }
@@ -50,7 +50,7 @@ function isSameFile(a: string, b: string): boolean {
   try {
     return realpathSync(a) === realpathSync(b);
   } catch {
-    return false; // not there, or not ours to look at
+    return false; // missing, or not accessible to us
   }
 }
 
