@@ -1,4 +1,4 @@
-/** The control connection of a page: WebSocket → yamux → dRPC, dialed again for as long as it is wanted. */
+/** The control connection of a page: WebSocket → yamux → dRPC, redialled until it is no longer needed. */
 import { createRpcSession } from "coder-protocol/drpc/async";
 import { TAILNET_API_VERSION } from "coder-protocol/version";
 import { DIALLER_PINGS, YamuxSession } from "coder-protocol/yamux/session";
@@ -43,7 +43,7 @@ async function coordinateOnce(
   const yamux = new YamuxSession({ role: "client", ...DIALLER_PINGS });
   const rpc = createRpcSession(yamux);
   const { promise: closed, reject: ended } = Promise.withResolvers<never>();
-  closed.catch(() => undefined); // heard by the race below
+  closed.catch(() => undefined); // handled by the race below
   let timer: ReturnType<typeof setTimeout> | undefined;
   const pump = (): void => {
     clearTimeout(timer);

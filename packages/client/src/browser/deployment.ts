@@ -8,12 +8,12 @@ import { failureOf } from "../rest/api-failure.ts";
 const REQUEST_TIMEOUT_MS = 30_000;
 
 export interface BrowserDeploymentOptions {
-  /** The access URL; a page's own origin, or one that lets the page in (CORS). */
+  /** The access URL: the page's own origin, or one that permits the page (CORS). */
   readonly url: URL;
   readonly auth: BrowserAuth;
 }
 
-/** A token; or `cookie` for a page of the deployment itself, whose login the browser sends along and no address holds. */
+/** A token, or `cookie` for a page of the deployment itself: the browser then sends the login, and no URL contains it. */
 export type BrowserAuth = { readonly token: string } | "cookie";
 
 export class BrowserDeployment implements RestApi {
@@ -29,7 +29,7 @@ export class BrowserDeployment implements RestApi {
   async call(path: string, options: RequestOptions = {}): Promise<unknown> {
     const url = resolvePath(this.url, path, options.query);
     const method = options.method ?? "GET";
-    // Only a page can read the proof that changes by cookie need; a worker has no cookies.
+    // A change by cookie needs a proof that only a page can read; a worker has no cookies.
     if (this.#auth === "cookie" && method !== "GET") throw new TypeError("with the cookie of a page only GET is sent");
     const headers: Record<string, string> = { Accept: "application/json" };
     if (this.#auth !== "cookie") headers["Coder-Session-Token"] = this.#auth.token;
@@ -61,7 +61,7 @@ export class BrowserDeployment implements RestApi {
     return body;
   }
 
-  /** A WebSocket's URL. Pages cannot set headers there: a token is in the query, which our server keeps out of its log. */
+  /** A WebSocket's URL. Pages cannot set headers on it, so the token goes into the query, which our server does not log. */
   webSocketUrl(path: string, query: RequestOptions["query"] = {}): URL {
     const token = this.#auth === "cookie" ? undefined : this.#auth.token;
     return resolvePath(this.url, path, { ...query, coder_session_token: token });

@@ -1,4 +1,4 @@
-/** Public entry of the library in a web page. */
+/** Public entry of the library for web pages. */
 
 export { NameError } from "coder-protocol/names";
 export { EngineError, type ErrorCode } from "wg-userspace/base/errors";

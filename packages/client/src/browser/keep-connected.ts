@@ -1,15 +1,15 @@
-/** A connection that is dialed again for as long as it is wanted, with growing pauses. */
+/** Keeps a connection up until aborted: redials it with growing pauses. */
 import { sleep } from "wg-userspace/async/abort";
 import { Redial } from "../base/redial.ts";
 
 export interface KeptConnection {
   /**
-   * Connects, calls `onOpened` when the connection stands, and settles when it has ended: with the reason, or an error that is
-   * the reason.
+   * Connects, calls `onOpened` once connected, and settles when the connection ends: resolves with the reason, or rejects with an
+   * error.
    */
   readonly connect: (onOpened: () => void) => Promise<string>;
   readonly onLost: (reason: string) => void;
-  /** The longest pause. */
+  /** The longest pause, in ms. */
   readonly limitMs: number;
   readonly signal: AbortSignal;
 }

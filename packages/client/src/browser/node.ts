@@ -13,7 +13,7 @@ import { NodeShell } from "../node/node-shell.ts";
 import { now, Relays } from "./relay.ts";
 
 const MAX_PEERS = 4;
-/** Every path is relayed, and relays carry this much. */
+/** Every path is relayed, and relays carry packets of this size. */
 const MTU = 1280;
 
 type OwnEvent =
@@ -24,14 +24,14 @@ type OwnEvent =
 export type BrowserNodeEvent = NodeEvent | OwnEvent;
 
 export interface BrowserNodeOptions {
-  /** The access URL: the embedded relay is there. */
+  /** The access URL, where the embedded relay is. */
   readonly url: URL;
   readonly address: string;
   readonly nodeId: bigint;
 }
 
 export class BrowserNode extends NodeShell<OwnEvent> {
-  /** The agent that we want to reach, once it is known. */
+  /** The wanted agent, once it is known. */
   destination: string | undefined;
   readonly #engine: Engine;
   readonly #relays: Relays;
@@ -113,7 +113,7 @@ export class BrowserNode extends NodeShell<OwnEvent> {
     return this.#homeReady;
   }
 
-  /** Whether a handshake was completed. */
+  /** Whether a WireGuard handshake has completed. */
   get hasSession(): boolean {
     return this.#hasSession;
   }
@@ -122,7 +122,10 @@ export class BrowserNode extends NodeShell<OwnEvent> {
     this.ownEvents.emit({ kind: "control-lost", reason });
   }
 
-  /** @throws EngineError. Ends a turn: the caller's changes to the connection go out. */
+  /**
+   * Ends a turn, so the caller's changes to the connection are sent.
+   * @throws EngineError
+   */
   connectTcp(remote: AddrPort): { readonly connection: TcpConnection; readonly wake: () => void } {
     if (this.closed) throw new EngineError("ERR_CLOSED", "the tunnel is closed");
     const connection = this.#engine.netstack.connectTcp(remote, {}, now());
@@ -130,12 +133,12 @@ export class BrowserNode extends NodeShell<OwnEvent> {
     return { connection, wake: () => this.#schedule() };
   }
 
-  /** Does what was due: the timers of a page that is hidden are late. */
+  /** Does pending work, because timers of a hidden page run late. */
   wake(): void {
     this.#turn();
   }
 
-  /** What the coordinator last sent about the agent. */
+  /** The node that the coordinator last sent for the agent. */
   agentNode(): NodeInfo | undefined {
     return this.destination === undefined ? undefined : this.core.peerNode(this.destination);
   }
@@ -144,7 +147,10 @@ export class BrowserNode extends NodeShell<OwnEvent> {
     return this.#engine.publicKey;
   }
 
-  /** One echo inside the tunnel. @returns the way to give it up. */
+  /**
+   * Sends one echo request inside the tunnel.
+   * @returns A function that cancels it.
+   */
   ping(address: string, onReply: (rttMs: number) => void): () => void {
     const handle = this.#engine.netstack.ping("tsmp", ip(address), onReply, now());
     this.#schedule();
@@ -162,7 +168,7 @@ export class BrowserNode extends NodeShell<OwnEvent> {
 
   #relayReady(regionId: number): void {
     this.#engine.relayReady(now());
-    // This may make it the home.
+    // This may make the region the home.
     this.noteRelayReady(regionId);
     if (regionId === this.core.homeRegion) this.#homeReady = true;
     this.#schedule();
@@ -175,7 +181,7 @@ export class BrowserNode extends NodeShell<OwnEvent> {
     queueMicrotask(() => this.#turn());
   }
 
-  /** Sends what there is, up to a turn's worth, and arms the timer. */
+  /** Sends pending packets, limited to one turn's budget, and arms the timer. */
   #turn(): void {
     this.#scheduled = false;
     if (this.closed) return;

@@ -1,4 +1,4 @@
-/** Connections to relays by WebSocket, one a region, which come back by themselves. */
+/** WebSocket connections to relays, one per region, which are redialled when they end. */
 
 import { type Instant, instant } from "wg-userspace/base/instant";
 import type { NodePrivateKey, NodePublicKey } from "wg-userspace/base/keys";
@@ -9,12 +9,12 @@ import { keepConnected } from "./keep-connected.ts";
 import { type BytePipe, openPipe } from "./web-socket.ts";
 
 const DRAIN_CHECK_MS = 10;
-/** Longer messages are cut: relays of Tailscale's own code close a connection on a message above 32 KiB. */
+/** Several packets share one message up to this size: Tailscale's relays close a connection on a message above 32 KiB. */
 const MAX_MESSAGE_BYTES = 32 * 1024;
 
 export interface RelaysHandler {
   onPacket(regionId: number, source: Uint8Array, bytes: Uint8Array, offset: number, length: number): void;
-  /** After the packets of one message. */
+  /** Called after the packets of one message. */
   onBatchEnd(): void;
   onPeerGone(regionId: number, peer: Uint8Array): void;
   onReady(regionId: number): void;
@@ -28,7 +28,7 @@ export interface RelaysOptions {
   readonly handler: RelaysHandler;
 }
 
-/** What a page's clock says, as the engine counts time. */
+/** The page's clock, in the engine's unit. */
 export function now(): Instant {
   return instant(performance.now());
 }
@@ -47,7 +47,7 @@ export class Relays {
     this.#map = map;
   }
 
-  /** Connects, and stays connected. */
+  /** Connects to the region's relay and stays connected. */
   use(regionId: number): Relay | undefined {
     const known = this.#relays.get(regionId);
     if (known !== undefined) return known;
@@ -62,12 +62,12 @@ export class Relays {
     return this.#relays.get(regionId)?.congested ?? false;
   }
 
-  /** False: dropped, the layers above send again. */
+  /** False when the packet was dropped; the layers above send it again. */
   send(regionId: number, destination: Uint8Array, bytes: Uint8Array, offset: number, length: number): boolean {
     return this.use(regionId)?.send(destination, bytes, offset, length) ?? false;
   }
 
-  /** Connects again: behind a balancer another server may answer. */
+  /** Reconnects, since a load balancer may lead to another server. */
   redial(regionId: number): void {
     this.#relays.get(regionId)?.close("the relay does not reach a peer of its region");
   }
@@ -114,7 +114,7 @@ class Relay {
     this.#end(reason);
   }
 
-  /** Returns why it ended. */
+  /** Returns the reason why the connection ended. */
   async #connectOnce(signal: AbortSignal, onOpened: () => void): Promise<string> {
     const { privateKey, publicKey, handler } = this.#options;
     const { regionId } = this.#region;
@@ -170,7 +170,7 @@ class Relay {
     }
     clearTimeout(this.#timer);
     if (!pipe.writable) {
-      // Browsers do not report when a WebSocket has room again.
+      // Browsers do not report when a WebSocket can take more data.
       this.#timer = setTimeout(() => {
         this.#flush();
         if (pipe.writable) this.#options.handler.onDrain();
@@ -189,7 +189,7 @@ class Relay {
   }
 }
 
-/** The first node that relays. A browser needs TLS wherever the page has it. */
+/** The first node of a region that relays. On an HTTPS page the browser requires TLS. */
 function relayUrl(region: Region): URL {
   const node = region.nodes.find(({ stunOnly }) => !stunOnly);
   if (node === undefined) throw new Error(`relay region ${region.regionId} has no relay`);

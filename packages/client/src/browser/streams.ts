@@ -3,7 +3,7 @@ import type { EngineError } from "wg-userspace/base/errors";
 import type { TcpConnection } from "wg-userspace/netstack/stack";
 import type { DuplexStream } from "../connection/tunnel-fetch.ts";
 
-/** Resolves when the far end accepted. Rejects with EngineError, or `signal.reason`. */
+/** Resolves when the remote end has accepted. Rejects with EngineError, or `signal.reason`. */
 export function openStream(connection: TcpConnection, wake: () => void, signal?: AbortSignal): Promise<DuplexStream> {
   const { promise, resolve, reject } = Promise.withResolvers<DuplexStream>();
   let pulled: (() => void) | undefined;
@@ -20,7 +20,7 @@ export function openStream(connection: TcpConnection, wake: () => void, signal?:
       for (;;) {
         const chunk = connection.read();
         if (chunk !== undefined) {
-          // The engine's memory is its own.
+          // Copied, because the engine reuses its memory.
           controller.enqueue(Uint8Array.from(chunk));
           wake();
           return;

@@ -1,11 +1,11 @@
-/** Browser WebSockets as a byte pipe. */
+/** A browser WebSocket as a pipe of bytes. */
 import { EngineError } from "wg-userspace/base/errors";
 
 const OPEN_TIMEOUT_MS = 15_000;
 const NORMAL_CLOSE = 1000;
 
 export interface BytePipe {
-  /** False while so much waits that more should. */
+  /** False while so much data is queued that no more should be written. */
   readonly writable: boolean;
   send(bytes: Uint8Array): void;
   close(): void;
@@ -13,13 +13,13 @@ export interface BytePipe {
 
 export interface BytePipeEvents {
   onBytes(bytes: Uint8Array): void;
-  /** Once. */
+  /** Called once. */
   onClosed(reason: string): void;
 }
 
 const HIGH_WATER_BYTES = 512 * 1024;
 
-/** Resolves when it is open. Browsers do not say why a WebSocket was refused; nor can this. */
+/** Resolves when it is open. Browsers do not report why a WebSocket was refused, so neither does this. */
 export function openPipe(
   url: URL,
   protocols: readonly string[],
@@ -77,7 +77,7 @@ function pipeOf(socket: WebSocket, events: BytePipeEvents): BytePipe {
     get writable() {
       return socket.bufferedAmount < HIGH_WATER_BYTES;
     },
-    // The copy is the socket's: what the caller has may be used again at once.
+    // Copied, because the caller may reuse its memory at once.
     send: (bytes) => {
       if (socket.readyState === socket.OPEN) socket.send(Uint8Array.from(bytes));
     },

@@ -25,18 +25,18 @@ const PING_EVERY_MS = 500;
 const DEFAULT_TIMEOUT_MS = 60_000;
 
 export interface BrowserConnectOptions extends FlowOptions {
-  /** The deployment's access URL: the page's own origin, or one that lets the page in. */
+  /** The deployment's access URL: the page's own origin, or one that permits the page. */
   readonly url: URL;
   readonly token: string;
   /** `[owner/]workspace[.agent]`. */
   readonly workspace: string;
-  /** For the whole attempt; default 60 s, 0: no limit. */
+  /** Limit for the whole attempt in ms; default 60 s, 0 for none. */
   readonly timeoutMs?: number | undefined;
 }
 
 /**
- * Finds the workspace, waits for its agent and connects to it. Rejects with ClientError naming what is missing, EngineError,
- * NameError for a malformed name, or `signal.reason`.
+ * Finds the workspace, waits for its agent and connects to it. Rejects with a ClientError that names what is missing,
+ * EngineError, NameError for a malformed name, or `signal.reason`.
  */
 export async function connectWorkspace(options: BrowserConnectOptions): Promise<BrowserWorkspace> {
   const { url, token, workspace, timeoutMs = DEFAULT_TIMEOUT_MS, ...choices } = options;
@@ -50,9 +50,9 @@ export async function connectWorkspace(options: BrowserConnectOptions): Promise<
   return connection;
 }
 
-/** Who is at the ends of a tunnel, and what carries it. */
+/** The two ends of a tunnel, and what carries it. */
 export interface TunnelEnds {
-  /** Public keys of WireGuard; the agent's is what the control plane announced. */
+  /** WireGuard public keys; the agent's is the one that the control plane announced. */
   readonly own: Uint8Array;
   readonly agent: Uint8Array | undefined;
   /** Name of the relay region; empty where it is not known. */
@@ -69,7 +69,7 @@ export interface AgentConnectOptions {
 
 /**
  * Connects to an agent that is known and connected to the deployment. Rejects with ClientError ERR_BROWSER_ONLY when the
- * deployment refuses tunnels, else as {@link connectWorkspace}.
+ * deployment refuses tunnels, otherwise like {@link connectWorkspace}.
  */
 export async function connectAgent(options: AgentConnectOptions): Promise<BrowserWorkspace> {
   const { url, auth, agentId, ...limits } = options;
@@ -77,7 +77,7 @@ export async function connectAgent(options: AgentConnectOptions): Promise<Browse
   const attempt = new Attempt({ ...limits, timeoutMs: limits.timeoutMs ?? DEFAULT_TIMEOUT_MS });
   let tunnel: BegunTunnel<BrowserWorkspace> | undefined;
   try {
-    // A browser does not report why a WebSocket was refused: this answer does.
+    // A browser does not report why a WebSocket was refused, but this request does.
     const path = `/api/v2/workspaceagents/${encodeURIComponent(agentId)}/connection`;
     const info = (await deployment.call(path, { signal: attempt.signal })) as { browser_only?: unknown } | undefined;
     if (info?.browser_only === true) throw new ClientError("ERR_BROWSER_ONLY", NON_BROWSER_REFUSED);
@@ -127,7 +127,7 @@ async function begin(deployment: BrowserDeployment, signal: AbortSignal): Promis
   };
 }
 
-/** Resolves with the first answer of the agent inside the tunnel. */
+/** Resolves with the agent's first answer inside the tunnel. */
 async function reach(node: BrowserNode, agentId: string, attempt: Attempt): Promise<void> {
   const cancels: (() => void)[] = [];
   await abortable<void>(attempt.signal, (resolve) => {
@@ -175,7 +175,7 @@ export class BrowserWorkspace {
     return openStream(connection, wake, options.signal);
   }
 
-  /** As the page's own fetch, to a program of the workspace that speaks plain HTTP on that port. Follows no redirects. */
+  /** Like the page's own fetch, to a program in the workspace that serves plain HTTP on the port. Does not follow redirects. */
   async fetch(port: number, path: string, init: RequestInit = {}): Promise<Response> {
     const host = `localhost:${port}`;
     const request = new Request(new URL(path, `http://${host}`), init);
@@ -183,12 +183,12 @@ export class BrowserWorkspace {
     return exchange(stream, host, request);
   }
 
-  /** Milliseconds of one echo inside the tunnel. Rejects with the signal's reason. */
+  /** Round trip of one echo inside the tunnel, in ms. Rejects with the signal's reason. */
   ping(signal: AbortSignal): Promise<number> {
     return abortable<number>(signal, (resolve) => this.#node.ping(agentAddress(this.#agentId), resolve));
   }
 
-  /** Does what was due while the page was hidden and its timers were late. */
+  /** Does work that is overdue because timers of a hidden page run late. */
   wake(): void {
     this.#node.wake();
   }
@@ -199,12 +199,12 @@ export class BrowserWorkspace {
     return { own: this.#node.publicKey, agent: agent?.key, region: region?.regionName ?? "" };
   }
 
-  /** Relays, the control connection and WireGuard sessions as they come and go. Returns the way to stop listening. */
+  /** Reports changes of relays, the control connection and WireGuard sessions. Returns a function that removes the listener. */
   on(listener: (event: BrowserNodeEvent) => void): () => void {
     return this.#node.on(listener);
   }
 
-  /** Says goodbye and closes everything. */
+  /** Sends a disconnect message and closes everything. */
   async close(): Promise<void> {
     await this.#leave();
     this.#node.close();
