@@ -1,10 +1,10 @@
 /**
- * Whether a connection that the deployment refuses to coordinate any longer is over. A token that merely expired ends
- * nothing: the tunnel needs no coordinator. One that was revoked ends the tunnel as well, at the agent, without a word to us.
+ * Decides whether a connection has ended because the deployment refuses to coordinate it. A token that merely expired ends
+ * nothing, since the tunnel needs no coordinator. A revoked one also ends the tunnel at the agent, which does not inform us.
  */
 import { ClientError } from "../base/client-error.ts";
 
-/** An agent that did not answer this many questions in a row has let us go. */
+/** An agent that did not answer this many pings in a row has ended the tunnel. */
 const QUESTIONS = 2;
 const ANSWER_MS = 1_500;
 
@@ -14,17 +14,17 @@ const REASONS: Readonly<Record<number, string>> = {
   404: "the workspace or its agent does not exist any more",
 };
 
-/** Resolves with the reason, undefined when the agent still answers. Never rejects. */
+/** Resolves with the reason, or undefined when the agent still answers. Never rejects. */
 export async function accessEnd(
   refusal: ClientError,
   ping: (options: { readonly signal: AbortSignal }) => Promise<unknown>,
 ): Promise<ClientError | undefined> {
-  // The tunnel is removed on both sides: there is no need to ask the agent.
+  // The tunnel is removed on both sides, so pinging the agent is useless.
   if (refusal.code === "ERR_BROWSER_ONLY") return ended(refusal.message, refusal.detail, refusal);
   for (let asked = 0; asked < QUESTIONS; asked++) {
     const answered = await ping({ signal: AbortSignal.timeout(ANSWER_MS) }).then(
       () => true,
-      () => false, // no answer, or no tunnel left to ask through
+      () => false, // no answer, or no tunnel to ask through
     );
     if (answered) return undefined;
   }

@@ -1,4 +1,4 @@
-/** Waits until an agent is connected and, where wanted, its startup scripts are done. */
+/** Waits until an agent is connected and, on request, its startup scripts are done. */
 import { sleep } from "wg-userspace/async/abort";
 import { ClientError } from "../base/client-error.ts";
 import type { RestApi } from "../rest/api.ts";
@@ -7,20 +7,23 @@ import { type AgentRef, findAgent } from "../rest/workspaces.ts";
 import type { Attempt } from "./attempt.ts";
 
 const POLL_MS = 500;
-/** Connected agents found shutting down this often are believed to be: one that has just come back says so a moment later. */
+/**
+ * A connected agent counts as shutting down once it was found so this often: one that has just reconnected corrects itself a
+ * moment later.
+ */
 const MAX_LOOKS_WHILE_OFF = 6;
 
-/** `auto`: only for scripts that are marked to block logins. */
+/** `auto` waits only for scripts that are marked to block logins. */
 export type ScriptWait = "yes" | "no" | "auto";
 
 export interface AgentWaitOptions {
   readonly deployment: RestApi;
   readonly wait: ScriptWait;
-  /** Called with each line that startup scripts print while they are waited for. */
+  /** Called with each line that startup scripts print during the wait. */
   readonly onStartupLog?: ((line: string) => void) | undefined;
 }
 
-/** Resolves with the agent as it is then. Rejects with ERR_AGENT_OFF, what a request rejects with, or the signal's reason. */
+/** Resolves with the agent's state at that time. Rejects with ERR_AGENT_OFF, the error of a request, or the signal's reason. */
 export async function waitForAgent(first: AgentRef, options: AgentWaitOptions, attempt: Attempt): Promise<AgentRef> {
   const { deployment, wait, onStartupLog } = options;
   const { signal } = attempt;

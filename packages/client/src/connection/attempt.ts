@@ -1,30 +1,33 @@
-/** One attempt to connect: what it waits for, as typed events, and how long it may take. */
+/** One attempt to connect: its stages as typed events, and its time limit. */
 import { deadline } from "wg-userspace/async/abort";
 import { ClientError } from "../base/client-error.ts";
 import type { AgentRef, WorkspaceRef } from "../rest/workspaces.ts";
 
-/** What an attempt to connect waits for. Stages of the tunnel may alternate: whichever part is missing is named. */
+/**
+ * What an attempt to connect is waiting for. Stages of the tunnel may alternate, since each names the part that is missing at the
+ * time.
+ */
 export type ConnectStage =
-  /** The deployment is asked for the workspace. */
+  /** The workspace is being looked up. */
   | { readonly kind: "lookup" }
-  /** The workspace is changing its state; `requested`: this attempt asks the deployment to start it. */
+  /** The workspace is changing its state. `requested`: this attempt asks the deployment to start it. */
   | { readonly kind: "workspace"; readonly workspace: WorkspaceRef; readonly requested: boolean }
   | { readonly kind: "agent"; readonly agent: AgentRef; readonly waitingFor: AgentWait }
-  /** The agent can be reached, and nothing else is waited for before the tunnel. */
+  /** The agent can be reached; only the tunnel remains. */
   | { readonly kind: "agent-ready"; readonly agent: AgentRef }
   | { readonly kind: "tunnel"; readonly waitingFor: TunnelWait };
 
 export type AgentWait =
-  /** It has never connected to the deployment. */
+  /** The agent has never connected to the deployment. */
   | "first-connection"
-  /** It was connected, and is not at present. */
+  /** The agent was connected before, but is not now. */
   | "reconnection"
-  /** It is shutting down. */
+  /** The agent is shutting down. */
   | "restart"
   | "startup-scripts";
 
 export type TunnelWait =
-  /** The deployment is asked how agents are reached. */
+  /** The deployment is being asked how to reach agents. */
   | "control plane"
   /** Our relay is being connected. */
   | "relay"
@@ -32,7 +35,7 @@ export type TunnelWait =
   | "agent"
   /** WireGuard: the agent does not answer our handshake yet. */
   | "handshake"
-  /** The session is up; the agent's network stack has not answered yet. */
+  /** The WireGuard session is established, but the agent's network stack has not answered yet. */
   | "reachability";
 
 const TUNNEL_TEXT: Readonly<Record<TunnelWait, string>> = {
@@ -44,9 +47,9 @@ const TUNNEL_TEXT: Readonly<Record<TunnelWait, string>> = {
 };
 
 export interface AttemptOptions {
-  /** Ends the attempt; the rejection is its reason. */
+  /** Ends the attempt, which rejects with its reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Limit for the whole attempt in ms; absent or 0: none. */
+  /** Limit for the whole attempt in ms; absent or 0 for none. */
   readonly timeoutMs?: number | undefined;
   readonly onStage?: ((stage: ConnectStage) => void) | undefined;
 }
@@ -72,9 +75,9 @@ export class Attempt {
   }
 
   /**
-   * What the attempt rejects with when `error` ended it: ERR_AGENT_UNREACHABLE that names the stage when the time is up,
-   * otherwise the error itself.
-   * @param workspace Its name, where it is known.
+   * The error with which the attempt rejects because of `error`: ERR_AGENT_UNREACHABLE, which names the stage, when the time is
+   * up, otherwise the error itself.
+   * @param workspace The workspace's name, if known.
    * @param trouble What is known to be wrong with the tunnel.
    */
   failure(error: unknown, workspace?: string, trouble?: string): unknown {

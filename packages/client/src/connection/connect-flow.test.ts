@@ -17,7 +17,7 @@ function workspace(status: string, agent: AgentFields = {}) {
   };
 }
 
-/** A deployment whose answers are made by the test, with what it was asked. */
+/** A deployment with answers from the test, and the requests it received. */
 function deploymentOf(answer: (path: string, method: string) => unknown) {
   const asked: string[] = [];
   return {
@@ -58,7 +58,7 @@ function stagesOf(): { readonly seen: string[]; readonly onStage: (stage: Connec
 it("begins the tunnel while it looks the workspace up, and names each stage", async () => {
   const begun = Promise.withResolvers<void>();
   const deployment = deploymentOf(async () => {
-    await begun.promise; // the lookup is answered only once the tunnel was begun
+    await begun.promise; // the lookup is answered only after the tunnel was begun
     return workspace("running");
   });
   const { seen, onStage } = stagesOf();

@@ -1,7 +1,7 @@
 /**
- * From a workspace's name to a connection that answers, the same on Node and in a page. The deployment is asked for the
- * workspace and for how agents are reached at the same time; the tunnel is begun, its modules loaded and a relay dialled,
- * while both answers and the agent are waited for.
+ * From a workspace's name to a connection that answers, on Node and in web pages. The deployment is asked for the workspace and
+ * for how to reach agents at the same time. During both requests, and while the agent is awaited, the tunnel is begun: its
+ * modules are loaded and a relay is dialled.
  */
 import type { WorkspaceName } from "coder-protocol/names";
 import { ClientError } from "../base/client-error.ts";
@@ -11,21 +11,21 @@ import { type ScriptWait, waitForAgent } from "./agent-wait.ts";
 import { Attempt, type AttemptOptions } from "./attempt.ts";
 
 export interface FlowOptions extends AttemptOptions {
-  /** Whether startup scripts are waited for; default: `auto`. */
+  /** Whether to wait for startup scripts; default: `auto`. */
   readonly wait?: ScriptWait | undefined;
-  /** Called with each line that startup scripts print while they are waited for. */
+  /** Called with each line that startup scripts print during the wait. */
   readonly onStartupLog?: ((line: string) => void) | undefined;
-  /** Start the workspace when it is stopped; otherwise that is an error. */
+  /** Start the workspace if it is stopped; without this a stopped workspace is an error. */
   readonly autostart?: boolean | undefined;
 }
 
 /** A tunnel that was begun before its agent was known. */
 export interface BegunTunnel<Connection> {
-  /** Connects to the agent. A connection that it resolves with owns the tunnel. */
+  /** Connects to the agent. The connection it resolves with owns the tunnel. */
   connect(agentId: string, attempt: Attempt): Promise<Connection>;
   /** What is known to be wrong, for an error message. */
   describeTrouble(): string | undefined;
-  /** For a tunnel that no connection owns. */
+  /** Closes a tunnel that no connection owns. */
   close(): Promise<void>;
 }
 
@@ -36,8 +36,9 @@ export interface Connected<Connection> {
 }
 
 /**
- * Rejects with ClientError naming what is missing, EngineError when nothing can be reached, or the signal's reason.
- * @param begin Begins a tunnel. Called when the request for the workspace is under way; closed here unless it is used.
+ * Rejects with a ClientError that names what is missing, EngineError when nothing can be reached, or the signal's reason.
+ * @param begin Begins a tunnel. Called once the request for the workspace has been sent; the tunnel is closed here unless it is
+ *   used.
  */
 export async function connectFlow<Connection>(
   deployment: RestApi,
@@ -71,7 +72,7 @@ export async function connectFlow<Connection>(
     const connection = await tunnel.connect(agent.id, attempt);
     return { workspace, agent, connection };
   } catch (error) {
-    // What became of a tunnel that is still being begun does not matter: this failure counts.
+    // A tunnel that is still being begun is closed, and its errors ignored: this failure is the one to report.
     if (tunnel === undefined) void beginning?.then((begun) => begun.close()).catch(() => undefined);
     else await tunnel.close();
     throw attempt.failure(error, name.workspace, tunnel?.describeTrouble());

@@ -17,7 +17,7 @@ it("requests the connection info while it looks up the workspace", async () => {
     asked.push(request.url!);
     if (request.url === "/api/v2/workspaceagents/connection") {
       connectionInfoAsked.resolve();
-      response.writeHead(500).end(); // unused: there is no such workspace
+      response.writeHead(500).end(); // unused, because there is no such workspace
       return;
     }
     await connectionInfoAsked.promise;

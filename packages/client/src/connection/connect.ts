@@ -1,8 +1,8 @@
 /**
- * The library's front door on Node:
+ * The main entry of the library on Node:
  *
- *     await using dev = await connectWorkspace({ url: "https://coder.example.com", token, workspace: "dev" });
- *     const stream = await dev.dial(8080);
+ * await using dev = await connectWorkspace({ url: "https://coder.example.com", token, workspace: "dev" });
+ * const stream = await dev.dial(8080);
  */
 import { setImmediate } from "node:timers/promises";
 import { parseWorkspaceName, type WorkspaceName } from "coder-protocol/names";
@@ -17,7 +17,7 @@ export interface ConnectChoices extends FlowOptions, TunnelChoices, ConnectionCh
 export interface ConnectOptions extends ConnectChoices {
   /** The deployment's access URL. */
   readonly url: string | URL;
-  /** A user's session token: "coder tokens create" makes one. */
+  /** A user's session token, for example from "coder tokens create". */
   readonly token: string;
   /** `[owner/]workspace[.agent]`. */
   readonly workspace: string;
@@ -26,8 +26,8 @@ export interface ConnectOptions extends ConnectChoices {
 export type ConnectedWorkspace = Connected<WorkspaceConnection>;
 
 /**
- * Finds the workspace, waits for its agent and connects to it, directly where that is possible. Rejects with ClientError
- * naming what is missing, EngineError when nothing can be reached, NameError for a malformed name, or `signal.reason`.
+ * Finds the workspace, waits for its agent and connects to it, directly where that is possible. Rejects with a ClientError that
+ * names what is missing, EngineError when nothing can be reached, NameError for a malformed name, or `signal.reason`.
  */
 export async function connectWorkspace(options: ConnectOptions): Promise<WorkspaceConnection> {
   const { url, token, workspace, ...choices } = options;
@@ -36,7 +36,7 @@ export async function connectWorkspace(options: ConnectOptions): Promise<Workspa
   return connection;
 }
 
-/** As {@link connectWorkspace}, for a deployment that is open already; says which workspace and agent were found. */
+/** Like {@link connectWorkspace}, for an open deployment. Also returns the workspace and agent that were found. */
 export async function connectTo(
   deployment: Deployment,
   name: WorkspaceName,
@@ -46,10 +46,9 @@ export async function connectTo(
 }
 
 /**
- * What does not depend on the workspace, while it is being looked up: the deployment is asked how agents are reached, the
- * engine is loaded, a relay is dialled and STUN servers are asked. The engine and the control protocol are half of what a
- * start costs: they are loaded two turns later, when the requests are sent or, on a far network, their connections are
- * being made.
+ * Does what does not depend on the workspace while that is being looked up: asks the deployment how to reach agents, loads the
+ * engine, dials a relay and queries STUN servers. The engine and the control protocol take half of the start-up time, so they are
+ * loaded two turns later: by then the requests are sent or, on a slow network, being connected.
  */
 async function begin(
   deployment: Deployment,

@@ -2,7 +2,7 @@ import { Duplex } from "node:stream";
 import { exchange } from "./tunnel-fetch.ts";
 
 /**
- * As the global fetch, over a stream to a program that speaks plain HTTP on `port`. Follows no redirects. The stream is owned.
+ * Like the global fetch, over a stream to a program that serves plain HTTP on `port`. Does not follow redirects. Owns the stream.
  */
 export async function fetchOver(stream: Duplex, port: number, path: string, init: RequestInit = {}): Promise<Response> {
   const host = `localhost:${port}`;

@@ -9,7 +9,7 @@ describe("liveness", () => {
     vi.useRealTimers();
   });
 
-  /** A peer that answers pings while `reachable`, and was heard from at the start. */
+  /** A peer that answers pings while `reachable`, and was heard at the start. */
   function peer() {
     const state = { reachable: true, heardAt: performance.now(), pings: 0 };
     const events: string[] = [];

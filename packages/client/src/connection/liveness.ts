@@ -1,27 +1,27 @@
-/** Notices when the other end has not been heard for a while, and when it is heard again. */
+/** Notices when the peer has not been heard for a while, and when it is heard again. */
 
 export interface LivenessTarget {
-  /** Since the peer's last packet, in ms; undefined before the first. */
+  /** Time since the peer's last packet, in ms; undefined before the first. */
   heardAgeMs(): number | undefined;
-  /** Makes the peer say something; may reject. */
+  /** Makes the peer send something; may reject. */
   ping(options: { readonly signal: AbortSignal }): Promise<unknown>;
 }
 
 export interface LivenessOptions {
   readonly target: LivenessTarget;
-  /** A peer that was not heard for this long is asked. */
+  /** A peer is pinged when nothing was heard from it for this long. */
   readonly askAfterMs: number;
-  /** A peer that was not heard for this long counts as silent. More than `askAfterMs`, by a good round trip. */
+  /** A peer counts as silent when nothing was heard from it for this long: `askAfterMs` plus an ample round trip. */
   readonly silentAfterMs: number;
   readonly onSilent: (forMs: number) => void;
-  /** Once after each silence. */
+  /** Called once at the end of each silence. */
   readonly onHeard: (afterMs: number) => void;
 }
 
-/** While the peer is asked or silent. */
+/** Check interval while the peer is being pinged or is silent. */
 const LOOK_EVERY_MS = 1_000;
 
-/** Looks when the peer may have been silent for long enough, and every second from then on. Returns the way to stop. */
+/** Checks when the peer may have been silent for long enough, and then every second. Returns a function that stops it. */
 export function watchLiveness(options: LivenessOptions): () => void {
   const { target } = options;
   let silentSince: number | undefined;
@@ -31,7 +31,7 @@ export function watchLiveness(options: LivenessOptions): () => void {
     asking = question;
     const late = setTimeout(() => question.abort(), options.silentAfterMs);
     late.unref();
-    // An answer shows in the age; that none came is what the age says, too.
+    // Whether the ping was answered shows in the age.
     await target.ping({ signal: question.signal }).catch(() => undefined);
     clearTimeout(late);
     if (asking === question) asking = undefined;

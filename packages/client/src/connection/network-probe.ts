@@ -1,6 +1,6 @@
 /**
- * A look at the network between this machine and a deployment, without a workspace: STUN, relay latencies, and a packet
- * through every relay. Our key is announced to the coordinator, since relays carry only keys that it knows.
+ * Examines the network between this machine and a deployment, without a workspace: STUN, relay latencies, and a packet through
+ * every relay. Announces our key to the coordinator, since relays serve only keys that it knows.
  */
 import { randomClientAddress, randomNodeId } from "coder-protocol/addresses";
 import type { Logger } from "wg-userspace/base/ports";
@@ -18,7 +18,7 @@ const RELAY_LIMIT_MS = 8_000;
 
 export interface RelayProbe {
   readonly regionId: number;
-  /** Round trip of a packet through the relay; absent when there was none. */
+  /** Round trip of a packet through the relay; absent when it did not return. */
   readonly roundTripMs?: number;
   readonly error?: string;
   readonly usesWebSocket: boolean;
@@ -29,7 +29,7 @@ export interface NetworkProbe {
   readonly report: NetReport;
   readonly relays: readonly RelayProbe[];
   readonly directBlocked: "this-client" | "deployment" | undefined;
-  /** Undefined: the deployment did not list them. */
+  /** Undefined when the deployment did not list them. */
   readonly proxies: readonly ProxyRef[] | undefined;
 }
 
@@ -40,7 +40,7 @@ export interface ProbeOptions {
   readonly logger: Logger;
 }
 
-/** Rejects when the deployment cannot be asked, or with `signal.reason`. What the network refuses is in the result. */
+/** Rejects when the deployment cannot be asked, or with `signal.reason`. Failures of the network are part of the result. */
 export async function probeNetwork(options: ProbeOptions): Promise<NetworkProbe> {
   const { deployment, signal, logger } = options;
   const info = await fetchConnectionInfo(deployment, { signal });
@@ -71,7 +71,7 @@ export async function probeNetwork(options: ProbeOptions): Promise<NetworkProbe>
   }
 }
 
-/** What the network does is reported without them, too. */
+/** The report is useful without the proxies too. */
 async function listProxies({ deployment, signal, logger }: ProbeOptions): Promise<ProxyRef[] | undefined> {
   const limit = AbortSignal.any([signal, AbortSignal.timeout(RELAY_LIMIT_MS)]);
   try {

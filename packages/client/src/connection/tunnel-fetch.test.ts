@@ -9,7 +9,7 @@ interface Talk {
   aborted: boolean;
 }
 
-/** A far end that sends this, in pieces, and ends. */
+/** A remote end that sends this, in pieces, and ends. */
 function saying(text: string | Uint8Array, pieces: readonly number[] = []): Talk {
   const bytes = typeof text === "string" ? Buffer.from(text, "latin1") : text;
   let at = 0;
@@ -120,7 +120,7 @@ describe("HTTP through the tunnel", () => {
       fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), fc.boolean(), async (bytes, ok) => {
         const head = ok ? Buffer.from("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n") : Buffer.alloc(0);
         const response = await ask(saying(Buffer.concat([head, bytes]))).catch(() => undefined);
-        await response?.text().catch(() => undefined); // refused is fine, hanging is not
+        await response?.text().catch(() => undefined); // a refusal is fine, a hang is not
       }),
       { numRuns: 100 },
     );

@@ -1,4 +1,4 @@
-/** HTTP/1.1 (RFC 9112) over one connection of the tunnel: one request, one answer, no keep-alive. Uses web streams alone. */
+/** HTTP/1.1 (RFC 9112) over one connection of the tunnel: one request, one response, no keep-alive. Uses only web streams. */
 import { onAbort } from "wg-userspace/async/abort";
 import { concatBytes } from "wg-userspace/base/bytes";
 
@@ -13,7 +13,7 @@ export interface DuplexStream {
 const MAX_HEAD_BYTES = 64 * 1024;
 const MAX_CHUNK_LINE_BYTES = 4096;
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-/** Written by us, or meaningless on a single connection. */
+/** Headers that we write ourselves, or that mean nothing on a single connection. */
 const OWN_HEADERS = new Set([
   "host",
   "connection",
@@ -26,8 +26,8 @@ const OWN_HEADERS = new Set([
 const NO_BODY = new Set([101, 204, 205, 304]);
 
 /**
- * Sends the request and resolves with the answer once its head is there. The stream is owned. The request's signal resets the
- * connection until the body was read.
+ * Sends the request and resolves with the response once its head has arrived. Owns the stream. The request's signal resets the
+ * connection until the body has been read.
  */
 export async function exchange(stream: DuplexStream, host: string, request: Request): Promise<Response> {
   const { signal } = request;
@@ -65,7 +65,7 @@ export async function limitedText(response: Response, limitBytes: number): Promi
   return text + decoder.decode();
 }
 
-/** Cancels the stream unless it is read to its end. */
+/** Cancels the stream unless it is read to the end. */
 async function* piecesOf(body: ReadableStream<Uint8Array> | null): AsyncGenerator<Uint8Array, undefined> {
   const reader = body?.getReader();
   try {
@@ -75,7 +75,7 @@ async function* piecesOf(body: ReadableStream<Uint8Array> | null): AsyncGenerato
       yield read.value;
     }
   } finally {
-    await reader?.cancel().catch(() => undefined); // a stream that failed was rejected above
+    await reader?.cancel().catch(() => undefined); // the error was already thrown above
   }
 }
 
@@ -93,7 +93,7 @@ interface Head {
   readonly headers: Headers;
 }
 
-/** Interim answers (1xx) are passed over. */
+/** Skips interim responses (1xx). */
 async function finalHead(reader: ByteReader): Promise<Head> {
   for (;;) {
     const head = parseHead(await reader.until("\r\n\r\n", MAX_HEAD_BYTES));
@@ -116,7 +116,7 @@ function parseHead(text: string): Head {
   return { status: Number(match[1]), statusText: match[2] ?? "", headers };
 }
 
-/** @param end Called once the body was read or given up: ends the connection. */
+/** @param end Called once the body has been read or abandoned; ends the connection. */
 function bodyOf(head: Head, request: Request, reader: ByteReader, end: () => void): ReadableStream<Uint8Array> | null {
   if (request.method === "HEAD" || NO_BODY.has(head.status)) {
     end();
@@ -144,7 +144,7 @@ function bodyOf(head: Head, request: Request, reader: ByteReader, end: () => voi
   });
 }
 
-/** Undefined: until the connection ends. */
+/** Undefined when the body lasts until the connection ends. */
 function lengthOf(headers: Headers): number | undefined {
   const text = headers.get("content-length");
   if (text === null) return undefined;
@@ -171,7 +171,7 @@ async function* chunked(reader: ByteReader): AsyncGenerator<Uint8Array, undefine
     const digits = /^([0-9a-fA-F]{1,12})[ \t]*(;|$)/.exec(line)?.[1];
     if (digits === undefined) throw new TypeError(`no chunk size: ${JSON.stringify(line.slice(0, 80))}`);
     let left = Number.parseInt(digits, 16);
-    if (left === 0) return; // trailers are of no use here
+    if (left === 0) return; // trailers are ignored
     while (left > 0) {
       const bytes = await reader.some(left);
       if (bytes === undefined) throw new TypeError("the answer ended inside a chunk");
@@ -190,7 +190,7 @@ class ByteReader {
     this.#reader = reader;
   }
 
-  /** At least one byte and at most that many; undefined at the end. */
+  /** Between one and `most` bytes; undefined at the end. */
   async some(most: number): Promise<Uint8Array | undefined> {
     if (this.#rest.length === 0 && !(await this.#more())) return undefined;
     const taken = this.#rest.subarray(0, most);
@@ -198,7 +198,7 @@ class ByteReader {
     return taken;
   }
 
-  /** The text before the mark, which is taken too. Throws when it is longer than `limit`, or never comes. */
+  /** The text before the mark, which is consumed too. Throws when the text is longer than `limit` or the mark never comes. */
   async until(mark: string, limit: number): Promise<string> {
     for (let from = 0; ; ) {
       const at = indexOf(this.#rest, mark, from);

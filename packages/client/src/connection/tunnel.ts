@@ -1,4 +1,6 @@
-/** Our end of a tunnel to one agent. It is begun before the agent is known, so that relay and STUN overlap with the lookup. */
+/**
+ * Our end of a tunnel to one agent. It is begun before the agent is known, so that relay and STUN work overlaps with the lookup.
+ */
 import { randomClientAddress, randomNodeId } from "coder-protocol/addresses";
 import type { Logger } from "wg-userspace/base/ports";
 import type { DerpMap } from "wg-userspace/derp/map";
@@ -14,32 +16,32 @@ import { isProxy } from "../rest/regions.ts";
 import { askConnectionInfo } from "../rest/workspaces.ts";
 
 export interface TunnelChoices {
-  /** Never connect directly, although the deployment allows it. */
+  /** Never connect directly, even if the deployment allows it. */
   readonly disableDirect?: boolean | undefined;
   /**
-   * Home region by id, code or name, or by the name of a workspace proxy, instead of the one with the shortest route. While
-   * its relay does not answer the automatic choice is used.
+   * Home region by id, code or name, or by the name of a workspace proxy, instead of the one with the shortest route. While its
+   * relay does not answer, the automatic choice is used.
    */
   readonly region?: string | undefined;
-  /** Called when that region is left for the automatic choice. */
+  /** Called when that region is given up for the automatic choice. */
   readonly onRegionFallback?: ((fallback: RegionFallback) => void) | undefined;
   readonly logger?: Logger | undefined;
 }
 
 export interface TunnelOptions extends TunnelChoices {
   readonly deployment: Deployment;
-  /** The deployment's answer to {@link askConnectionInfo}, where it was asked already. */
+  /** The deployment's answer to {@link askConnectionInfo}, if it was already requested. */
   readonly connectionInfo?: Promise<unknown> | undefined;
 }
 
 export interface Tunnel {
-  /** The caller's, which closes it. */
+  /** Owned by the caller, which closes it. */
   readonly node: TailnetNode;
-  /** The agent that we want to reach, once it is known. */
+  /** The wanted agent, once it is known. */
   destination: string | undefined;
 }
 
-/** Asks the deployment how agents are reached, and begins to connect to a relay. Rejects with ClientError or EngineError. */
+/** Asks the deployment how to reach agents, and starts connecting to a relay. Rejects with ClientError or EngineError. */
 export async function openTunnel(options: TunnelOptions, signal: AbortSignal): Promise<Tunnel> {
   const { deployment, logger, region, onRegionFallback } = options;
   const info = connectionInfoOf(await (options.connectionInfo ?? askConnectionInfo(deployment, { signal })));
@@ -68,7 +70,7 @@ export function directBlockOf(byThisClient: boolean, info: ConnectionInfo): Dire
   return info.disableDirectConnections ? "deployment" : undefined;
 }
 
-/** A workspace proxy has no region in the map while it is not well: its name stays known. */
+/** An unhealthy workspace proxy has no region in the map, but its name stays known. */
 async function requireRegion(region: string, map: DerpMap, deployment: Deployment, signal: AbortSignal): Promise<void> {
   if (findRegion(map, region) !== undefined || (await isProxy(deployment, region, signal))) return;
   throw new ClientError(

@@ -22,38 +22,42 @@ import { Attempt, type AttemptOptions, type TunnelWait } from "./attempt.ts";
 import { fetchOver } from "./fetch-over.ts";
 import { openTunnel, type Tunnel, type TunnelOptions } from "./tunnel.ts";
 
-/** First wait for an answer to a reachability ping; grows, as several are in flight. */
+/** First wait for the answer to a reachability ping, in ms; it grows, and several pings may be pending. */
 const PING_FIRST_WAIT_MS = 250;
 const PING_MAX_WAIT_MS = 5_000;
-/** A path that changed is reported after this, unless it changes again. */
+/** A changed path is reported after this time, unless it changes again. */
 const TELEMETRY_DELAY_MS = 1_000;
 const ADDRESS_BITS = 128;
 
-/** What is chosen about one connection. */
+/** Options of one connection. */
 export interface ConnectionChoices {
   /** The port that will be dialled first: its SYN leaves with the handshake, without waiting for the agent's first answer. */
   readonly firstPort?: number | undefined;
-  /** How the quality of the connection is reported to the control plane; absent: not at all. */
+  /** Reports the quality of the connection to the control plane; absent for no reports. */
   readonly telemetry?: { readonly application: string; readonly clientVersion: string } | undefined;
 }
 
 export interface WorkspaceConnectionOptions extends TunnelOptions, ConnectionChoices {
   readonly agentId: string;
-  /** Where the Tailnet service is for these credentials; absent: where users have it. @internal */
+  /** Path of the Tailnet service for these credentials; absent for the one that users have. @internal */
   readonly coordinatePath?: string | undefined;
-  /** A control connection ended: the access may have ended with it. @internal */
+  /** A control connection ended, perhaps together with the access. @internal */
   readonly onCoordinationEnded?: (() => void) | undefined;
 }
 
 export interface WorkspaceUdpHandler {
-  /** @param payload Borrowed: it is overwritten once the call returns. */
+  /** @param payload Borrowed: overwritten once the call returns. */
   onMessage(payload: Uint8Array): void;
   /** Nothing listens on the workspace's port. */
   onUnreachable?(): void;
 }
 
 export interface WorkspaceUdp {
-  /** @param payload Borrowed for the call. False: dropped, the tunnel is busy. Throws ERR_MESSAGE_TOO_LARGE, ERR_CLOSED. */
+  /**
+   * @param payload Borrowed for the call.
+   * @returns False when the datagram was dropped because the tunnel is busy.
+   * @throws ERR_MESSAGE_TOO_LARGE, ERR_CLOSED
+   */
   send(payload: Uint8Array): boolean;
   /** Longest payload, in bytes. */
   maxPayload(): number;
@@ -69,7 +73,7 @@ export class WorkspaceConnection implements AsyncDisposable {
   readonly #telemetry: WorkspaceConnectionOptions["telemetry"];
   readonly #sessionId: string | undefined;
   readonly #firstPort: number | undefined;
-  /** Dialled ahead, for the first {@link dial} of that port. */
+  /** Dialled in advance, for the first {@link dial} of that port. */
   #ahead: { readonly port: number; readonly stream: Promise<TcpStream> } | undefined;
   #setupMs: number | undefined;
   #telemetryTimer: NodeJS.Timeout | undefined;
@@ -77,8 +81,8 @@ export class WorkspaceConnection implements AsyncDisposable {
   readonly #access = new AbortController();
 
   /**
-   * Connects to an agent that is known by its id, and waits until it answers inside the tunnel. Rejects with
-   * ERR_AGENT_UNREACHABLE naming the stage that was not passed when the time is up.
+   * Connects to the agent with this id and waits until it answers inside the tunnel. When the time is up, rejects with
+   * ERR_AGENT_UNREACHABLE, which names the stage that was not passed.
    * @internal
    */
   static async open(options: WorkspaceConnectionOptions & AttemptOptions): Promise<WorkspaceConnection> {
@@ -121,7 +125,10 @@ export class WorkspaceConnection implements AsyncDisposable {
     });
   }
 
-  /** Waits until the agent answers inside the tunnel. Rejects with the signal's reason, or why it cannot be reached. @internal */
+  /**
+   * Waits until the agent answers inside the tunnel. Rejects with the signal's reason, or the reason why the agent cannot be
+   * reached. @internal
+   */
   async establish(attempt: Attempt): Promise<void> {
     const enter = (waitingFor: TunnelWait): void => attempt.enter({ kind: "tunnel", waitingFor });
     await this.#establish(enter, attempt.signal);
@@ -130,16 +137,16 @@ export class WorkspaceConnection implements AsyncDisposable {
   }
 
   /**
-   * Aborts with ERR_ACCESS_ENDED when the connection can never go on: the login was revoked, its user suspended or the
-   * workspace deleted. Its streams end with it. Losing the control connection alone, or a token that expires, ends nothing.
+   * Aborts with ERR_ACCESS_ENDED when the connection must end: the login was revoked, its user suspended or the workspace
+   * deleted. Its streams end with it. A lost control connection or an expired token alone ends nothing.
    */
   get accessSignal(): AbortSignal {
     return this.#access.signal;
   }
 
   /**
-   * Resolves when the deployment holds a control connection for this one, so that the access is known to stand. When it
-   * does not, {@link accessSignal} is aborted instead.
+   * Resolves once the deployment has a control connection for this one, which confirms the access. If it refuses, {@link
+   * accessSignal} aborts instead.
    */
   coordinated(): Promise<void> {
     return this.#coordination.whenConnected();
@@ -154,20 +161,20 @@ export class WorkspaceConnection implements AsyncDisposable {
     if (ahead?.port === port) {
       this.#ahead = undefined;
       const stream = await this.#dialledAhead(ahead.stream, options.signal);
-      // One that failed or was reset may have been too early: what a dial finds now is what counts.
+      // A dial that failed or was reset may have been too early, so it is repeated.
       if (stream?.destroyed === false) return stream;
     }
     return connectTunnelTcp(this.#node.driver, { address: ip(agentAddress(this.#agentId)), port }, options);
   }
 
-  /** As the global fetch, to a program of the workspace that speaks plain HTTP on that port. Follows no redirects. */
+  /** Like the global fetch, to a program in the workspace that serves plain HTTP on the port. Does not follow redirects. */
   async fetch(port: number, path: string, init: RequestInit = {}): Promise<Response> {
     return fetchOver(await this.dial(port, { signal: init.signal ?? undefined }), port, path, init);
   }
 
   /**
-   * Opens a UDP port towards one port of the workspace, from a free port of this end. Nothing is sent before the first
-   * datagram, and only `onUnreachable` tells whether something listens there.
+   * Opens a UDP flow from a free port of this end to one port of the workspace. Nothing is sent before the first datagram, and
+   * only `onUnreachable` shows that nothing listens there.
    */
   openUdp(port: number, handler: WorkspaceUdpHandler): WorkspaceUdp {
     const to = { address: ip(agentAddress(this.#agentId)), port };
@@ -190,14 +197,17 @@ export class WorkspaceConnection implements AsyncDisposable {
   }
 
   /**
-   * One disco ping: sent through the relay and over the best direct path, or all candidates; the first pong wins. Rejects
-   * with `signal.reason`, or ERR_NO_PEER while the agent is not known.
+   * One disco ping, sent through the relay and over the best direct path or all candidates; the first pong wins. Rejects with
+   * `signal.reason`, or ERR_NO_PEER while the agent is not known.
    */
   async discoPing(options: { readonly signal: AbortSignal }): Promise<DiscoPong> {
     return this.#node.discoPing(this.#agentId, options);
   }
 
-  /** A short series of probes on the direct path alone, or where the agent answered last; none are sent while there is no such path. */
+  /**
+   * A short series of probes on the direct path only, or to the address where the agent last answered. None are sent while there
+   * is no such path.
+   */
   async sampleDirect(options: {
     readonly count: number;
     readonly everyMs: number;
@@ -207,22 +217,22 @@ export class WorkspaceConnection implements AsyncDisposable {
     return this.#node.sampleDirect(this.#agentId, options);
   }
 
-  /** Hears every IP packet inside the tunnel, in and out, while it lasts; one listener at a time. */
+  /** Observes every IP packet inside the tunnel, in both directions, while the connection lasts; one listener at a time. */
   tapPackets(tap: PacketTap): void {
     this.#node.driver.engine.packetTap = tap;
   }
 
-  /** How traffic travels now. */
+  /** The path that traffic takes now. */
   get path(): PathRef | undefined {
     return this.#node.pathRef(this.#path);
   }
 
-  /** Everything known about the way to the agent now. */
+  /** Everything known about the paths to the agent now. */
   pathReport(): PeerPathReport {
     return this.#node.pathReport(this.#agentId);
   }
 
-  /** What this machine found out about its own network; undefined before the first report. */
+  /** What this machine has found out about its own network; undefined before the first report. */
   netReport(): NetReport | undefined {
     return this.#node.netReport;
   }
@@ -232,19 +242,19 @@ export class WorkspaceConnection implements AsyncDisposable {
     return this.#node.derpMap;
   }
 
-  /** Calls back when the path to the agent changes. Returns the way to stop that. */
+  /** Calls back when the path to the agent changes. Returns a function that removes the listener. */
   onPathChange(listener: (path: PathRef | undefined) => void): () => void {
     return this.#node.on((event) => {
       if (event.kind === "path-changed" && event.id === this.#agentId) listener(this.#node.pathRef(event.path));
     });
   }
 
-  /** Path changes, relay states, handshakes, wake-ups. Returns the way to stop listening. */
+  /** Reports path changes, relay states, handshakes and wake-ups. Returns a function that removes the listener. */
   on(listener: (event: TailnetNodeEvent) => void): () => void {
     return this.#node.on(listener);
   }
 
-  /** One line for people: the path by its name. */
+  /** The path in one line, for people. */
   describePath(): string {
     const { path } = this;
     if (path === undefined) return "no path to the workspace";
@@ -259,7 +269,7 @@ export class WorkspaceConnection implements AsyncDisposable {
   /** Sends a disconnect message, which takes at most a second, and closes everything. */
   async close(): Promise<void> {
     clearTimeout(this.#telemetryTimer);
-    // Sent before the goodbye on the same connection; its answer is not waited for.
+    // Sent before the disconnect message on the same connection, without waiting for the answer.
     if (this.#setupMs !== undefined) void this.#report("disconnected");
     await this.#coordination.close();
     await this.#node.close();
@@ -269,7 +279,7 @@ export class WorkspaceConnection implements AsyncDisposable {
     await this.close();
   }
 
-  /** True when the refusal is the end of this connection. */
+  /** Resolves with true when the refusal ends this connection. */
   async #checkAccess(refusal: ClientError): Promise<boolean> {
     const reason = await accessEnd(refusal, (options) => this.ping(options));
     if (reason === undefined) return false;
@@ -278,7 +288,9 @@ export class WorkspaceConnection implements AsyncDisposable {
     return true;
   }
 
-  /** Paths change in bursts: the state a moment after the first change is reported. Further changes do not delay it. */
+  /**
+   * Paths change in bursts, so the state a moment after the first change is reported. Further changes do not delay the report.
+   */
   #reportSoon(): void {
     if (this.#telemetry === undefined || this.#setupMs === undefined || this.#telemetryTimer !== undefined) return;
     this.#telemetryTimer = setTimeout(() => {
@@ -310,14 +322,14 @@ export class WorkspaceConnection implements AsyncDisposable {
     const { driver } = this.#node;
     const relayReady = (): boolean => driver.relays.homeState === "ready";
     const programmed = (): boolean => this.#node.isProgrammed(this.#agentId);
-    // The tunnel may have been begun long before, and its relay may have refused us while the coordinator did not know us.
+    // The tunnel may have been begun long before, and its relay may have refused us because the coordinator did not know us yet.
     driver.networkChanged();
     enter("relay");
     await this.#until(() => relayReady() || programmed(), failed, signal);
     if (!programmed()) enter("agent");
     await this.#until(programmed, failed, signal);
     if (!relayReady()) enter("relay");
-    // Where a direct path was found, nothing waits for a relay.
+    // With a direct path there is no need to wait for a relay.
     await this.#until(() => relayReady() || this.#path?.kind === "udp", failed, signal);
     enter("handshake");
     if (this.#firstPort !== undefined) {
@@ -338,7 +350,7 @@ export class WorkspaceConnection implements AsyncDisposable {
     });
   }
 
-  /** Pings until one is answered. Several may be in flight: the first answer to any of them counts. */
+  /** Pings until one is answered. Several may be pending; the first answer to any of them counts. */
   async #reach(enter: (waitingFor: TunnelWait) => void, failed: Promise<never>, signal: AbortSignal): Promise<void> {
     const stop = this.#node.on((event) => {
       if (event.kind === "session-established" && event.id === this.#agentId) enter("reachability");
@@ -369,7 +381,7 @@ export class WorkspaceConnection implements AsyncDisposable {
     }
   }
 
-  /** Undefined when that dial failed. Rejects with `signal.reason`, and then ends the stream. */
+  /** Undefined when that dial failed. When the signal aborts, rejects with `signal.reason` and ends the stream. */
   async #dialledAhead(ahead: Promise<TcpStream>, signal: AbortSignal | undefined): Promise<TcpStream | undefined> {
     try {
       return await orAborted(
@@ -377,7 +389,7 @@ export class WorkspaceConnection implements AsyncDisposable {
         signal,
       );
     } catch (error) {
-      void ahead.then((stream) => stream.destroy()).catch(() => undefined); // failed: nothing to end
+      void ahead.then((stream) => stream.destroy()).catch(() => undefined); // failed: there is nothing to end
       throw error;
     }
   }
