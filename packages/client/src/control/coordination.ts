@@ -1,4 +1,4 @@
-/** The control connection of one client: dialled again until it is closed, with the same peer id. */
+/** The control connection of one client: redialled with the same peer id until it is closed. */
 import { DrpcError } from "coder-protocol/drpc/async";
 import { Tailnet } from "coder-protocol/gen/tailnet_pb.js";
 import { TAILNET_API_VERSION } from "coder-protocol/version";
@@ -14,21 +14,21 @@ import type { TelemetryEventInit } from "./telemetry.ts";
 
 const UNIMPLEMENTED = 12;
 const DEFAULT_REFRESH_MS = 30 * 60_000;
-/** Statuses of the first dial that trying again cannot change. */
+/** HTTP statuses of the first dial that another attempt cannot change. */
 const FINAL_STATUSES: ReadonlySet<number> = new Set([400, 401, 403, 404, 409, 500]);
 
 const REFUSALS: ReadonlySet<number> = new Set([401, 403, 404]);
 
 export interface CoordinationOptions {
   readonly deployment: Deployment;
-  /** The agent to reach; absent: none, and the coordinator only learns of us (our key is then welcome at its relays). */
+  /** The agent to reach. Without one the coordinator only learns our key, which its relays then accept. */
   readonly agentId?: string;
-  /** Where the Tailnet service is; absent: where users have it. */
+  /** Path of the Tailnet service; absent for the one that users have. */
   readonly path?: string | undefined;
   readonly node: TailnetNode;
   /**
-   * The deployment refuses us after it had admitted us. Resolves with true when that is final; a tunnel that works without
-   * the coordinator goes on, and so does this.
+   * Called when the deployment refuses us after having admitted us. Resolves with true when that is final. Otherwise the attempts
+   * continue, because a working tunnel needs no coordinator.
    */
   readonly onRefused?: (error: ClientError) => Promise<boolean>;
   /** A control connection ended, for whatever reason. */
@@ -37,7 +37,7 @@ export interface CoordinationOptions {
 }
 
 export class Coordination {
-  /** Rejects when the first dial is refused for a reason that will not go away. Never resolves. */
+  /** Never resolves. Rejects when the first dial is refused for a permanent reason. */
   readonly failed: Promise<never>;
   readonly #options: CoordinationOptions;
   readonly #logger: Logger;
@@ -48,7 +48,7 @@ export class Coordination {
   #connection: RpcConnection | undefined;
   #resumeToken: string | undefined;
   #lastError: Error | undefined;
-  /** The coordinator ended the last connection by itself, with a reason. */
+  /** The coordinator itself ended the last connection, with a reason. */
   #dismissed = false;
   /** Resolved while there is a connection. */
   #connected = Promise.withResolvers<void>();
@@ -63,12 +63,12 @@ export class Coordination {
     this.#fail = reject;
   }
 
-  /** Why there is no control connection, as far as known. */
+  /** Why there is no control connection, as far as is known. */
   get lastError(): Error | undefined {
     return this.#lastError;
   }
 
-  /** Resolves when there is a control connection: at once, or when it is dialled again. */
+  /** Resolves once there is a control connection, which may be at once or after a redial. */
   whenConnected(): Promise<void> {
     return this.#connected.promise;
   }
@@ -77,7 +77,10 @@ export class Coordination {
     this.#running = this.#run();
   }
 
-  /** Sends one telemetry event, if there is a connection and the server wants any. Never rejects: a report is not worth it. */
+  /**
+   * Sends one telemetry event if there is a connection and the server accepts them. Never rejects, since a lost report does no
+   * harm.
+   */
   async report(event: TelemetryEventInit): Promise<void> {
     const connection = this.#connection;
     if (connection === undefined || this.#telemetryUnwanted) return;
@@ -113,7 +116,8 @@ export class Coordination {
           this.#lastError = undefined;
           this.#connected.resolve();
         }).finally(() => {
-          // It may be a refusal that explains why sessions end: the answer to the next attempt is awaited by a person.
+          // The next attempt is not delayed after a dismissal: it may be refused with the reason why sessions end, for which the
+          // user waits.
           pauseMs = redial.ended(performance.now(), this.#dismissed);
         });
       } catch (error) {
@@ -182,7 +186,7 @@ export class Coordination {
     }
   }
 
-  /** Servers that know no resume tokens are fine: the next connection is then a new peer. */
+  /** Servers without resume tokens are fine: the next connection is then a new peer. */
   async #refreshResumeToken(connection: RpcConnection, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       let waitMs = DEFAULT_REFRESH_MS;
@@ -206,19 +210,19 @@ function pathOf(agentId: string | undefined): string {
     : `/api/v2/workspaceagents/${encodeURIComponent(agentId)}/coordinate`;
 }
 
-/** The deployment itself refused, or no WebSocket gets through. */
+/** Whether the deployment itself refused, or no WebSocket gets through. */
 function isFinal(error: unknown): boolean {
   return (
     error instanceof ClientError && (FINAL_STATUSES.has(error.status ?? 0) || error.code === "ERR_UPGRADE_STRIPPED")
   );
 }
 
-/** The permission is gone, or the agent, or browsers alone may connect to it now. */
+/** Whether the permission or the agent is gone, or only browsers may connect to it now. */
 function isRefusal(error: unknown): error is ClientError {
   return error instanceof ClientError && (error.code === "ERR_BROWSER_ONLY" || REFUSALS.has(error.status ?? 0));
 }
 
-/** A load balancer or gateway before the deployment may ask for a pause. */
+/** A load balancer or gateway in front of the deployment may ask for a pause. */
 function retryAfterOf(error: unknown): number {
   return error instanceof ClientError ? (error.retryAfterMs ?? 0) : 0;
 }

@@ -10,8 +10,8 @@ const HANDSHAKE_TIMEOUT_MS = 15_000;
 const MAX_REFUSAL_BYTES = 64 * 1024;
 
 /**
- * Opens a WebSocket to a deployment. It is paused: messages may come with the answer to the handshake, before the caller
- * listens, so the caller resumes it. Rejects with ClientError when the server refuses, EngineError when it cannot be reached.
+ * Opens a WebSocket to a deployment. It is paused until the caller resumes it, because messages may arrive with the answer to the
+ * handshake, before the caller listens. Rejects with ClientError when the server refuses, EngineError when it cannot be reached.
  */
 export async function openWebSocket(
   deployment: Deployment,
@@ -19,9 +19,9 @@ export async function openWebSocket(
   options: {
     readonly query?: RequestOptions["query"];
     readonly headers?: Readonly<Record<string, string>>;
-    /** Bytes of one message at most. */
+    /** Largest message in bytes. */
     readonly maxPayload: number;
-    /** What an error calls it: `the control connection`. */
+    /** Its name in errors, such as `the control connection`. */
     readonly what: string;
     readonly signal: AbortSignal;
   },
@@ -89,6 +89,6 @@ async function readRefusal(response: IncomingMessage): Promise<unknown> {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    return text; // not our server's JSON: the words of something in between
+    return text; // not our server's JSON but the words of an intermediary
   }
 }

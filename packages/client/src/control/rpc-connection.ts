@@ -11,10 +11,10 @@ const MAX_PAYLOAD_BYTES = 16 * 1024 * 1024;
 
 export interface RpcConnection {
   readonly rpc: RpcSession;
-  /** Resolves when the connection is over, with the reason when it was not our own close. */
+  /** Resolves when the connection has ended: with the reason, or undefined after our own close. */
   readonly closed: Promise<Error | undefined>;
   close(): Promise<void>;
-  /** Ends it at once, without waiting for the other side: the network below is gone. */
+  /** Ends it at once, without waiting for the other side, because the network below is gone. */
   abandon(): void;
 }
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { type Instant, instant } from "wg-userspace/base/instant";
 import { SilenceAlarm } from "./silence-alarm.ts";
 
-/** Its actions from `from` until `to`, with input at `heard`. */
+/** The alarm's actions from `from` until `to`, with input at the times `heard`. */
 function run(alarm: SilenceAlarm, from: number, to: number, heard: readonly number[]): [number, string][] {
   const done: [number, string][] = [];
   for (let now = from; now <= to; now += 100) {
@@ -30,7 +30,7 @@ describe("the alarm of a control connection", () => {
   });
 
   it("is reset by an answer, and pings a server that never pings only once", () => {
-    // The answer to the ping, and then the server's answer to our own keepalive.
+    // The answer to the ping, and then the server's answers to our own keepalives.
     expect(run(new SilenceAlarm(instant(0)), 0, 600_000, [19_500, ...every(30_000, 600_000)])).toEqual([
       [19_000, "ask"],
     ]);

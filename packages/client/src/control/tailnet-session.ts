@@ -1,6 +1,6 @@
 /**
- * The Tailnet service on one control connection: sends our node to the coordinator, and passes peer updates and relay maps to
- * a {@link CoordinatedNode}. Ends when either stream ends; its caller dials again.
+ * The Tailnet service on one control connection: sends our node to the coordinator, and passes peer updates and relay maps to a
+ * {@link CoordinatedNode}. Ends when either stream ends; the caller then redials.
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
@@ -18,7 +18,7 @@ import type { Logger } from "wg-userspace/base/ports";
 import type { CoordinatedNode } from "../node/coordinated-node.ts";
 import type { LostPeer } from "../node/peer-programming.ts";
 
-/** After our disconnect message the coordinator has this long to end the stream. */
+/** How long the coordinator has to end the stream after our disconnect message. */
 const GOODBYE_MS = 1_000;
 
 const MAX_SESSIONS = 1_000;
@@ -26,9 +26,9 @@ const MAX_SESSIONS = 1_000;
 export interface TailnetSessionOptions {
   readonly rpc: RpcSession;
   readonly node: CoordinatedNode;
-  /** Agents we want tunnels to; none for an agent. */
+  /** Agents to which we want tunnels; empty for an agent. */
   readonly destinations: readonly string[];
-  /** Agents answer every programmed peer with "ready". */
+  /** Whether every programmed peer is answered with "ready", as agents do. */
   readonly announcesReady: boolean;
   readonly logger: Logger;
   readonly onUnusableMap?: (error: string) => void;
@@ -39,7 +39,7 @@ export class TailnetSession {
   readonly #coordinate: RpcDuplex<typeof CoordinateRequestSchema, typeof CoordinateResponseSchema>;
   readonly #maps: RpcReadable<typeof DERPMapSchema>;
   readonly #stopSelf: () => void;
-  /** Sessions that were logged, by peer. */
+  /** Client sessions already logged, by peer. */
   readonly #sessions = new Map<string, string>();
   #leaving = false;
   #isDismissed = false;
@@ -51,11 +51,11 @@ export class TailnetSession {
     for (const id of options.destinations) this.#send({ addTunnel: { id: uuidToBytes(id) } });
     this.#stopSelf = options.node.onSelfChanged(() => this.#updateSelf());
     this.#updateSelf();
-    // A coordinator that has restarted knows none of them, and would not report the end of their rights.
+    // A coordinator that has restarted knows none of the lost peers, and would not report the end of their rights.
     this.#stateLost(options.node.lostPeers());
   }
 
-  /** Resolves when the coordinator ended the stream, rejects when the connection broke. */
+  /** Resolves when the coordinator ended the stream; rejects when the connection broke. */
   async run(): Promise<void> {
     try {
       await Promise.race([this.#readUpdates(), this.#readMaps()]);
@@ -66,7 +66,7 @@ export class TailnetSession {
     }
   }
 
-  /** The coordinator stated why it ends the stream of this peer. */
+  /** The coordinator gave a reason for ending this peer's stream. */
   get isDismissed(): boolean {
     return this.#isDismissed;
   }
@@ -95,12 +95,12 @@ export class TailnetSession {
         this.#send({ readyForHandshake: programmed.map((id) => ({ id: uuidToBytes(id) })) });
       }
       const lost = new Set(updates.flatMap(({ kind, id }) => (kind === "lost" ? [id] : [])));
-      // The server that they were connected to may be lost itself, and with it the memory of them.
+      // The server to which they were connected may itself be lost, together with its knowledge about them.
       if (lost.size > 0) this.#stateLost(this.#options.node.lostPeers().filter(({ id }) => lost.has(id)));
     }
   }
 
-  /** The control plane names the client session that a peer belongs to: logged once, so that the log can be searched for it. */
+  /** Logs once which client session a peer belongs to, as named by the control plane, so that the log can be searched for it. */
   #noteSession(peer: string | undefined, reason: string): void {
     const sessionId = sessionIdOfReason(reason);
     if (peer === undefined || sessionId === undefined || this.#sessions.get(peer) === sessionId) return;
@@ -133,7 +133,7 @@ export class TailnetSession {
     }
   }
 
-  /** Updates are few and the latest one counts: a slow control connection never queues them beyond its bound. */
+  /** Updates are few and only the latest counts, so a slow control connection never queues them beyond its limit. */
   #send(request: MessageInitShape<typeof CoordinateRequestSchema>): void {
     this.#coordinate.send(request);
   }

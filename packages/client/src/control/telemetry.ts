@@ -1,6 +1,6 @@
 /**
- * What a client tells the control plane about the quality of its connection: direct or relayed, how long that took, how fast
- * it is. Of addresses only the class and a hash leave the machine.
+ * What a client reports to the control plane about the quality of its connection: whether it is direct or relayed, how long that
+ * took, and how fast it is. Of addresses only the class and a hash leave the machine.
  */
 import { createHash } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
@@ -40,7 +40,7 @@ const CLASSES = {
   loopback: IPFields_IPClass.LOOPBACK,
 } as const;
 
-/** One event. Pure but for the hash. */
+/** Builds one event. Pure, except for the hash. */
 export function telemetryEvent(report: PeerPathReport, context: TelemetryContext): TelemetryEventInit {
   const { path } = report;
   const inUse = report.candidates.find(({ state }) => state === "in-use");
@@ -68,7 +68,7 @@ function durationOf(ms: number | undefined): Duration | undefined {
   return ms === undefined ? undefined : durationFromMs(Math.round(ms));
 }
 
-/** At least 1 ms. */
+/** Rounded up to at least 1 ms. */
 function latencyOf(rttMs: number | undefined): Duration | undefined {
   return rttMs === undefined ? undefined : durationOf(Math.max(1, rttMs));
 }

@@ -1,4 +1,4 @@
-/** Runs a yamux session over a WebSocket whose binary messages are one byte stream: boundaries mean nothing. */
+/** Runs a yamux session over a WebSocket. Its binary messages form one byte stream, in which message boundaries mean nothing. */
 
 import type { YamuxSession } from "coder-protocol/yamux/session";
 import { EngineError } from "wg-userspace/base/errors";
@@ -6,23 +6,23 @@ import { monotonicNow } from "wg-userspace/io/host/clock";
 import type WebSocket from "ws";
 import { SilenceAlarm } from "./silence-alarm.ts";
 
-/** While more than this waits in the socket, the session keeps its output: its streams then feel the back-pressure. */
+/** While more than this is queued in the socket, the session keeps its output, so that its streams feel the back-pressure. */
 const HIGH_WATER_BYTES = 256 * 1024;
 const DRAIN_CHECK_MS = 10;
 const NORMAL_CLOSE = 1000;
 const UNSUPPORTED_DATA = 1003;
-/** Private (RFC 6455 §7.4.2): the closing side was not killed, and does not wait for an answer. */
+/** Private close code (RFC 6455 §7.4.2): the closing side was not killed, and does not wait for an answer. */
 const ABANDONED = 4000;
 
 export interface RunningYamux {
-  /** Resolves when the transport is gone, with the reason when it was not our own close. Never rejects. */
+  /** Resolves when the transport has ended: with the reason, or undefined after our own close. Never rejects. */
   readonly closed: Promise<Error | undefined>;
   close(): void;
 }
 
 /**
- * Ends the transport at once. The close frame arrives, if anything does, before the end of the connection, and tells the other
- * side that this process was not killed.
+ * Ends the transport at once. If anything still arrives, the close frame comes first and shows the other side that this process
+ * was not killed.
  */
 export function abandon(socket: WebSocket, reason: string): void {
   socket.close(ABANDONED, reason);
@@ -30,9 +30,9 @@ export function abandon(socket: WebSocket, reason: string): void {
 }
 
 export interface YamuxListeners {
-  /** The other side was silent for longer than it should be: whatever shares its way may be dead, too. */
+  /** The other side is overdue, so other connections on the same route may be dead too. */
   readonly onDoubt?: (() => void) | undefined;
-  /** The other side sent anything at all: this process is awake, and may do what it would wake up for soon. */
+  /** Called on any input: the process is awake, and may do now what it would soon wake up for. */
   readonly onHeard?: (() => void) | undefined;
 }
 
@@ -51,7 +51,7 @@ export function runYamux(
   const heard = (): void => {
     const { asking } = alarm;
     alarm.heard(monotonicNow());
-    // Moved rather than left to fire: an idle process is not woken for it.
+    // Postponed instead of letting it fire, so that an idle process is not woken.
     if (asking) listen();
     else alarmTimer?.refresh();
     onHeard?.();
@@ -59,7 +59,7 @@ export function runYamux(
   const listen = (): void => {
     clearTimeout(alarmTimer);
     alarmTimer = setTimeout(
-      // What arrived while this process was busy is read first.
+      // Input that arrived while this process was busy is read first.
       () => setImmediate(judgeSilence),
       Math.max(1, alarm.nextTimeout() - monotonicNow()),
     );
@@ -157,7 +157,7 @@ export function runYamux(
       yamux.close();
       pump();
       if (socket.readyState === socket.CONNECTING) socket.terminate();
-      // A peer that does not answer the close is not waited for.
+      // Limits the wait for a peer that does not answer the close.
       setTimeout(() => socket.terminate(), 1_000).unref();
     },
   };
