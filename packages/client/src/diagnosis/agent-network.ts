@@ -1,4 +1,4 @@
-/** What an agent reports of its own network, as its HTTP API answers. */
+/** What an agent reports about its own network, parsed from its HTTP API. */
 import { parseAddrPort } from "wg-userspace/base/ip";
 import type { NetReport, StunObservation } from "wg-userspace/netcheck/report";
 import { netReportFromJson } from "wg-userspace/netcheck/report-json";
@@ -10,11 +10,11 @@ const MAX_LIST = 64;
 export interface AgentNetwork {
   readonly report: NetReport | undefined;
   readonly interfaces: readonly InterfaceFact[] | undefined;
-  /** How it sees its ways to us; undefined for a stock agent. */
+  /** How the agent sees its paths to us; undefined for a stock agent. */
   readonly peer: PeerView | undefined;
 }
 
-/** Tolerant: whatever is missing is unknown. Reads a stock agent's answer as well as ours. */
+/** Tolerant: missing fields are unknown. Reads a stock agent's response as well as ours. */
 export function agentNetworkFromJson(body: unknown): AgentNetwork {
   const fields = record(body);
   const report = netReportFromJson(fields["report"]) ?? fromNetInfo(record(fields["net_info"]));

@@ -11,7 +11,7 @@ import { candidateReports, endpointTexts, pathRef, relayChoice } from "../node/p
 import { findCauses } from "./causes.ts";
 import { isDecided } from "./search.ts";
 
-/** The number of requests that a node sends in one run without answers. */
+/** How many requests a node sends in one run without answers. */
 const STUN_TRIES = 8;
 
 interface Lab {
@@ -20,7 +20,7 @@ interface Lab {
   readonly nodes: readonly [VirtualNode, VirtualNode];
 }
 
-/** Client and workspace, each behind a home router; with addresses of the families given. */
+/** Client and workspace, each behind a home router, with addresses of the given families. */
 function lab(families: readonly ["v4" | "v6", "v4" | "v6"] = ["v4", "v4"], seed = 81): Lab {
   const internet = new VirtualInternet(seed, { delayMs: 10, hops: 1 });
   const net = new VirtualTunnel(internet, nodeCryptoSuite);
@@ -39,7 +39,7 @@ function lab(families: readonly ["v4" | "v6", "v4" | "v6"] = ["v4", "v4"], seed 
   return { net, routers: [first, second], nodes: [client, workspace] };
 }
 
-/** Two homes behind one provider's router, which does or does not hairpin. */
+/** Two homes behind one carrier's router, which does or does not hairpin. */
 function carrierLab(hairpin: boolean): Lab {
   const internet = new VirtualInternet(82, { delayMs: 10, hops: 1 });
   const net = new VirtualTunnel(internet, nodeCryptoSuite);
@@ -161,7 +161,7 @@ it.each<[string, () => Lab, string[], RegExp | undefined]>([
     "UDP that only comes in",
     () => {
       const made = lab();
-      // Nothing but STUN gets into the workspace's network.
+      // Only STUN gets into the workspace's network.
       made.routers[1].inboundFilter = ({ port }) => port === 3478;
       return made;
     },
@@ -307,7 +307,7 @@ it("30 % loss each way: a search is not judged before it lasted long enough, and
   }
 });
 
-/** Forty probes to the address that the workspace answered from last, as a diagnosis sends them. */
+/** Forty probes to the address from which the workspace last answered, as a diagnosis sends them. */
 function sampleOf({ net, nodes: [client, workspace] }: Lab): DirectSample {
   let answered = 0;
   let lastAnswered = 0;

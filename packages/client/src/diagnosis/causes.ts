@@ -1,6 +1,6 @@
 /**
- * Why a connection is not direct, or slow: causes with their evidence, what to change, and who must change it. Pure: facts in,
- * causes out, the weightiest first.
+ * Why a connection is relayed or slow: causes with their evidence, what to change, and who must change it, the most important
+ * first. Pure.
  */
 
 import { SAFE_INTERFACE_MTU } from "coder-protocol/interface-mtu";
@@ -10,18 +10,18 @@ import { type Cause, type Facts, FOUND, type InterfaceFact, type Side } from "./
 import { directPathCauses, relayCauses } from "./path-causes.ts";
 import { unansweredCauses } from "./unanswered-causes.ts";
 
-/** Names that are shown. */
+/** Most pieces of evidence shown for one cause. */
 const MAX_EVIDENCE = 4;
 const SEVERITIES: readonly Cause["severity"][] = ["blocks-direct", "slows", "note"];
 
-/** Ranked: what blocks first, then what slows; within that as listed here. */
+/** Ranked: causes that block first, then those that slow; equal ones in the order below. */
 export function findCauses(facts: Facts): Cause[] {
-  // Relayed by choice, or for a while: what would keep a path from being found is not the reason.
+  // If a direct path was found, it is relayed by choice or for a while, and causes that prevent a path do not apply.
   const found =
     facts.report.path?.kind === "direct" ||
     facts.report.candidates.some(({ state, failures }) => FOUND.includes(state) || failures !== undefined);
   const unanswered = found ? [] : unansweredCauses(facts);
-  // What is known to stand in the way explains a symmetric NAT's silence too, not the other way round.
+  // A known obstacle also explains the silence of a hard NAT, but not the reverse.
   const settled = unanswered.some(({ code }) => code !== "no-answer");
   const causes = [
     ...(found ? [] : blocked(facts)),
@@ -147,7 +147,7 @@ function natCauses({ report, own, agent, mapHasStun }: Facts): Cause[] {
   return causes;
 }
 
-/** What each server saw, while servers are known; otherwise the verdict alone. */
+/** What each STUN server saw, while the servers are known; otherwise the verdict alone. */
 function mappings(net: NetReport): string[] {
   const seen = net.observations.filter(({ mapped }) => mapped.address.length === 4);
   if (seen.length === 0) return ["its STUN servers saw different public ports"];

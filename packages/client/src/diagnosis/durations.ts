@@ -1,6 +1,6 @@
-/** A duration as Go prints it, in three digits: `759µs`, `1.23ms`, `2.5s`, `1m3s`. */
+/** A duration as Go prints it, with three digits: `759µs`, `1.23ms`, `2.5s`, `1m3s`. */
 export function formatDuration(exactMs: number): string {
-  // Rounded first: what becomes a whole second is one.
+  // Rounded first, so that the unit fits the rounded value.
   const ms = Math.abs(exactMs) < 60_000 ? Number(exactMs.toPrecision(3)) : exactMs;
   if (ms === 0) return "0s";
   if (Math.abs(ms) < 0.001) return `${Math.round(ms * 1e6)}ns`;

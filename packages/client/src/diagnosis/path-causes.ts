@@ -1,4 +1,4 @@
-/** What is wrong with a way that works: a direct path that loses, lags or dies, a slow relay. Pure. */
+/** What is wrong with a working path: a direct path that loses packets, lags or dies, or a slow relay. Pure. */
 import type { DirectSample, PathFailureReport, PeerPathReport, RelayChoice } from "../node/path-report.ts";
 import { formatDuration } from "./durations.ts";
 import type { Cause, Facts } from "./facts.ts";
@@ -6,16 +6,18 @@ import type { Cause, Facts } from "./facts.ts";
 const HIGH_LOSS = 0.05;
 const LOSS_FIX = "look for a weak wireless link, an overloaded line or a limit on UDP on the way";
 const HIGH_RELAY_RTT_MS = 300;
-/** Fewer probes say nothing about loss. */
+/** With fewer probes nothing is concluded about loss. */
 const MIN_SAMPLE = 10;
-/** States of an address that carries traffic, or would. */
+/** States of an address that carries traffic, or could. */
 const USED: readonly string[] = ["in-use", "worse-than-relay", "held-off"];
-/** A path may die once. */
+/** A single death is not a cause. */
 const MIN_FAILURES = 2;
-/** This many unanswered probes at the end of a sample, after hardly any before: the path ended, it did not lose packets. */
+/** If this many probes at the end of a sample are unanswered, after hardly any before, the path died rather than lost packets. */
 const MIN_SILENT_PROBES = 10;
 const MAX_LOSS_BEFORE_END = 0.2;
-/** A path that lost this much over all its lives falls silent by chance; a flow that is ended lost next to nothing before. */
+/**
+ * A path that lost this share of probes over its lives falls silent by chance; one whose flow is cut loses almost nothing before.
+ */
 const HIGH_LOSS_IN_LIFE = 0.1;
 
 export function directPathCauses(facts: Facts): Cause[] {
@@ -24,15 +26,15 @@ export function directPathCauses(facts: Facts): Cause[] {
   return [
     ...lossy,
     ...choice(report, lossy.length > 0),
-    // A path that loses much falls silent by chance as well: then the loss is the cause.
+    // A path with heavy loss also falls silent by chance; then the loss is the cause.
     ...(lossy.length > 0 ? [] : dying(facts)),
   ];
 }
 
-/** By the sample on the direct path if there is one, else by the heartbeats. */
+/** Measured by the sample on the direct path if there is one, otherwise by the heartbeats. */
 function loss({ report, sample }: Facts): Cause[] {
   const candidate = report.candidates.find(({ state }) => USED.includes(state));
-  // Silence is no loss.
+  // Silence is not loss.
   const usable = sample !== undefined && sample.sent >= MIN_SAMPLE && sample.answered > 0 && !diedInSample(sample);
   const measured = usable ? sample : undefined;
   const share = Math.max(
@@ -102,12 +104,14 @@ export function diedInSample({ sent, answered, silentAtEnd }: DirectSample): boo
   return silentAtEnd >= MIN_SILENT_PROBES && answered > 0 && answered >= before * (1 - MAX_LOSS_BEFORE_END);
 }
 
-/** As either end saw it: a short connection does not live to see much of it, the workspace may know from others. */
+/**
+ * As either end saw it: a short connection rarely sees a path die more than once, but the workspace may have seen it on others.
+ */
 function dying({ report, agentView, sample }: Facts): Cause[] {
   const known = report.candidates.find(({ failures }) => (failures?.count ?? 0) >= MIN_FAILURES);
   if (known !== undefined) return [keepsDying(known.failures!, `${known.endpoint}: silent`, "the workspace")];
   const theirs = agentView?.failures;
-  // Of few probes it cannot be said from here whether it was loss.
+  // Without a loss figure, too few probes were sent to exclude loss.
   if (theirs?.loss !== undefined && theirs.count >= MIN_FAILURES)
     return [keepsDying(theirs, "seen from the workspace: this network silent", "this machine, or another one here,")];
   if (sample === undefined || !diedInSample(sample)) return [];

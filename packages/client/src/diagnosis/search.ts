@@ -1,14 +1,17 @@
-/** When a search for a direct path has gone on for long enough to be judged. Pure. */
+/** Decides whether a search for a direct path has lasted long enough to be judged. Pure. */
 import type { PeerPathReport } from "../node/path-report.ts";
 import { FOUND } from "./facts.ts";
 
 /**
- * So many probes in a row without an answer are a verdict: on a path that loses 30 % each way that happens once in three
- * thousand times. Three are not, one time in eight.
+ * This many unanswered probes in a row are a verdict: on a path that loses 30 % each way that happens once in three thousand
+ * times. Three would happen one time in eight.
  */
 const ENOUGH_PROBES = 12;
 
-/** Something answers; or nothing does, and was asked often enough. What answered once and is silent now decides nothing. */
+/**
+ * Decided when an address answers, or when none does and each was probed often enough. An address that answered once and is
+ * silent now decides nothing.
+ */
 export function isDecided({
   path,
   directBlocked,

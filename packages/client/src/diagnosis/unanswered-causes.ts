@@ -1,7 +1,4 @@
-/**
- * Why none of the workspace's addresses answers: the most specific cause that the evidence supports, "no-answer" when it
- * supports none. Pure.
- */
+/** Why none of the workspace's addresses answers: the most specific cause that the evidence supports, or "no-answer". Pure. */
 
 import { formatIp, isIpv4, parseAddrPort } from "wg-userspace/base/ip";
 import { addressClass } from "wg-userspace/magicsock/address-class";
@@ -9,7 +6,7 @@ import type { NetReport } from "wg-userspace/netcheck/report";
 import type { CandidateReport } from "../node/path-report.ts";
 import type { Cause, Facts } from "./facts.ts";
 
-/** So many probes to one address without an answer are no accident. */
+/** This many unanswered probes to one address are not chance. */
 const MIN_PROBES = 3;
 
 export function unansweredCauses(facts: Facts): Cause[] {
@@ -25,7 +22,7 @@ export function unansweredCauses(facts: Facts): Cause[] {
   return [...short, blackHole(probed) ?? oneWay(facts, probed) ?? sameNat(facts, probed) ?? noAnswer(probed)];
 }
 
-/** The user gave up each ping before its answer could be here. */
+/** The user's ping limit is shorter than the round trip. */
 function pingTooShort({ report, pingTimeoutMs }: Facts): Cause[] {
   const known = [report.relayRttMs, ...report.candidates.map(({ rttMs }) => rttMs)].filter((rtt) => rtt !== undefined);
   const fastest = Math.min(...known);
@@ -64,7 +61,7 @@ function noCommonFamily(facts: Facts): Cause | undefined {
   };
 }
 
-/** By what STUN servers answered over; where none did, by the addresses named. */
+/** The families over which STUN servers answered; if none did, those of the published addresses. */
 function families(net: NetReport | undefined, endpoints: readonly string[]): Set<"IPv4" | "IPv6"> {
   const found = new Set<"IPv4" | "IPv6">();
   if (net?.ipv4) found.add("IPv4");
@@ -92,7 +89,10 @@ function blackHole(probed: readonly CandidateReport[]): Cause | undefined {
   };
 }
 
-/** Probes of one end arrive, so its answers would: those of the other do not get through. Both heard is no such case. */
+/**
+ * Probes from one end arrive, so its answers would arrive too: those of the other end do not get through. Does not apply if both
+ * are heard.
+ */
 function oneWay({ agentView }: Facts, probed: readonly CandidateReport[]): Cause | undefined {
   const there = (agentView?.candidates ?? []).filter((one) => one.heard === true);
   const heard = probed.filter((one) => one.heard === true && one.pingsSent >= MIN_PROBES);
@@ -108,7 +108,7 @@ function oneWay({ agentView }: Facts, probed: readonly CandidateReport[]): Cause
   };
 }
 
-/** Our probes arrive at the workspace: neither its answers nor its own probes get here. */
+/** Our probes arrive at the workspace, but neither its answers nor its own probes arrive here. */
 function onlyThere(
   there: readonly { readonly endpoint: string }[],
   probed: readonly CandidateReport[],
