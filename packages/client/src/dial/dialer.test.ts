@@ -13,7 +13,7 @@ afterEach(() => {
   proxy?.close();
 });
 
-/** A dialer behind a proxy that does this once it has read the whole CONNECT request. */
+/** A dialer behind a proxy that runs `answer` once it has read the whole CONNECT request. */
 async function behind(answer: (socket: Socket) => void): Promise<Dialer> {
   proxy = createServer((socket) => {
     sockets.add(socket);

@@ -1,6 +1,6 @@
 /**
- * The one way this process reaches the network: every REST call, control WebSocket and relay connection is dialed here,
- * so proxy, private CA and client certificate settings hold for all of them alike.
+ * The only way in which this process connects to the network: every REST call, control WebSocket and relay connection is dialled
+ * here, so settings for proxies, private authorities and client certificates apply to all.
  */
 import { type AgentOptions, Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
@@ -20,7 +20,7 @@ import { proxyRefusal } from "./proxy-refusal.ts";
 import { namesAuthorities, type TrustedAuthorities, trustedAuthorities } from "./trusted-authorities.ts";
 
 export interface TlsSettings {
-  /** PEM certificates trusted besides Node's, the system's and those of SSL_CERT_FILE and SSL_CERT_DIR. */
+  /** PEM certificates that are trusted besides Node's, the system's and those of SSL_CERT_FILE and SSL_CERT_DIR. */
   readonly ca?: string | undefined;
   /** PEM client certificate and key for mutual TLS. */
   readonly cert?: string | undefined;
@@ -29,11 +29,11 @@ export interface TlsSettings {
 
 export interface DialerOptions {
   readonly tls?: TlsSettings | undefined;
-  /** Where proxy settings come from; `process.env` by default through the usual variables. */
+  /** Finds the proxy for a URL; by default from the usual variables of `process.env`. */
   readonly proxyFor?: (url: string) => string;
   /** Where SSL_CERT_FILE and SSL_CERT_DIR come from; `process.env` by default. */
   readonly environment?: NodeJS.ProcessEnv;
-  /** Limit for one connection to be up, proxy and TLS included, in ms. */
+  /** Time limit for establishing one connection, proxy and TLS included, in ms. */
   readonly connectTimeoutMs?: number;
 }
 
@@ -41,17 +41,17 @@ export interface DialTarget {
   readonly host: string;
   readonly port: number;
   readonly tls: boolean;
-  /** Name the certificate must carry; the host unless it differs. */
+  /** Name sent to the server, and by default expected in its certificate; the host if absent. */
   readonly serverName?: string;
   /** Name to expect in the certificate instead of serverName. */
   readonly certName?: string | undefined;
   readonly insecure?: boolean | undefined;
-  /** Nothing waits for it: resolving its name keeps out of the way of what is needed. */
+  /** Nothing waits for this connection, so its name lookup yields to more urgent ones. */
   readonly optional?: boolean;
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
-/** A proxy's answer to CONNECT: status line and headers. */
+/** Largest response of a proxy to CONNECT: status line and headers. */
 const MAX_PROXY_ANSWER_BYTES = 16 * 1024;
 const HEADER_END = "\r\n\r\n";
 const MAX_REACHED = 64;
@@ -61,12 +61,12 @@ export class Dialer implements RelayDialer {
   readonly #proxyFor: (url: string) => string;
   readonly #timeoutMs: number;
   readonly #environment: NodeJS.ProcessEnv;
-  /** Everything that may be trusted; read only where Node's own authorities do not suffice, since that takes its time. */
+  /** All trusted authorities. Read only when Node's own do not suffice, since that takes time. */
   #authorities: TrustedAuthorities | undefined;
   #secureContext: SecureContext | undefined;
-  /** By host, the last {@link MAX_REACHED}. */
+  /** Addresses by host, for the last {@link MAX_REACHED} hosts. */
   readonly #reached = new Map<string, string>();
-  /** Keep-alive agents for requests, each made when it is used: without TLS neither node:https nor node:tls is loaded. */
+  /** Keep-alive agents for requests, made on first use: without TLS neither node:https nor node:tls is loaded. */
   #httpAgent: HttpAgent | undefined;
   #httpsAgent: HttpsAgent | undefined;
 
@@ -138,7 +138,7 @@ export class Dialer implements RelayDialer {
     return socket;
   }
 
-  /** Addresses at which this host was reached lately, without a proxy: good for others that have to reach it now. */
+  /** Addresses at which this host was recently reached without a proxy, for other code that has to reach it now. */
   addressesOf(host: string): readonly string[] {
     const address = this.#reached.get(host);
     return address === undefined ? [] : [address];
@@ -204,7 +204,7 @@ export class Dialer implements RelayDialer {
     this.#secureContext ??= createSecureContext({
       minVersion: "TLSv1.2",
       ca: trusted && [...trusted, ...(ca === undefined ? [] : [ca])],
-      // An authority that is itself signed by another one can be named alone.
+      // Trusts a named authority even if it is itself signed by another one.
       allowPartialTrustChain: trusted !== undefined,
       cert,
       key,
@@ -212,7 +212,7 @@ export class Dialer implements RelayDialer {
     return this.#secureContext;
   }
 
-  /** An authority was named, but in a file that cannot be read: that is the reason, then. */
+  /** If an authority was named in a file that cannot be read, that is the reason for the refusal. */
   #explained(refusal: EngineError): EngineError {
     const problems = this.#authorities?.problems ?? [];
     if (problems.length === 0 || !isUntrusted(refusal)) return refusal;
@@ -224,7 +224,7 @@ function isUntrusted(error: unknown): boolean {
   return error instanceof EngineError && error.code === "ERR_TLS_UNTRUSTED";
 }
 
-/** One whose connections are the dialer's. */
+/** An HTTP agent whose connections the dialer makes. */
 function dialingAgent<A extends HttpAgent>(Agent: new (options: AgentOptions) => A, dialer: Dialer, tls: boolean): A {
   const agent = new Agent({ keepAlive: true });
   agent.createConnection = (options: AgentTarget, done?: ConnectionCallback) => {
@@ -274,7 +274,7 @@ async function untilEvent(socket: Socket, event: "connect" | "secureConnect", si
   }
 }
 
-/** Reads up to the end of the proxy's header. What follows it belongs to the connection, and is left in the socket. */
+/** Reads to the end of the proxy's header. What follows belongs to the connection and stays in the socket. */
 async function readProxyAnswer(socket: Socket, proxy: string, authority: string, signal: AbortSignal): Promise<void> {
   try {
     const head = await proxyHead(socket, proxy, signal);
@@ -314,7 +314,7 @@ function proxyHead(socket: Socket, proxy: string, signal: AbortSignal): Promise<
   });
 }
 
-/** For a socket whose outcome is decided: an error that it still emits changes nothing. */
+/** For a socket whose outcome is decided: later errors are ignored. */
 function destroyQuietly(socket: Socket): void {
   socket.on("error", () => undefined);
   socket.destroy();

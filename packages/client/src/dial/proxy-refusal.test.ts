@@ -21,7 +21,7 @@ describe("a proxy's refusal to connect", () => {
       `proxy proxy.test:3128 refused to connect to coder.test:443 with ${status.slice(9)}`,
     );
     expect(error.message).toContain(words);
-    // A missing login does not point to the administrator, and a refusal does not ask for a password.
+    // Missing credentials are not a matter for the administrator, nor is a refusal one of passwords.
     if (words.includes("password")) expect(error.message).not.toContain("administrator");
     else expect(error.message).not.toContain("password");
   });

@@ -1,12 +1,12 @@
-/** What a proxy means that does not connect us, in words with a next step. */
+/** Explains the refusal of a proxy, with a next step. */
 import { EngineError } from "wg-userspace/base/errors";
 
 const MAX_REASON_CHARS = 80;
 
 /**
- * @param head What the proxy answered to CONNECT: status line and headers.
+ * @param head The proxy's response to CONNECT: status line and headers.
  * @param proxy `host:port`
- * @param authority Where it should have connected to, `host:port`.
+ * @param authority The requested destination, `host:port`.
  */
 export function proxyRefusal(head: string, proxy: string, authority: string): EngineError {
   const status = /^HTTP\/1\.[01] ([0-9]{3}) ?([^\r\n]*)/.exec(head);
@@ -27,7 +27,7 @@ export function proxyRefusal(head: string, proxy: string, authority: string): En
 }
 
 function meaningOf(code: number, authority: string): [words: string, retryable: boolean] {
-  // Some say 401 where the standard says 407 (RFC 9110 §15.5.8); CONNECT reached no other server that could have sent it.
+  // Some proxies send 401 where the standard requires 407 (RFC 9110 §15.5.8); no other server could have answered a CONNECT.
   if (code === 401 || code === 407)
     return [
       "it requires a name and password, or different ones; put them into the proxy URL, as http://name:password@host",
@@ -47,7 +47,7 @@ function meaningOf(code: number, authority: string): [words: string, retryable: 
   return ["ask its administrator to allow this host, or name the host in NO_PROXY", false];
 }
 
-/** The proxy may want a scheme that nothing here speaks. */
+/** The proxy may require an authentication scheme that is not supported here. */
 function challengeOf(head: string, code: number): string {
   if (code !== 401 && code !== 407) return "";
   const schemes = [...head.matchAll(/^(?:proxy|www)-authenticate:\s*([A-Za-z]+)/gim)].map((match) => match[1]!);

@@ -1,4 +1,4 @@
-/** Which certificate authorities are trusted: Node's bundled ones, the system's, and what the environment names. */
+/** The trusted certificate authorities: Node's bundled ones, the system's, and those that the environment names. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import * as tls from "node:tls";
@@ -6,11 +6,11 @@ import * as tls from "node:tls";
 export interface TrustedAuthorities {
   /** PEM texts, each with any number of certificates. */
   readonly pem: readonly string[];
-  /** What was named and cannot be used, as sentences without a full stop. */
+  /** Named files that cannot be used, as sentences without a full stop. */
   readonly problems: readonly string[];
 }
 
-/** Where distributions keep their store as one file; the first that exists is theirs. */
+/** Where distributions keep their store in one file; the first that exists is used. */
 const SYSTEM_BUNDLES = [
   "/etc/ssl/certs/ca-certificates.crt",
   "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
@@ -22,15 +22,15 @@ const MAX_FILE_BYTES = 8 * 1024 * 1024;
 const MAX_FILES = 2048;
 const CERTIFICATE = "-----BEGIN ";
 
-/** Whether the environment asks for authorities besides those of Node. */
+/** Whether the environment names authorities besides Node's. */
 export function namesAuthorities(environment: NodeJS.ProcessEnv): boolean {
   return filled(environment["SSL_CERT_FILE"]) || filled(environment["SSL_CERT_DIR"]);
 }
 
 /**
- * Everything that is trusted on this machine. Variables as OpenSSL and Go have them: SSL_CERT_FILE, SSL_CERT_DIR with folders
- * separated as in PATH; they add to the rest.
- * @param bundles Files of which the first that exists is the system's store, where the system has files for it.
+ * Everything that is trusted on this machine. The variables work as in OpenSSL and Go: SSL_CERT_FILE, and SSL_CERT_DIR with
+ * folders separated as in PATH. They add to the rest.
+ * @param bundles Candidates for the system's store, of which the first existing file is used.
  */
 export function trustedAuthorities(
   environment: NodeJS.ProcessEnv,
@@ -64,10 +64,10 @@ function systemAuthorities(bundles: readonly string[]): readonly string[] {
     try {
       return [readPem(path)];
     } catch {
-      // Not this distribution's place, or nothing in it.
+      // Not this distribution's place, or empty.
     }
   }
-  // Windows and macOS keep theirs in a database; Node reads it from 22.15 on.
+  // Windows and macOS keep their store in a database, which Node reads since 22.15.
   return typeof tls.getCACertificates === "function" ? tls.getCACertificates("system") : [];
 }
 
@@ -79,7 +79,7 @@ function readPem(path: string): string {
   return text;
 }
 
-/** Certificates of a folder; what is none is passed over, as OpenSSL does. */
+/** Certificates of a folder; skips other files, as OpenSSL does. */
 function readFolder(folder: string): string[] {
   return readdirSync(folder)
     .slice(0, MAX_FILES)
