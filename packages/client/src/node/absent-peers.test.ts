@@ -6,7 +6,9 @@ import { AbsentPeers } from "./absent-peers.ts";
 const PEER = "agent";
 const never = (): undefined => undefined;
 
-/** Times at which the relay is dialled again; what is sent then makes it report the peer at once, in one period of time. */
+/**
+ * Times at which the relay is redialled in one period. Whatever is sent after that makes the relay report the peer again at once.
+ */
 function dials(absent: AbsentPeers, fromMs: number, toMs: number): number[] {
   const times: number[] = [];
   absent.reported(PEER, instant(fromMs));

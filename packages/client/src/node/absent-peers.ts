@@ -1,23 +1,23 @@
 /**
- * Decides when the relay is dialled again because it goes on reporting that a peer is not connected to it, although the
- * deployment announces the peer in its region. This happens when several servers form one region, and the two that we and
- * the peer are connected to have lost each other: another connection may lead to a server that reaches the peer.
+ * Decides when to redial the relay because it keeps reporting that a peer is not connected to it, although the deployment
+ * announces the peer in its region. This happens when several servers form one region, and the two that serve us and the peer
+ * have lost each other: another connection may lead to a server that reaches the peer.
  */
 import { addMs, earliest, type Instant } from "wg-userspace/base/instant";
 import type { RandomSource } from "wg-userspace/base/ports";
 
-/** A peer that dials its relay again is absent for a shorter time. */
+/** Longer than the absence of a peer that redials its relay. */
 const ABSENT_MS = 4_000;
-/** Reports over a longer time than this count although the peer is heard: relays may be cut in one direction only. */
+/** Reports over a longer time than this count even if the peer is heard, because relays may be cut in one direction only. */
 const BRIEF_MS = 2_000;
 const FIRST_PAUSE_MS = 5_000;
 const MAX_PAUSE_MS = 60_000;
-/** After so long without an absence the pauses begin again. */
+/** After this long without an absence the pauses start short again. */
 const CALM_MS = 2 * MAX_PAUSE_MS;
 
 interface Absence {
   readonly since: Instant;
-  /** Of the last report. */
+  /** Time of the last report. */
   last: Instant;
 }
 
@@ -32,7 +32,7 @@ export class AbsentPeers {
     this.#random = random;
   }
 
-  /** The relay reported it of a peer that should be there. */
+  /** The relay reported the absence of a peer that should be there. */
   reported(id: string, now: Instant): void {
     const known = this.#absences.get(id);
     if (known === undefined) this.#absences.set(id, { since: now, last: now });
@@ -46,8 +46,8 @@ export class AbsentPeers {
   }
 
   /**
-   * Returns whether the relay should be dialled again: a peer is absent for long, or goes on to be reported.
-   * @param heardAt Last authentic packet of a peer.
+   * Returns whether to redial the relay: a peer has long been absent, or is still being reported.
+   * @param heardAt Time of a peer's last authentic packet.
    */
   handleTimeout(heardAt: (id: string) => Instant | undefined, now: Instant): boolean {
     const next = this.nextTimeout();
@@ -59,7 +59,7 @@ export class AbsentPeers {
     if (this.#dialledAt !== undefined && now > addMs(this.#dialledAt, CALM_MS)) this.#pauseMs = FIRST_PAUSE_MS;
     this.#absences.clear();
     this.#dialledAt = now;
-    // Half of it to all of it: many clients of one server do not dial at once.
+    // Between half the pause and all of it, so that the clients of one server do not dial at once.
     this.#waitUntil = addMs(now, this.#pauseMs * (0.5 + (this.#random.uint32() % 1024) / 2048));
     this.#pauseMs = Math.min(MAX_PAUSE_MS, 2 * this.#pauseMs);
     return true;

@@ -23,7 +23,7 @@ function mapOf(...ids: number[]): DerpMap {
 const map = mapOf(1, 2, 3);
 const idsOf = (choices: DerpMap): number[] => [...choices.regions.keys()];
 
-/** A home whose relay went away at NOW. */
+/** A home whose relay was lost at NOW. */
 function lost(): HomeOutage {
   const outage = new HomeOutage();
   outage.setHome(1, NOW);

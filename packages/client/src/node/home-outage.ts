@@ -1,21 +1,21 @@
 /**
- * What becomes of the automatic home when its relay does not answer, without I/O. After {@link ANSWER_LIMIT_MS} the relays of
- * other regions are dialled, and the first that answers becomes the home: while the whole network is away none does, and the
- * home stays. A region that was silent then can be chosen again once it was measured, or its relay has answered.
+ * Decides, without I/O, what to do when the relay of an automatically chosen home does not answer. After {@link ANSWER_LIMIT_MS}
+ * the relays of other regions are dialled, and the first that answers becomes the home. If the whole network is down, none does,
+ * and the home stays. A silent region can be chosen again once it was measured or its relay has answered.
  */
 import { addMs, type Instant } from "wg-userspace/base/instant";
 import { type DerpMap, hasRelay } from "wg-userspace/derp/map";
 import { ANSWER_LIMIT_MS, withoutRegions } from "./relay-choice.ts";
 
-/** Connections to other regions are closed when they are idle: while none answers they are dialled again. */
+/** Idle connections to other regions are closed, so while none answers they are dialled again at this interval. */
 const DIAL_AGAIN_MS = 60_000;
-/** Relays that are dialled at a time. */
+/** How many relays are dialled at once. */
 export const MAX_DIALLED = 8;
 
 export type OutageStep =
-  /** The home is to be chosen again: another relay answers, and that of the home does not. */
+  /** Choose the home again: another relay answers, and the home's does not. */
   | { readonly kind: "choose" }
-  /** The relays of these regions are to be dialled. */
+  /** Dial the relays of these regions. */
   | { readonly kind: "dial"; readonly regionIds: readonly number[] };
 
 export class HomeOutage {
@@ -25,13 +25,13 @@ export class HomeOutage {
   #searching = false;
   #nextDial: Instant | undefined;
 
-  /** What the home is chosen from: silent regions count only where there is no other. */
+  /** The regions to choose the home from: silent ones only if there is no other. */
   choices(map: DerpMap): DerpMap {
     const others = withoutRegions(map, (regionId) => this.#silent.has(regionId));
     return [...others.regions.values()].some(hasRelay) ? others : map;
   }
 
-  /** The home that was chosen; 0 for none, or for one that is not to be left. */
+  /** The chosen home; 0 for none, or for one that must not be left. */
   setHome(regionId: number, now: Instant): void {
     if (regionId === this.#home) return;
     this.#home = regionId;
@@ -39,7 +39,7 @@ export class HomeOutage {
     else this.#wait(now);
   }
 
-  /** Regions that answered a measurement just now. */
+  /** Regions that have just answered a measurement. */
   measured(latencyMs: ReadonlyMap<number, number>): void {
     for (const regionId of latencyMs.keys()) this.#silent.delete(regionId);
   }
@@ -69,7 +69,7 @@ export class HomeOutage {
     return { kind: "dial", regionIds: others.slice(0, MAX_DIALLED).map(({ regionId }) => regionId) };
   }
 
-  /** The home becomes a region that is known to answer. */
+  /** Moves the home to a region that is known to answer. */
   #leave(map: DerpMap): OutageStep {
     this.#silent.clear();
     for (const id of map.regions.keys()) if (!this.#ready.has(id)) this.#silent.add(id);

@@ -1,6 +1,6 @@
 /**
- * Keeps a node's picture of its own network fresh: public addresses by STUN, port mappings, the latency of relays. Measures
- * at start, when the network or the relay map changes, and while there are peers that may look for a direct path.
+ * Keeps a node's knowledge of its own network fresh: public addresses by STUN, port mappings, latencies of relays. Measures at
+ * start, when the network or the relay map changes, and while peers may look for a direct path.
  */
 import { networkInterfaces } from "node:os";
 import { type AddrPort, formatAddrPort, formatIp, type IpAddress, ip, isIpv4 } from "wg-userspace/base/ip";
@@ -16,32 +16,32 @@ import type { NetReport } from "wg-userspace/netcheck/report";
 import type { Deployment } from "../rest/deployment.ts";
 import { OwnEndpoints } from "./own-endpoints.ts";
 
-/** While the node is looked for; spread, so that many nodes do not ask at once. */
+/** Interval while peers look for the node; randomised, so that many nodes do not ask at once. */
 const ACTIVE_INTERVAL_MS = 20_000;
 const ACTIVE_SPREAD_MS = 6_000;
 const IDLE_INTERVAL_MS = 5 * 60_000;
-/** Mappings older than this may be gone from the router: looked at again before a peer is met. */
+/** Mappings older than this may be gone from the router, so they are checked before a peer arrives. */
 const FRESH_MS = 27_000;
-/** As FRESH_MS, when a path went silent: of several that do so at once the first causes a run for all. */
+/** Like FRESH_MS, for a silent path: when several fall silent at once, the first causes one run for all. */
 const DOUBT_GAP_MS = 3_000;
-/** Relays are measured again this often: networks change, and a home that became slow should not stay home. */
+/** Interval of complete measurements: networks change, and a home that became slow should not stay the home. */
 const FULL_INTERVAL_MS = 5 * 60_000;
-/** No route is more special than the default one (RFC 5737, RFC 3849): packets there would leave by it. */
+/** Addresses to which only the default route applies (RFC 5737, RFC 3849). */
 const ANYWHERE = [ip("192.0.2.1"), ip("2001:db8::1")];
 const MAX_ROUTED_SERVERS = 6;
 
 export interface NetworkWatchOptions {
   readonly driver: Driver;
   readonly deployment: Deployment;
-  /** No direct paths: STUN is not asked and no endpoint is named. */
+  /** No direct paths: STUN servers are not asked and no endpoint is published. */
   readonly blockDirect: boolean;
   readonly fixedPort: boolean;
   /**
-   * Whether there are peers without a direct path: then mappings are looked at more often. A path that is in use keeps its own
-   * mapping, and asks for a look when it goes silent; a peer that comes does so, too.
+   * Whether there are peers without a direct path: mappings are then checked more often. A path in use keeps its own mapping and
+   * asks for a check when it falls silent; so does a new peer.
    */
   readonly isLookedFor: () => boolean;
-  /** `guesses`: what a hard NAT with a habit may use for the next peer. */
+  /** `guesses`: ports that a hard NAT with a predictable pattern may use for the next peer. */
   readonly onEndpoints: (endpoints: readonly AddrPort[], guesses: readonly AddrPort[]) => void;
   /** Latencies are empty when nothing could be measured. */
   readonly onLatencies: (latencyMs: ReadonlyMap<number, number>) => void;
@@ -60,7 +60,7 @@ export class NetworkWatch {
   /** See {@link EndpointSources.routed}. */
   #routed: readonly IpAddress[] = [];
   #running = new AbortController();
-  /** Exists from the moment that a port mapping was wanted. */
+  /** Created when a port mapping is first wanted. */
   #portMapper: PortMapper | undefined;
   #timer: NodeJS.Timeout | undefined;
   #startedAt = Number.NEGATIVE_INFINITY;
@@ -78,8 +78,8 @@ export class NetworkWatch {
   }
 
   /**
-   * Direct paths are hard to find: the router is asked to forward our port. Not where public addresses are not wanted at
-   * all, that is, where the relay map has no STUN server.
+   * Asks the router to forward our port, because direct paths are hard to find. Does nothing where public addresses are not
+   * wanted at all, that is, where the relay map has no STUN server.
    */
   wantPortMapping(): void {
     const hasStun = [...(this.#map?.regions.values() ?? [])].some(({ nodes }) =>
@@ -104,7 +104,9 @@ export class NetworkWatch {
     this.#start();
   }
 
-  /** @param moved What was known is void, not only incomplete: addresses went, the port is another one, or the machine slept. */
+  /**
+   * @param moved Earlier knowledge is invalid, not merely incomplete: addresses went, the port has changed, or the machine slept.
+   */
   networkChanged(moved: boolean): void {
     if (moved) {
       this.#endpoints.forget();
@@ -117,19 +119,19 @@ export class NetworkWatch {
     this.#start();
   }
 
-  /** A peer is about to look for us: what we published should be true now. */
+  /** A peer is about to look for us, so the published endpoints should be up to date. */
   freshen(): void {
     if (monotonicNow() - this.#startedAt > FRESH_MS) this.#start();
     else this.#startLater();
   }
 
-  /** A direct path went silent. If a router restarted, our public endpoints are others now: peers are to know at once. */
+  /** A direct path fell silent. If a router restarted, our public endpoints have changed, and peers must learn that at once. */
   doubtMappings(): void {
     if (monotonicNow() - this.#startedAt > DOUBT_GAP_MS) this.#start();
     else this.#startLater();
   }
 
-  /** Takes a port mapping back, for which the router gets half a second. */
+  /** Removes a port mapping, for which the router gets half a second. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -148,7 +150,7 @@ export class NetworkWatch {
     });
   }
 
-  /** A complete run on request. Rejects with `signal.reason`, or when there is no relay map yet. */
+  /** Does a complete run on request. Rejects with `signal.reason`, or when there is no relay map yet. */
   async check(signal: AbortSignal): Promise<NetReport> {
     if (this.#map === undefined) throw new Error("there is no relay map yet");
     return runNetcheck({
@@ -190,7 +192,7 @@ export class NetworkWatch {
       measureRelays: full,
       onMapped: (mapped) => {
         seen.push(mapped);
-        // The first answer is published at once; what it replaces stays published until the run is over.
+        // The first answer is published at once; the endpoint it replaces stays published until the run has ended.
         this.#mapped = [...seen, ...this.#mapped];
         this.#publish();
       },
@@ -217,7 +219,7 @@ export class NetworkWatch {
     this.#timer.unref();
   }
 
-  /** By which of our addresses packets leave: for anywhere, and for the servers that answered the last run. */
+  /** Finds the source addresses of our packets: towards the default route, and towards the servers that answered the last run. */
   async #findRoutes(): Promise<void> {
     const servers = (this.#report?.observations ?? []).slice(0, MAX_ROUTED_SERVERS).map(({ server }) => server.address);
     const found = await Promise.all([...ANYWHERE, ...servers].map(sourceAddressTowards));

@@ -41,7 +41,7 @@ function mapOf(...ids: number[]): DerpMap {
   );
 }
 
-/** Records what a shell would have done. */
+/** Records what a shell would have to do. */
 class Recorder implements NodeOutput {
   readonly calls: string[] = [];
   readonly peers: EnginePeer[] = [];
@@ -275,7 +275,7 @@ describe("peers", () => {
     expect(output.peers[0]?.udpEndpoints).toHaveLength(1);
     expect(output.peers[0]?.persistentKeepaliveMs).toBeUndefined();
     expect(events).toEqual([{ kind: "peer-programmed", id: CLIENT }]);
-    // An update is no new peer.
+    // An update is not a new peer.
     core.handlePeerUpdates([{ kind: "node", id: CLIENT, node: peer(1, { endpoints: [] }) }], now);
     expect(output.take()).toEqual(["set 1"]);
   });

@@ -1,8 +1,7 @@
 /**
- * A node of the tunnel network without its I/O: what we publish about ourselves, which peers are in the tunnel, and which
- * relay is our home. Times and events go in; what is to be done comes out through {@link NodeOutput}, during the call. The
- * shells around it own sockets, relays and a timer: `TailnetNode` on Node, `BrowserNode` in a page. Survives any number of
- * control connections.
+ * A node of the tunnel network without its I/O: what we publish about ourselves, which peers are in the tunnel, and which relay
+ * is our home. Times and events go in; actions come out through {@link NodeOutput} during the call. The shells around it own
+ * sockets, relays and a timer: `TailnetNode` on Node, `BrowserNode` in a page. Outlives any number of control connections.
  */
 import type { NodeInfo } from "coder-protocol/tailnet/node";
 import { earliest, type Instant } from "wg-userspace/base/instant";
@@ -30,17 +29,17 @@ import { type LostPeer, type PeerAction, PeerProgramming, type PeerUpdate } from
 import { type FallbackReason, type PreferenceChange, RegionPreference } from "./region-preference.ts";
 import { routeLatencies } from "./relay-choice.ts";
 
-/** Keepalive of a peer whose tunnel must stay usable through idle NATs and relays. */
+/** Keepalive interval of a peer whose tunnel must stay usable through idle NATs and relays. */
 const PERSISTENT_KEEPALIVE_MS = 25_000;
 /** A peer that was announced this recently may still be trying its first handshake. */
 const NEWCOMER_MS = 30_000;
 
-/** The region that was named is not used, and why. */
+/** The named region is not used, and why. */
 export interface RegionFallback {
-  /** As it was named. */
+  /** The name as given. */
   readonly wanted: string;
   readonly why: FallbackReason;
-  /** The home in its place. */
+  /** The home that is used instead. */
   readonly using: RegionRef;
 }
 
@@ -51,17 +50,17 @@ export interface NodeCoreOptions {
   readonly nodeId: bigint;
   readonly publicKey: NodePublicKey;
   readonly discoKey: DiscoPublicKey;
-  /** Where we reach the control plane: embedded relays are there. */
+  /** The URL at which we reach the control plane, and its embedded relays. */
   readonly accessUrl: string;
   /** Home region by id, code, name or workspace proxy, instead of the nearest, while its relay answers. */
   readonly region?: string | undefined;
-  /** Called when that region is left for the automatic choice. */
+  /** Called when that region is given up for the automatic choice. */
   readonly onRegionFallback?: ((fallback: RegionFallback) => void) | undefined;
   readonly directBlocked?: DirectBlock;
-  /** Set when our relays are reached by WebSocket alone: the reason that peers are given. */
+  /** Set when our relays can only be reached by WebSocket: the reason that peers are given. */
   readonly webSocketOnly?: string | undefined;
   readonly maxPeers: number;
-  /** How long nothing may be heard of a client whose control connection was closed without a goodbye. */
+  /** A client whose control connection was closed without a disconnect is gone when nothing is heard from it for this long. */
   readonly goneAfterMs?: number | undefined;
   /** Peers that we asked for, as opposed to peers that asked for us. */
   readonly isDestination: (id: string) => boolean;
@@ -71,29 +70,29 @@ export interface NodeCoreOptions {
   readonly logger?: Logger | undefined;
 }
 
-/** What the engine below knows about peers. */
+/** The engine's view of its peers. */
 export type PeerStatusSource = Pick<Engine, "peerStatus" | "peers">;
 
-/** What a shell has to do; called while the core is. */
+/** What a shell has to do; called during calls of the core. */
 export interface NodeOutput {
   setPeer(peer: EnginePeer): void;
   removePeer(key: NodePublicKey): void;
-  /** The process at these addresses is gone: its connections end. */
+  /** The process at these addresses is gone, so its connections end. */
   abortConnections(prefixes: readonly IpPrefix[]): void;
   startHandshake(key: NodePublicKey): void;
   setRelayMap(map: DerpMap): void;
   setHomeRegion(regionId: number): void;
-  /** Connects to the relay of a region that is not the home; nothing where it is connected. */
+  /** Connects to the relay of a region other than the home; does nothing if it is connected. */
   dialRelay(regionId: number): void;
   /** The relay of a region does not reach a peer that is connected to the region. */
   redialRelay(regionId: number): void;
-  /** What our disco messages name. */
+  /** The endpoints that our disco messages name. */
   setOwnEndpoints(endpoints: readonly AddrPort[], guesses: readonly AddrPort[]): void;
-  /** A peer was announced that was not known: what it learns about us should be true now, and our relay connections alive. */
+  /** A new peer was announced: our published endpoints should be up to date, and our relay connections alive. */
   peerAdded(): void;
-  /** Direct paths are hard to find: a port mapping may help, and another local port where `rebind` is true. */
+  /** Direct paths are hard to find: a port mapping may help, and with `rebind` another local port. */
   directPathStuck(rebind: boolean): void;
-  /** A direct path went silent: our public endpoints may have changed. */
+  /** A direct path fell silent, so our public endpoints may have changed. */
   directPathSuspected(): void;
 }
 
@@ -148,7 +147,7 @@ export class NodeCore {
     });
   }
 
-  /** What the coordinator is sent about us; undefined while we have no home relay and could not be reached. */
+  /** What the coordinator is sent about us; undefined while we have no home relay and cannot be reached. */
   self(unixMs: number): NodeInfo | undefined {
     if (this.#homeRegion === 0) return undefined;
     const { nodeId, publicKey, discoKey, addresses, webSocketOnly } = this.#options;
@@ -168,7 +167,7 @@ export class NodeCore {
     };
   }
 
-  /** The control plane took what {@link self} returned. */
+  /** The control plane has received what {@link self} returned. */
   selfSent(): void {
     this.#sentNode = true;
   }
@@ -181,12 +180,12 @@ export class NodeCore {
     return this.#map;
   }
 
-  /** 0: none. */
+  /** 0 for none. */
   get homeRegion(): number {
     return this.#homeRegion;
   }
 
-  /** Regions that could only be reached by WebSocket, and why. */
+  /** Regions that could only be reached by WebSocket, with the reason. */
   get forcedWebSocket(): ReadonlyMap<number, string> {
     return this.#forcedWebSocket;
   }
@@ -195,7 +194,7 @@ export class NodeCore {
     return this.#programming.programmed().length > 0;
   }
 
-  /** Peers to which no direct path is in use: those need to know where we are. */
+  /** Whether some peers have no direct path, and so need our endpoints. */
   get hasRelayedPeers(): boolean {
     return this.#programming.programmed().some((id) => {
       const node = this.#programming.node(id);
@@ -208,22 +207,22 @@ export class NodeCore {
     return this.#programming.programmed().includes(id);
   }
 
-  /** What the coordinator last sent about a peer. */
+  /** The node that the coordinator last sent for a peer. */
   peerNode(id: string): NodeInfo | undefined {
     return this.#programming.node(id);
   }
 
-  /** A relay map from the control plane, as it came. */
+  /** A relay map, as received from the control plane. */
   setDerpMap(map: DerpMap, now: Instant): void {
     this.#map = rewriteEmbedded(map, this.#options.accessUrl);
     this.#output.setRelayMap(this.#map);
     const change = this.#preference?.handleMap(this.#map, now);
-    // One relay needs no choice; of several one is taken at once, and the home may move when all are measured.
+    // A single relay needs no choice. Of several, one is taken at once, and the home may move when all are measured.
     this.#chooseHome(new Map(), now);
     this.#reportPreference(change);
   }
 
-  /** Chooses the home relay by what was measured; `latencyMs` is empty when nothing could be. */
+  /** Chooses the home relay by measured latency; `latencyMs` is empty when nothing could be measured. */
   setLatencies(latencyMs: ReadonlyMap<number, number>, now: Instant): void {
     this.#outage.measured(latencyMs);
     this.#chooseHome(latencyMs, now);
@@ -243,7 +242,10 @@ export class NodeCore {
     if (changed) this.selfChanges.emit();
   }
 
-  /** UDP endpoints to publish. @param guesses What a hard NAT with a habit may use for the next peer: for the engine alone. */
+  /**
+   * UDP endpoints to publish.
+   * @param guesses Ports that a hard NAT with a predictable pattern may use for the next peer; only for the engine.
+   */
   setEndpoints(endpoints: readonly AddrPort[], guesses: readonly AddrPort[]): void {
     const changed = endpointTexts(endpoints).join() !== endpointTexts(this.#endpoints).join();
     this.#endpoints = endpoints;
@@ -256,7 +258,7 @@ export class NodeCore {
     this.selfChanges.emit();
   }
 
-  /** Updates from the coordinator. Returns the ids that were programmed now: an agent answers those with "ready". */
+  /** Updates from the coordinator. Returns the ids of newly programmed peers, which an agent answers with "ready". */
   handlePeerUpdates(updates: readonly PeerUpdate[], now: Instant): string[] {
     const programmed: string[] = [];
     for (const update of updates) {
@@ -275,7 +277,7 @@ export class NodeCore {
     return this.#programming.lostPeers();
   }
 
-  /** The control connection ended: peers stay, and count as lost from now on. */
+  /** The control connection ended: the peers stay, and count as lost from now on. */
   coordinationLost(now: Instant): void {
     this.#programming.connectionLost(now);
   }
@@ -299,7 +301,10 @@ export class NodeCore {
     this.#output.redialRelay(this.#homeRegion);
   }
 
-  /** Peers that were announced lately and not heard yet: what they sent may have gone into a dead relay connection. */
+  /**
+   * Calls peers that were announced recently and have not been heard: what they sent may have been lost in a dead relay
+   * connection.
+   */
   relayReady(regionId: number, now: Instant): void {
     this.#follow(this.#preference?.relayReady(regionId, now), now);
     if (this.#map !== undefined) this.#followOutage(this.#outage.relayReady(regionId, this.#choices(this.#map)), now);
@@ -318,7 +323,7 @@ export class NodeCore {
     this.#outage.relayLost(regionId, now);
   }
 
-  /** The relay of a region reported that a peer is not connected to it. Only what we asked for is searched for. */
+  /** The relay of a region reported that a peer is not connected to it. Only our own destinations are searched for. */
   relayPeerGone(regionId: number, key: Uint8Array, now: Instant): void {
     const id = regionId === this.#homeRegion ? this.#idByKey.get(keyId(key as NodePublicKey)) : undefined;
     if (id === undefined || !this.#options.isDestination(id) || !this.#programming.isAnnounced(id)) return;
@@ -368,7 +373,7 @@ export class NodeCore {
     );
   }
 
-  /** The region that was named is left or taken back: the home is chosen again by what was measured last. */
+  /** The named region was given up or taken back, so the home is chosen again by the last measurements. */
   #follow(change: PreferenceChange | undefined, now: Instant): void {
     if (change === undefined) return;
     if (change.kind === "dial") this.#output.dialRelay(change.regionId);
@@ -387,12 +392,12 @@ export class NodeCore {
     });
   }
 
-  /** What the automatic choice is made from. */
+  /** The regions from which the automatic choice is made. */
   #choices(map: DerpMap): DerpMap {
     return this.#preference?.choices(map) ?? map;
   }
 
-  /** To be called when the home was chosen. */
+  /** To be called after the home was chosen. */
   #reportPreference(change: PreferenceChange | undefined): void {
     if (change === undefined || change.kind === "dial") return;
     const { logger, onRegionFallback } = this.#options;
@@ -440,7 +445,7 @@ export class NodeCore {
       discoKey,
       persistentKeepaliveMs: isDestination ? PERSISTENT_KEEPALIVE_MS : undefined,
     });
-    // The route to a workspace has two legs: with the second one known, another relay may be the better home.
+    // The route to a workspace has two legs. Now that the second is known, another relay may be the better home.
     if (isDestination && this.#latencyMs.size > 1) this.#chooseHome(this.#latencyMs, now);
     this.events.emit({ kind: "peer-programmed", id });
   }
@@ -451,7 +456,10 @@ export class NodeCore {
     if (programmedAt !== undefined && !this.#directAfterMs.has(id)) this.#directAfterMs.set(id, now - programmedAt);
   }
 
-  /** Another local port has no history with routers that early packets confused. It never costs a path that works. */
+  /**
+   * Routers hold no state about another local port, such as flows confused by early packets. Changing it never costs a working
+   * path.
+   */
   #mayTakeAnotherPort(now: Instant): boolean {
     const inUse = this.#status
       .peers()
@@ -459,7 +467,7 @@ export class NodeCore {
     return !inUse && this.#portChanges.take(now);
   }
 
-  /** What the only peer that we asked for publishes about its latency to relays; an agent has many peers and asks for none. */
+  /** The relay latencies that our only destination publishes. An agent has many peers and no destination. */
   #destinationLatency(): ReadonlyMap<string, number> | undefined {
     const destinations = this.#programming.programmed().filter((id) => this.#options.isDestination(id));
     return destinations.length === 1 ? this.peerNode(destinations[0]!)?.derpLatency : undefined;

@@ -7,7 +7,7 @@ import type { CoordinatedNode } from "./coordinated-node.ts";
 import type { NodeCore, NodeEvent } from "./node-core.ts";
 import type { LostPeer, PeerUpdate } from "./peer-programming.ts";
 
-/** @typeParam OwnEvent What this shell reports besides the events of the core. */
+/** @typeParam OwnEvent Events of this shell besides those of the core. */
 export abstract class NodeShell<OwnEvent> implements CoordinatedNode {
   protected readonly core: NodeCore;
   protected readonly ownEvents = new Listeners<OwnEvent>();
@@ -32,7 +32,7 @@ export abstract class NodeShell<OwnEvent> implements CoordinatedNode {
     return this.core.selfChanges.add(listener);
   }
 
-  /** @returns Removes the listener. */
+  /** @returns A function that removes the listener. */
   on(listener: (event: NodeEvent | OwnEvent) => void): () => void {
     const stops = [this.core.events.add(listener), this.ownEvents.add(listener)];
     return () => {
@@ -89,7 +89,7 @@ export abstract class NodeShell<OwnEvent> implements CoordinatedNode {
     this.#rearm();
   }
 
-  /** Ends the timer; nothing is taken from the control plane any more. */
+  /** Ends the timer; later messages of the control plane are ignored. */
   protected stop(): void {
     this.closed = true;
     clearTimeout(this.#timer);

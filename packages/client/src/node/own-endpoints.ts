@@ -1,4 +1,4 @@
-/** Which addresses a node publishes, best first: where a peer may reach it. */
+/** Which endpoints a node publishes, best first. */
 
 import type { Instant } from "wg-userspace/base/instant";
 import {
@@ -12,12 +12,15 @@ import {
 } from "wg-userspace/base/ip";
 import { addressClass, mayProbe } from "wg-userspace/magicsock/address-class";
 
-/** A public endpoint that was not seen again is named this much longer. */
+/** How long a public endpoint stays published after it was last seen. */
 const REMEMBERED_MS = 310_000;
 const MAX_ENDPOINTS = 32;
-/** Public endpoints of earlier that are named beside the present ones: a NAT that changes them often fills no list. */
+/**
+ * Limit of earlier public endpoints that are published beside the present ones, so that a NAT which changes them often cannot
+ * fill the list.
+ */
 const MAX_REMEMBERED = 8;
-/** Bridges and pairs of container engines and hypervisors: they lead nowhere outside this machine. */
+/** Bridges and virtual Ethernet pairs of container engines and hypervisors, which lead nowhere outside this machine. */
 const VIRTUAL_INTERFACE =
   /^(docker|br-|virbr|veth|vnet|cni|cbr|flannel|cali|cilium|kube|lxc|lxd|podman|nerdctl|vmnet|vboxnet|vEthernet|bridge1\d\d)/;
 
@@ -32,15 +35,15 @@ export interface LocalAddress {
 export interface EndpointSources {
   readonly ports: { readonly ipv4: number | undefined; readonly ipv6: number | undefined };
   readonly local: readonly LocalAddress[];
-  /** Our addresses on the default routes and on the routes to the servers we know, the most important first. */
+  /** Our addresses on the default routes and on the routes to known servers, the most important first. */
   readonly routed: readonly IpAddress[];
-  /** What STUN servers saw, IPv4 first. */
+  /** Endpoints that STUN servers saw, IPv4 first. */
   readonly mapped: readonly AddrPort[];
   /** A port that the router forwards to us. */
   readonly portMapped: AddrPort | undefined;
-  /** The NAT uses another port for every destination, so the mapped ports are worth little. */
+  /** The NAT uses another port for every destination, so the mapped ports are of little use. */
   readonly hardNat: boolean;
-  /** The local port was chosen by the administrator, perhaps because it is forwarded one to one. */
+  /** The administrator chose the local port, perhaps because the router forwards it. */
   readonly fixedPort: boolean;
 }
 
@@ -51,7 +54,7 @@ export class OwnEndpoints {
   /** The list to publish now. */
   list(sources: EndpointSources, now: Instant): AddrPort[] {
     const { ports, portMapped } = sources;
-    // A STUN server on this very machine sees an address that means nothing elsewhere.
+    // A STUN server on this machine sees an address that means nothing elsewhere.
     const mapped = sources.mapped.filter(({ address }) => addressClass(address) !== "loopback");
     const publicOnes: AddrPort[] = [];
     if (portMapped !== undefined) publicOnes.push(portMapped);
@@ -63,7 +66,7 @@ export class OwnEndpoints {
     for (const endpoint of publicOnes) {
       const text = formatAddrPort(endpoint);
       this.#seen.delete(text);
-      this.#seen.set(text, { endpoint, at: now }); // the order of the map is that of the last sight
+      this.#seen.set(text, { endpoint, at: now }); // keeps the map in the order of last sight
     }
     for (const [text, { at }] of this.#seen) if (now - at > REMEMBERED_MS) this.#seen.delete(text);
     const earlier = [...this.#seen.values()].map(({ endpoint }) => endpoint).reverse();
@@ -72,13 +75,13 @@ export class OwnEndpoints {
     return unique([...publicOnes, ...earlier, ...localEndpoints(sources)]).slice(0, MAX_ENDPOINTS);
   }
 
-  /** The network is another one: what was seen from the old one is worthless. */
+  /** The network has changed: endpoints seen from the old one are worthless. */
   forget(): void {
     this.#seen.clear();
   }
 }
 
-/** Loopback addresses only where there is nothing else: two processes on a machine without network. */
+/** Loopback addresses count only where there is nothing else, as for two processes on a machine without a network. */
 function localEndpoints({ local, ports, routed }: EndpointSources): AddrPort[] {
   const all = local.flatMap((one) => {
     const address = parseIp(one.address.split("%")[0]!);
@@ -90,7 +93,7 @@ function localEndpoints({ local, ports, routed }: EndpointSources): AddrPort[] {
   });
   const outside = all.filter(({ loopback }) => !loopback);
   const usable = outside.length > 0 ? outside : all;
-  // The list is cut: what leads somewhere goes first, the machine's own bridges last. Between equals every interface names
+  // The list is cut, so addresses on routes come first and the machine's own bridges last. Between equals, every interface names
   // one address of each family before any names a second one.
   const onRoute = routed.map(formatIp);
   const count = new Map<string, number>();

@@ -1,6 +1,6 @@
 /**
- * What a node knows about its path to one peer, in the words that commands print and JSON carries. Addresses are text,
- * times are milliseconds, regions carry their names: nothing here needs the relay map to be understood.
+ * What a node knows about its path to one peer, in the terms that commands print and JSON carries. Addresses are text, times are
+ * milliseconds, and regions have their names, so no relay map is needed to understand it.
  */
 
 export interface RegionRef {
@@ -23,15 +23,15 @@ export interface DiscoPong {
 export type CandidateSource = "coordinator" | "call-me-maybe" | "heard";
 
 export type CandidateState =
-  /** Traffic goes here. */
+  /** Carries the traffic. */
   | "in-use"
-  /** Answers, but another one is better. */
+  /** Answers, but another path is better. */
   | "usable"
-  /** Answers, but traffic takes the relay, which serves better: see {@link PeerPathReport.relayChoice}. */
+  /** Answers, but the relay serves better and carries the traffic: see {@link PeerPathReport.relayChoice}. */
   | "worse-than-relay"
-  /** Went silent in use again and again, and is left alone for a while. */
+  /** Fell silent in use again and again, so it is not used for a while. */
   | "held-off"
-  /** Answered once, not any more. */
+  /** Answered once, but no longer. */
   | "lost"
   /** Probed, never answered. */
   | "no-answer"
@@ -42,7 +42,7 @@ export interface PathFailureReport {
   readonly count: number;
   readonly lifeMs: number;
   readonly heldForMs: number;
-  /** Share of the probes without an answer while it lived, 0 … 1; absent when there were few. */
+  /** Share of probes without an answer while it was alive, 0 … 1; absent when there were few. */
   readonly loss?: number | undefined;
 }
 
@@ -52,15 +52,15 @@ export interface CandidateReport {
   readonly state: CandidateState;
   readonly pingsSent: number;
   readonly pongsReceived: number;
-  /** Last measured; absent when it never answered. */
+  /** The last measurement; absent when it never answered. */
   readonly rttMs?: number | undefined;
   /** Share of recent pings without an answer, 0 … 1; absent before the first verdict. */
   readonly loss?: number | undefined;
-  /** Small probes answered, of those that are sent when full-size ones are not. */
+  /** Answers to small probes, which are sent when full-size ones are not answered. */
   readonly smallPongsReceived?: number | undefined;
-  /** Probes of the peer arrived from there. */
+  /** Whether probes of the peer arrived from there. */
   readonly heard?: boolean | undefined;
-  /** How often it went silent in use, one time after the other, and how long it typically lasted. */
+  /** How often in a row it fell silent in use, and how long it typically lasted. */
   readonly failures?: PathFailureReport | undefined;
   /** Largest inner packet (bytes) that this path was seen to carry; absent when unknown. */
   readonly mtu?: number | undefined;
@@ -68,31 +68,31 @@ export interface CandidateReport {
   readonly reason: string;
 }
 
-/** Why traffic goes by relay although a direct path answers. */
+/** Why traffic is relayed although a direct path answers. */
 export interface RelayChoice {
   readonly reason: "loss" | "latency" | "rate";
   readonly directRttMs: number;
   readonly relayRttMs: number;
-  /** Shares, 0 … 1: of probes without an answer, and of TCP segments that had to be sent again. */
+  /** Shares, 0 … 1: probes without an answer, and TCP segments that had to be sent again. */
   readonly directLoss?: number | undefined;
   readonly resent?: number | undefined;
-  /** What each delivered under load. */
+  /** Throughput of each under load. */
   readonly directBitsPerSecond?: number | undefined;
   readonly relayBitsPerSecond?: number | undefined;
 }
 
-/** A short series of probes on the direct path alone. */
+/** A short series of probes on the direct path only. */
 export interface DirectSample {
   readonly sent: number;
   readonly answered: number;
-  /** So many of the last ones in a row had no answer. */
+  /** How many probes at the end had no answer. */
   readonly silentAtEnd: number;
 }
 
 /** What the peer reports about its paths to us. */
 export interface PeerView {
   readonly candidates: readonly Pick<CandidateReport, "endpoint" | "pingsSent" | "pongsReceived" | "heard">[];
-  /** Of paths to our addresses, other connections of the same machine or network included: the one that failed most often. */
+  /** The path to our addresses that failed most often, including paths of other connections to this machine or network. */
   readonly failures?: PathFailureReport | undefined;
 }
 
@@ -100,33 +100,33 @@ export interface PeerView {
 export type DirectBlock = "this-client" | "deployment" | undefined;
 
 export interface PeerPathReport {
-  /** Id on the control plane: for a workspace, its agent's id. */
+  /** The peer's id on the control plane; for a workspace, its agent's id. */
   readonly peerId: string;
-  /** Undefined: there is no path to the peer at present. */
+  /** Undefined while there is no path to the peer. */
   readonly path: PathRef | undefined;
   readonly candidates: readonly CandidateReport[];
   /** The peer's home relay; undefined when it has none or was not announced. */
   readonly peerRegion: RegionRef | undefined;
-  /** Round trip through the peer's relay, when it was measured. */
+  /** Round trip through the peer's relay, if it was measured. */
   readonly relayRttMs?: number | undefined;
-  /** Present while traffic goes by relay although a direct path answers. */
+  /** Present while traffic is relayed although a direct path answers. */
   readonly relayChoice?: RelayChoice | undefined;
-  /** Endpoints the coordinator named for the peer. */
+  /** Endpoints that the coordinator sent for the peer. */
   readonly peerEndpoints: readonly string[];
   /** Our home relay; undefined when we have none. */
   readonly ownRegion: RegionRef | undefined;
   /** Endpoints we publish. */
   readonly ownEndpoints: readonly string[];
-  /** Whether the coordinator took our node, and whether it sent us the peer's. */
+  /** Whether the coordinator has received our node, and whether it has sent us the peer's. */
   readonly sentNode: boolean;
   readonly receivedNode: boolean;
   readonly lastHandshakeAgeMs?: number | undefined;
-  /** Since the peer's last authenticated packet; absent before the first. */
+  /** Time since the peer's last authenticated packet; absent before the first. */
   readonly lastHeardAgeMs?: number | undefined;
-  /** From the start of the connection to the first direct path; absent while there was none. */
+  /** Time from the start of the connection to the first direct path; absent before that. */
   readonly timeToDirectMs?: number | undefined;
   readonly directBlocked: DirectBlock;
-  /** Inner MTU in use towards the peer, bytes. */
+  /** Inner MTU in use towards the peer, in bytes. */
   readonly mtu: number;
   readonly rxBytes: number;
   readonly txBytes: number;

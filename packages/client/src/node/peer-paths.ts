@@ -1,4 +1,4 @@
-/** Turns what the engine measured about a peer into a {@link PeerPathReport}: names, texts, reasons. */
+/** Turns the engine's measurements of a peer into a {@link PeerPathReport}: names, texts, reasons. */
 import type { NodeInfo } from "coder-protocol/tailnet/node";
 import { type Instant, instant } from "wg-userspace/base/instant";
 import { type AddrPort, formatAddrPort } from "wg-userspace/base/ip";
@@ -22,7 +22,7 @@ import type {
 
 /** A candidate that answered this recently still counts as reachable. */
 const USABLE_MS = 70_000;
-/** In a byte per millisecond. */
+/** Bits per second in one byte per millisecond. */
 const BITS_PER_SECOND = 8_000;
 const RELAY_CHOICES: Readonly<Record<RelayChoice["reason"], string>> = {
   loss: "It answers but loses packets; the relay does not.",
@@ -47,9 +47,9 @@ export function endpointTexts(endpoints: readonly AddrPort[]): string[] {
 
 export interface PeerPathSources {
   readonly id: string;
-  /** What the coordinator sent about the peer. */
+  /** The peer's node, as the coordinator sent it. */
   readonly node: NodeInfo | undefined;
-  /** What the engine knows about it; undefined while it is not in the tunnel. */
+  /** The engine's status of the peer; undefined while it is not in the tunnel. */
   readonly status: PeerStatus | undefined;
   readonly map: DerpMap | undefined;
   readonly homeRegion: number;
@@ -57,7 +57,7 @@ export interface PeerPathSources {
   readonly sentNode: boolean;
   readonly timeToDirectMs: number | undefined;
   readonly directBlocked: DirectBlock;
-  /** Of a path that was not measured. */
+  /** MTU assumed for a path that was not measured. */
   readonly mtu: number;
 }
 
@@ -113,7 +113,7 @@ export function failureReport({ count, lifeMs, heldUntil, loss }: FailureSummary
   return { count, lifeMs, heldForMs: Math.max(0, heldUntil - now), loss };
 }
 
-/** Undefined while traffic takes the direct path, or there is none that answers. */
+/** Undefined while traffic takes the direct path, or no direct path answers. */
 export function relayChoice(finder: PathFinder | undefined): RelayChoice | undefined {
   const verdict = finder?.trusted === undefined ? undefined : finder.quality.verdict;
   if (verdict === undefined) return undefined;
@@ -143,7 +143,7 @@ function choiceReason({ quality }: PathFinder): string {
     : RELAY_CHOICES[quality.verdict.reason];
 }
 
-/** "4 s": seconds, whole ones from ten on. */
+/** A duration such as "4 s"; whole seconds from ten on. */
 function lifeText(ms: number): string {
   return ms < 9_950 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 1000)} s`;
 }

@@ -113,7 +113,7 @@ describe("PeerProgramming", () => {
   });
 
   it("gives the place of the lost peer that has been silent longest to a new one", () => {
-    // The first that was lost, "b", has a session that goes on.
+    // The first lost peer, "b", has a session that continues.
     const peers = setup(never, (peer) => (peer.key[0] === 2 ? at(9_000) : undefined));
     for (const [index, id] of ["a", "b", "c"].entries())
       peers.handle({ kind: "node", id, node: node(index + 1) }, at(0));
@@ -141,7 +141,7 @@ describe("PeerProgramming", () => {
 });
 
 describe("a client whose control connection was closed without a disconnect", () => {
-  /** The actions other than the removal of the peer, at the times when there are any. */
+  /** The actions other than the removal of the peer, with their times. */
   function until(peers: PeerProgramming, end: number, before?: (now: Instant) => void): [number, string][] {
     const seen: [number, string][] = [];
     for (let next = peers.nextTimeout(); next !== undefined && next <= end; next = peers.nextTimeout()) {

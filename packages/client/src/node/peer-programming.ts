@@ -6,13 +6,15 @@ import type { NodeInfo } from "coder-protocol/tailnet/node";
 import { bytesEqual } from "wg-userspace/base/bytes";
 import { addMs, earliest, type Instant } from "wg-userspace/base/instant";
 
-/** A destination that never reports that it is ready is programmed this long after its node arrived. */
+/** A destination that never reports "ready" is programmed this long after its node arrived. */
 const READY_WAIT_MS = 5_000;
 /** A lost peer is kept this long after its last handshake. */
 const LOST_KEEP_MS = 15 * 60_000;
-/** A client whose control connection was closed by its operating system is gone when nothing is received from it for this long. */
+/**
+ * A client whose control connection was closed by its operating system is gone once nothing is received from it for this long.
+ */
 const GONE_AFTER_MS = 2 * 60_000;
-/** A deadline that is handled this late: the process was suspended meanwhile and received nothing. */
+/** If a deadline is handled this late, the process was suspended and could not receive anything. */
 const AWAY_MS = 4_000;
 
 export type PeerUpdate =
@@ -28,13 +30,13 @@ export type PeerAction =
       readonly kind: "remove";
       readonly id: string;
       readonly node: NodeInfo;
-      /** The process behind it is over: its connections can never go on. */
+      /** The process behind it has ended, so its connections can never continue. */
       readonly over: boolean;
     }
   /** The process behind it is gone, so its connections end. If it is alive after all, it can still use the tunnel. */
   | { readonly kind: "hang-up"; readonly id: string; readonly node: NodeInfo };
 
-/** A lost peer that is in the tunnel, and what the coordinator said its tunnels rest on. */
+/** A lost peer that is in the tunnel, and the rights on which its tunnels rest according to the coordinator. */
 export interface LostPeer {
   readonly id: string;
   readonly right: Uint8Array;
@@ -47,22 +49,22 @@ interface PeerState {
   ready: boolean;
   programAt: Instant | undefined;
   lostAt: Instant | undefined;
-  /** Lost by close, and not announced on the control plane since. */
+  /** When its control connection was closed; undefined once it is announced again. */
   closedAt: Instant | undefined;
 }
 
 export interface PeerProgrammingOptions {
-  /** Peers that are tunnel destinations of ours: those wait for READY_FOR_HANDSHAKE. */
+  /** Peers to which we want tunnels: they must report READY_FOR_HANDSHAKE first. */
   readonly isDestination: (id: string) => boolean;
-  /** Last completed WireGuard handshake with a peer. */
+  /** Time of the last completed WireGuard handshake with a peer. */
   readonly lastHandshakeAt: (node: NodeInfo) => Instant | undefined;
-  /** Last authentic packet of a peer. */
+  /** Time of a peer's last authentic packet. */
   readonly lastReceivedAt: (node: NodeInfo) => Instant | undefined;
-  /** Default: two minutes, four keepalives and more. */
+  /** In ms. Default: two minutes, more than four keepalives. */
   readonly goneAfterMs?: number | undefined;
-  /** Peers kept at most. A further one takes the place of the lost one that has been silent longest; without such it is dropped. */
+  /** Most peers kept. A further one replaces the lost peer that has been silent longest; if there is none, it is dropped. */
   readonly maxPeers: number;
-  /** A peer is dropped because all places are taken by connected ones. Once, until there is a place again. */
+  /** A peer was dropped because connected ones take all places. Called once until a place is free again. */
   readonly onFull?: (() => void) | undefined;
 }
 
@@ -80,7 +82,7 @@ export class PeerProgramming {
     return [...this.#peers].filter(([, peer]) => peer.programmed !== undefined).map(([id]) => id);
   }
 
-  /** The deployment has this peer connected, as far as we know. */
+  /** Whether, as far as we know, the deployment has this peer connected. */
   isAnnounced(id: string): boolean {
     const peer = this.#peers.get(id);
     return peer?.node !== undefined && peer.lostAt === undefined;
@@ -90,7 +92,7 @@ export class PeerProgramming {
     return this.#peers.get(id)?.node;
   }
 
-  /** Those whose rights the coordinator has to watch over: it may have forgotten them. */
+  /** Peers whose rights the coordinator has to watch, and may have forgotten. */
   lostPeers(): LostPeer[] {
     return [...this.#peers].flatMap(([id, { lostAt, programmed, right }]) =>
       lostAt === undefined || programmed === undefined || right === undefined ? [] : [{ id, right }],
@@ -113,8 +115,8 @@ export class PeerProgramming {
   }
 
   /**
-   * The control connection is gone: peers that leave are no longer announced, so all of them count as lost; nor are peers that
-   * come back, so none counts as gone.
+   * The control connection is gone, and with it the announcements: peers that leave are not reported, so all count as lost; peers
+   * that come back are not reported either, so none counts as gone.
    */
   connectionLost(now: Instant): void {
     for (const [id, peer] of this.#peers) {
@@ -123,7 +125,7 @@ export class PeerProgramming {
     }
   }
 
-  /** All peers lost the right to be in the tunnel. */
+  /** All peers have lost the right to be in the tunnel. */
   expelAll(): PeerAction[] {
     return [...this.#peers.keys()].flatMap((id) => this.#remove(id, true));
   }
@@ -193,7 +195,7 @@ export class PeerProgramming {
     peer.ready = false;
   }
 
-  /** Only peers that asked for us: what we asked for holds nothing here that outlives us. */
+  /** Applies only to peers that asked for us: our own destinations hold nothing here that outlives us. */
   #suspect(id: string, now: Instant): void {
     const peer = this.#peers.get(id);
     if (peer?.programmed !== undefined && !this.#options.isDestination(id)) peer.closedAt = now;
@@ -226,7 +228,7 @@ export class PeerProgramming {
     return peer?.programmed === undefined ? [] : [{ kind: "remove", id, node: peer.programmed, over }];
   }
 
-  /** Clients that were killed leave lost peers behind: many of those must not keep a new one out. */
+  /** Killed clients leave lost peers behind, and many of those must not keep out a new one. */
   #makeRoom(id: string): PeerAction[] {
     if (this.#peers.has(id) || this.#peers.size < this.#options.maxPeers) return [];
     let silent: { readonly id: string; readonly since: Instant } | undefined;
@@ -237,7 +239,7 @@ export class PeerProgramming {
     return silent === undefined ? [] : this.#remove(silent.id, false);
   }
 
-  /** Of a lost peer; its sessions may go on nevertheless. */
+  /** For a lost peer, whose sessions may nevertheless continue. */
   #silentSince({ lostAt, programmed }: PeerState): Instant | undefined {
     if (lostAt === undefined || programmed === undefined) return lostAt;
     const heard = this.#options.lastReceivedAt(programmed);

@@ -40,7 +40,7 @@ class Scene {
   lost(regionId = NEAR): void {
     this.preference.relayLost(regionId, this.now);
   }
-  /** Lets time pass from deadline to deadline. */
+  /** Advances the time from deadline to deadline. */
   pass(ms: number): void {
     const end = addMs(this.now, ms);
     for (;;) {
@@ -67,7 +67,7 @@ function sceneOf(...ids: number[]): Scene {
   return scene;
 }
 
-/** A relay that answered, and then went away until the fallback. */
+/** A region whose relay answered and then stayed away until the fallback. */
 function fallenBack(): Scene {
   const scene = sceneOf(1, NEAR);
   scene.ready();

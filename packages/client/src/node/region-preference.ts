@@ -1,16 +1,16 @@
 /**
- * The home region that a person names, without I/O: it is used while its relay answers, left for the automatic choice when
- * the relay has not answered for {@link ANSWER_LIMIT_MS}, and taken back when it answers again. A return waits longer after
- * each fallback, so that a relay that comes and goes does not move the home each time.
+ * The home region that the user names, without I/O: it is used while its relay answers, left for the automatic choice when the
+ * relay has not answered for {@link ANSWER_LIMIT_MS}, and taken back when it answers again. The wait before a return grows with
+ * each fallback, so that an unstable relay does not keep moving the home.
  */
 import { addMs, type Instant } from "wg-userspace/base/instant";
 import { type DerpMap, hasRelay } from "wg-userspace/derp/map";
 import { ANSWER_LIMIT_MS, findRegion, withoutRegions } from "./relay-choice.ts";
 
-/** From a fallback to the first return; doubled with each further fallback. */
+/** Time from a fallback to the first return; doubled with each further fallback. */
 export const FIRST_RETURN_MS = 30_000;
 export const MAX_RETURN_MS = 10 * 60_000;
-/** A region that served for this long counts as one that never failed. */
+/** A region that has served for this long counts as if it had never failed. */
 export const FORGIVEN_AFTER_MS = 10 * 60_000;
 
 /** Why the named region is not used. */
@@ -20,20 +20,20 @@ export type FallbackReason = "no-answer" | "not-in-map";
 export type PreferenceChange =
   | { readonly kind: "fallback"; readonly why: FallbackReason }
   | { readonly kind: "return" }
-  /** The relay is to be connected, beside that of the home: it is the time to see whether it answers. */
+  /** Connect to the relay, beside that of the home, to see whether it answers. */
   | { readonly kind: "dial"; readonly regionId: number };
 
 type State =
-  /** No relay map was seen yet. */
+  /** No relay map has arrived yet. */
   | { readonly kind: "new" }
-  /** Its relay does not answer yet, or not any more. Without a deadline there is no other relay. */
+  /** Its relay does not answer yet, or no longer does. No deadline means that there is no other relay. */
   | { readonly kind: "waiting"; readonly until: Instant | undefined }
   | { readonly kind: "ready"; readonly since: Instant }
-  /** The automatic choice is used. `dialled`: from `returnAt` on it is taken as soon as its relay answers. */
+  /** The automatic choice is used. `dialled`: from `returnAt` on, the region is taken back as soon as its relay answers. */
   | { readonly kind: "away"; readonly returnAt: Instant; readonly answers: boolean; readonly dialled: boolean };
 
 export class RegionPreference {
-  /** As it was named. */
+  /** The name as given. */
   readonly wanted: string;
   #state: State = { kind: "new" };
   #regionId: number | undefined;
@@ -44,12 +44,12 @@ export class RegionPreference {
     this.wanted = wanted;
   }
 
-  /** The region that is to be the home; undefined while the automatic choice is. */
+  /** The region to use as home; undefined while the automatic choice applies. */
   get home(): number | undefined {
     return this.#state.kind === "away" ? undefined : this.#regionId;
   }
 
-  /** What the automatic choice is made from: after a fallback all regions but the named one. */
+  /** The regions for the automatic choice: after a fallback, all except the named one. */
   choices(map: DerpMap): DerpMap {
     if (this.#state.kind !== "away" || this.#regionId === undefined || !this.#hasOther) return map;
     return withoutRegions(map, (regionId) => regionId === this.#regionId);
@@ -104,7 +104,7 @@ export class RegionPreference {
       return this.#fallBack("no-answer", now);
     if (state.kind !== "away" || state.returnAt > now || this.#regionId === undefined) return undefined;
     if (state.answers) return this.#return(now);
-    // A connection that is not the home's is closed when it is idle, so it is dialled again and again.
+    // An idle connection to another region than the home is closed, so it is dialled repeatedly.
     this.#state = { ...state, returnAt: addMs(now, this.#returnWaitMs), dialled: true };
     return { kind: "dial", regionId: this.#regionId };
   }
@@ -119,7 +119,7 @@ export class RegionPreference {
     return { kind: "fallback", why };
   }
 
-  /** The region left the map while it was not used: what was known of its relay is void. */
+  /** The region left the map while it was not used, so what was known about its relay is void. */
   #stayAway(now: Instant): undefined {
     const state = this.#state as Extract<State, { kind: "away" }>;
     const returnAt = state.returnAt > now ? state.returnAt : now;

@@ -1,15 +1,15 @@
-/** What the home relay is chosen by: the whole route of each, and how a person names one. */
+/** How the home relay is chosen: by the whole route through each relay, or by the name that a user gives. */
 import { PRIMARY_PROXY_NAME, proxyRegionCode } from "coder-protocol/proxy-names";
 import { type DerpMap, derpMapOf, hasRelay, type Region } from "wg-userspace/derp/map";
 
-/** A relay that is dialled, or dialled again, has this long before another one is used in its place. */
+/** A dialled or redialled relay has this long to answer before another one is used instead. */
 export const ANSWER_LIMIT_MS = 5_000;
 
 /**
- * What homes are compared by: our own leg, plus the peer's where both are known. A relay near us and far from the workspace
- * is no gain.
+ * The latency by which homes are compared: our own leg, plus the peer's where both are known. A relay near us but far from the
+ * workspace is no gain.
  * @param ownMs Our latency by region.
- * @param peerSeconds What the peer published: seconds by `<region>-v4` and `<region>-v6`.
+ * @param peerSeconds The latencies that the peer published: seconds by `<region>-v4` and `<region>-v6`.
  */
 export function routeLatencies(
   ownMs: ReadonlyMap<number, number>,
@@ -24,8 +24,8 @@ export function routeLatencies(
 }
 
 /**
- * The relay region that a user means by its id, code or name, by the name of its workspace proxy, or by "primary";
- * undefined when there is none.
+ * The relay region that a user means: by its id, code or name, by the name of its workspace proxy, or by "primary". Undefined
+ * when there is none.
  */
 export function findRegion(map: DerpMap, text: string): Region | undefined {
   const wanted = text.toLowerCase();

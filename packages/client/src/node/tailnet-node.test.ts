@@ -13,7 +13,7 @@ it("a new UDP port is reported to the control plane and is not a network change:
     nodeId: 7n,
     isDestination: () => false,
   });
-  // There is no listener: the node only needs a home to publish itself.
+  // Nothing listens there: the node only needs a home to publish itself.
   const relay = relayNode({
     name: "1a",
     regionId: 1,

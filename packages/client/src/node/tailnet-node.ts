@@ -33,16 +33,19 @@ export interface TailnetNodeOptions {
   readonly addresses: readonly string[];
   /** Unique number of this node on the control plane. */
   readonly nodeId: bigint;
-  /** Local UDP port; absent or 0: any. */
+  /** Local UDP port; absent or 0 for any. */
   readonly udpPort?: number | undefined;
   /** {@link NodeCoreOptions.region} */
   readonly region?: string | undefined;
   readonly onRegionFallback?: ((fallback: RegionFallback) => void) | undefined;
-  /** What forbids direct connections, if anything does: then everything goes by relay. */
+  /** What forbids direct connections, if anything does: all traffic is then relayed. */
   readonly directBlocked?: DirectBlock | undefined;
   readonly forceWebSocket?: boolean | undefined;
   readonly maxPeers?: number | undefined;
-  /** How long nothing may be heard of a client whose control connection was closed without a goodbye; default: 2 min. */
+  /**
+   * A client whose control connection was closed without a disconnect is gone when nothing is heard from it for this long, in ms;
+   * default: 2 min.
+   */
   readonly goneAfterMs?: number | undefined;
   /** Peers that we asked for, as opposed to peers that asked for us. */
   readonly isDestination: (id: string) => boolean;
@@ -57,7 +60,7 @@ type OwnEvent =
       readonly error: EngineError | undefined;
     }
   | { readonly kind: "woke"; readonly awayMs: number }
-  /** Our address changed, or we slept: connections made before are dead, whether they report it or not. */
+  /** Our address changed, or the machine slept: earlier connections are dead, whether they report it or not. */
   | { readonly kind: "moved" };
 
 export type TailnetNodeEvent = NodeEvent | OwnEvent;
@@ -67,7 +70,7 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
   readonly #watch: NetworkWatch;
 
   static async open(options: TailnetNodeOptions): Promise<TailnetNode> {
-    // The driver reports events only after open returned: nothing runs before the next turn.
+    // The driver reports events only after open has returned, because nothing runs before the next turn.
     let node: TailnetNode | undefined;
     const { directBlocked, deployment, logger, maxPeers } = options;
     const driver = await Driver.open(
@@ -183,8 +186,8 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
   }
 
   /**
-   * Something suggests that connections may be dead without an error, as after a router lost its flows: relays have to show
-   * a sign of life within seconds, or are dialled again. Cheap where one was received a moment ago.
+   * Connections may be dead without an error, for example after a router lost its flows. Relays have to show a sign of life
+   * within seconds, or are redialled. Cheap if one was received a moment ago.
    */
   doubt(): void {
     this.driver.relays.prove();
@@ -195,12 +198,12 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
     this.driver.awake();
   }
 
-  /** What the coordinator last sent about a peer. */
+  /** The node that the coordinator last sent for a peer. */
   peerNode(id: string): NodeInfo | undefined {
     return this.core.peerNode(id);
   }
 
-  /** Regions that could only be reached by WebSocket, and why. */
+  /** Regions that could only be reached by WebSocket, with the reason. */
   get forcedWebSocket(): ReadonlyMap<number, string> {
     return this.core.forcedWebSocket;
   }
@@ -210,12 +213,12 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
     return this.#watch.report;
   }
 
-  /** A fresh and complete network report; the one that is kept does not change. */
+  /** Makes a complete new network report; the stored one does not change. */
   async checkNetwork(signal: AbortSignal): Promise<NetReport> {
     return this.#watch.check(signal);
   }
 
-  /** One disco ping to a peer: by relay and directly, the first pong wins. Rejects with ERR_NO_PEER or `signal.reason`. */
+  /** One disco ping to a peer, by relay and directly; the first pong wins. Rejects with ERR_NO_PEER or `signal.reason`. */
   async discoPing(id: string, options: { readonly signal: AbortSignal }): Promise<DiscoPong> {
     const node = this.peerNode(id);
     if (node === undefined || !this.isProgrammed(id))
@@ -225,8 +228,8 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
   }
 
   /**
-   * Pings a peer on the direct path alone, `count` times at `everyMs`, and waits `waitMs` for the last answers. Ends early
-   * with `signal`.
+   * Pings a peer on the direct path only, `count` times at intervals of `everyMs`, and waits `waitMs` for the last answers. Ends
+   * early with `signal`.
    */
   async sampleDirect(
     id: string,
@@ -252,7 +255,7 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
       sent = number;
       await sleep(everyMs, signal).catch(() => undefined); // the loop's condition ends it
     }
-    if (answered < sent) await sleep(waitMs, signal).catch(() => undefined); // what has come by then counts
+    if (answered < sent) await sleep(waitMs, signal).catch(() => undefined); // answers received by then count
     return { sent, answered, silentAtEnd: sent - lastAnswered };
   }
 
@@ -295,7 +298,7 @@ function addressOf(text: string): IpAddress {
   return address;
 }
 
-/** A peer gets more than 1280 only after its path was seen to carry it. */
+/** A peer gets packets larger than 1280 bytes only after its path was seen to carry them. */
 function maxMtu(): number {
   return measuresWholePackets() ? JUMBO_MTU : ETHERNET_MTU;
 }
