@@ -1,4 +1,4 @@
-/** Classifies answers to REST calls and WebSocket requests: from the deployment, or from an intermediary. */
+/** Classifies responses to REST calls and WebSocket requests: from the deployment, or from an intermediary. */
 import { createServer, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
@@ -25,7 +25,7 @@ const foreign = (words: string): readonly [string, string] => ["ERR_NOT_A_CODER_
 const both = (words: readonly [string, string]) => ({ rest: words, control: words });
 
 const ROWS: readonly Row[] = [
-  // The deployment's own.
+  // The deployment's own responses.
   // biome-ignore format: a table
   { what: "our 404", status: 404, headers: OURS, body: '{"message":"Resource not found"}', rest: ["ERR_NOT_FOUND", 'There is no workspace "dev"'], control: ["ERR_NOT_FOUND", "Resource not found"] },
   { what: "our 401", status: 401, headers: OURS, body: '{"message":"no"}', ...both(["ERR_UNAUTHORIZED", "no"]) },
@@ -33,7 +33,7 @@ const ROWS: readonly Row[] = [
   { what: "our 500", status: 500, headers: OURS, body: '{"message":"broken"}', ...both(["ERR_SERVER", "broken"]) },
   // biome-ignore format: a table
   { what: "a 401 of ours whose header a proxy removed", status: 401, headers: JSON_TYPE, body: '{"message":"no","detail":"expired"}', ...both(["ERR_UNAUTHORIZED", "no"]) },
-  // From intermediaries.
+  // Responses from intermediaries.
   // biome-ignore format: a table
   { what: "an HTML 404", status: 404, headers: { ...HTML, Server: "nginx/1.27" }, body: PAGE, ...both(foreign('it was 404 Not Found from "nginx/1.27", with a page "Maintenance[31m"')) },
   {
@@ -131,7 +131,7 @@ describe("who answered", () => {
       expect([restCode, restText]).toEqual([rest[0], expect.stringContaining(rest[1])]);
       const [code, text] = seen(await failure(dialRpc(deployment, "/api/v2/tailnet", { signal })));
       expect([code, text]).toEqual([control[0], expect.stringContaining(control[1])]);
-      // Only an answer of the deployment carries a status, which makes it final for retries.
+      // Only a response of the deployment carries a status, which ends the retries.
       const error = (await failure(dialRpc(deployment, "/api/v2/tailnet", { signal }))) as ClientError;
       const isStrangers = control[0] === "ERR_NOT_A_CODER_SERVER" || control[0] === "ERR_UPGRADE_STRIPPED";
       expect([error.status === undefined, error.retryable || error.status === undefined]).toEqual([

@@ -1,6 +1,6 @@
 /**
- * Who answered: the deployment, or something between here and there. Only what the deployment says about a workspace, a
- * token or a right is believed; a load balancer's 404 or a captive portal's page says nothing about them.
+ * Determines who answered: the deployment or an intermediary. Only the deployment is believed about a workspace, a token or a
+ * permission; a load balancer's 404 or a captive portal's page means nothing.
  */
 import { ClientError } from "../base/client-error.ts";
 
@@ -12,7 +12,7 @@ export interface HttpAnswer {
 }
 
 const VERSION_HEADER = "x-coder-build-version";
-/** Fields of a failure's body; gateways that answer in JSON have others beside "message". */
+/** Fields of the deployment's failure bodies; gateways that answer in JSON use others beside "message". */
 const FAILURE_FIELDS: ReadonlySet<string> = new Set(["message", "detail", "validations", "code"]);
 /** Headers of gateways whose own failures look like {"message": "Not Found"}. */
 const GATEWAY_HEADERS = /^(x-kong-|x-amzn?-|apigw-|x-apigee-|x-azure-ref|cf-mitigated)/;
@@ -20,7 +20,7 @@ const GATEWAY_SERVERS = /kong|envoy|apisix|tyk|awselb|cloudfront/i;
 const MAX_TEXT_CHARS = 80;
 const MAX_RETRY_AFTER_MS = 60_000;
 
-/** Whether the answer is the deployment's own: by the header that it puts on every answer, or by the shape of a failure. */
+/** Whether the response is the deployment's own: by the header that it sets on every response, or by the shape of a failure. */
 export function isDeployments(answer: HttpAnswer): boolean {
   if (one(answer.headers, VERSION_HEADER) !== undefined) return true;
   const { body } = answer;
@@ -35,7 +35,7 @@ export function isDeployments(answer: HttpAnswer): boolean {
 }
 
 /**
- * Why the answer is of no use, in words that name who gave it; undefined when it is the deployment's.
+ * Why the response is of no use, in words that name who gave it; undefined when it is the deployment's.
  * @param host `coder.example.com[:port]`
  */
 export function foreignAnswer(answer: HttpAnswer, host: string): ClientError | undefined {
@@ -56,7 +56,7 @@ export function foreignAnswer(answer: HttpAnswer, host: string): ClientError | u
   );
 }
 
-/** Something on the way took the Upgrade header out of a request for a WebSocket; undefined for another refusal. */
+/** The error for an intermediary that removed the Upgrade header from a WebSocket request; undefined for any other refusal. */
 export function strippedUpgrade(answer: HttpAnswer, host: string): ClientError | undefined {
   const text =
     typeof answer.body === "string" ? answer.body : ((answer.body as { message?: unknown } | null)?.message ?? "");
@@ -71,7 +71,7 @@ export function strippedUpgrade(answer: HttpAnswer, host: string): ClientError |
   );
 }
 
-/** `404 Not Found from "nginx", with a page "Maintenance"`: who answered, as far as it says. */
+/** Describes who answered, as far as the response shows: `404 Not Found from "nginx", with a page "Maintenance"`. */
 function describe({ status, headers, body }: HttpAnswer): string {
   const server = plain(one(headers, "server") ?? "");
   const via = plain(one(headers, "via") ?? "");
@@ -88,7 +88,7 @@ function describe({ status, headers, body }: HttpAnswer): string {
   return `it was ${status}${reasonOf(status)}${from}${redirect}${shown === "" ? "" : `, with a page "${shown}"`}`;
 }
 
-/** The most usual ones: this is also read in web pages, where Node's table does not exist. */
+/** Only the usual ones, because web pages load this too and lack Node's table. */
 const REASONS: Readonly<Record<number, string>> = {
   200: "OK",
   302: "Found",
@@ -110,14 +110,14 @@ function reasonOf(status: number): string {
   return reason === undefined ? "" : ` ${reason}`;
 }
 
-/** What a person would see of a page: its title, or its first words. */
+/** What a user would see of a page: its title, or its first words. */
 function titleOf(html: string): string {
   const start = html.slice(0, 64 * 1024);
   const title = /<title[^>]*>([^<]*)/i.exec(start)?.[1] ?? "";
   return plain(title) || plain(start.replace(/<(script|style)[^>]*>[\s\S]*?<\/\1>/gi, " ").replace(/<[^>]*>/g, " "));
 }
 
-/** One line for a terminal, whatever was sent. */
+/** One line that is safe on a terminal, whatever was sent. */
 function plain(text: string): string {
   const line = text
     .replace(/\s+/g, " ")
@@ -127,7 +127,7 @@ function plain(text: string): string {
   return line.length > MAX_TEXT_CHARS ? `${line.slice(0, MAX_TEXT_CHARS)}…` : line;
 }
 
-/** The server says JSON, and it is none. */
+/** The response is declared as JSON but is not valid. */
 function isCutShort({ headers, body }: HttpAnswer): boolean {
   return typeof body === "string" && body !== "" && /\bjson\b/i.test(one(headers, "content-type") ?? "");
 }

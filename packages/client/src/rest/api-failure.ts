@@ -1,4 +1,4 @@
-/** What an answer that is no success means, in the server's words where it has some. */
+/** What a failed response means, in the server's own words if it has any. */
 
 import { NON_BROWSER_REFUSED } from "coder-protocol/browser-only";
 import { ClientError, type ClientErrorCode } from "../base/client-error.ts";
@@ -14,8 +14,8 @@ const CODE_BY_STATUS: Readonly<Record<number, ClientErrorCode>> = {
 };
 
 /**
- * The error that a non-2xx answer stands for, in the server's words where it has some. An answer that is not the
- * deployment's is ERR_NOT_A_CODER_SERVER without a status, and worth another try.
+ * The error for a response that is not 2xx, in the server's own words if it has any. A response that is not the deployment's
+ * becomes ERR_NOT_A_CODER_SERVER, without a status and retryable.
  */
 export function failureOf(answer: HttpAnswer, what: string, host: string): ClientError {
   const foreign = foreignAnswer(answer, host);
@@ -48,7 +48,7 @@ export function failureOf(answer: HttpAnswer, what: string, host: string): Clien
     detail,
     validations,
     retryable: answer.status >= 500,
-    // A server that closes names the longest time; its place is often taken at once, which redialing finds out.
+    // A server that is closing states a maximum; another often takes over sooner, which redialling finds out.
     retryAfterMs: answer.status < 500 ? retryAfterMs(answer.headers) : undefined,
   });
 }

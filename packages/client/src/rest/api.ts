@@ -1,4 +1,4 @@
-/** A deployment's REST API, as what finds and starts workspaces uses it: the same on Node and in a page. */
+/** The part of a deployment's REST API that finds and starts workspaces, on Node and in web pages. */
 
 export interface RequestOptions {
   readonly method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | undefined;
@@ -28,6 +28,6 @@ export function parseBody(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    return text; // not JSON: an error page of something in between
+    return text; // not JSON but an intermediary's error page
   }
 }

@@ -5,19 +5,19 @@ import type { RestApi } from "./api.ts";
 import { findWorkspace, type WorkspaceRef } from "./workspaces.ts";
 
 const POLL_MS = 500;
-/** States that lead to a running workspace without a request. */
+/** States that lead to a running workspace without a further request. */
 const COMING = /^(pending|starting|running)$/;
-/** States that end, after which the workspace can be started. */
+/** States after which the workspace can be started. */
 const ENDING = /^(stopping|canceling)$/;
 
 export interface AutostartOptions {
   readonly deployment: RestApi;
   readonly signal: AbortSignal;
-  /** Called before each wait. `requested`: this call asks for the start. */
+  /** Called before each wait. `requested`: this call has requested the start. */
   readonly onWait: (workspace: WorkspaceRef, requested: boolean) => void;
 }
 
-/** Starts the workspace, or waits for a start that is under way. Rejects with ERR_WORKSPACE_NOT_STARTED when it cannot be started. */
+/** Starts the workspace, or waits for a start in progress. Rejects with ERR_WORKSPACE_NOT_STARTED when it cannot be started. */
 export async function startWorkspace(workspace: WorkspaceRef, options: AutostartOptions): Promise<WorkspaceRef> {
   const { deployment, signal, onWait } = options;
   let asked = false;
@@ -47,10 +47,10 @@ async function requestStart(workspace: WorkspaceRef, deployment: RestApi, signal
     await start({});
   } catch (error) {
     if (!(error instanceof ClientError)) throw error;
-    // Another client started it at the same moment: the next look shows its progress.
+    // Another client started it at the same moment; the next look shows the progress.
     if (error.status === 409) return;
     if (error.status !== 403) throw error;
-    // The template requires its active version: a start with that is an update.
+    // The template requires its active version, so the start has to be an update.
     const template = (await deployment.call(`/api/v2/workspaces/${encodeURIComponent(workspace.id)}`, { signal })) as {
       template_active_version_id?: string;
     };

@@ -10,7 +10,7 @@ export interface ConnectionInfo {
   readonly hostnameSuffix: string | undefined;
 }
 
-/** How to reach agents of this deployment. Rejects with ERR_NO_RELAY when its relay map has none. */
+/** How to reach agents of this deployment. Rejects with ERR_NO_RELAY when its relay map contains no relay. */
 export async function fetchConnectionInfo(
   deployment: RestApi,
   options: { readonly signal?: AbortSignal } = {},
@@ -18,7 +18,7 @@ export async function fetchConnectionInfo(
   return connectionInfoOf(await askConnectionInfo(deployment, options));
 }
 
-/** Reads what {@link askConnectionInfo} was answered. Throws ERR_NO_RELAY or ERR_NOT_A_CODER_SERVER. */
+/** Parses the answer to {@link askConnectionInfo}. Throws ERR_NO_RELAY or ERR_NOT_A_CODER_SERVER. */
 export function connectionInfoOf(answer: unknown): ConnectionInfo {
   const body = answer as Record<string, unknown> | null | undefined;
   if (typeof body !== "object" || body === null) {

@@ -12,28 +12,28 @@ import { foreignAnswer, isDeployments } from "./answerer.ts";
 import { parseBody, type RequestOptions, type RestApi, resolvePath } from "./api.ts";
 import { failureOf } from "./api-failure.ts";
 
-/** REST answers are small; a larger one is not the deployment's. */
+/** REST responses are small; a larger one is not the deployment's. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 const REQUEST_TIMEOUT_MS = 30_000;
 
 export interface DeploymentOptions {
   /** The access URL, e.g. `https://coder.example.com`. */
   readonly url: URL;
-  /** User session token, or an agent's token. Absent before login. */
+  /** Session token of a user, or token of an agent. Absent before login. */
   readonly token?: string | undefined;
   readonly dialer?: Dialer | undefined;
   /** Headers added to every request, WebSocket and relay dial. Called each time, so that short-lived ones stay fresh. */
   readonly extraHeaders?: (() => Promise<Readonly<Record<string, string>>>) | undefined;
-  /** Further credentials, for the deployment's own origin only: relays do not get them. Called each time. */
+  /** Further credentials, for the deployment's own origin only; relays do not get them. Called each time. */
   readonly ownHeaders?: (() => Promise<Readonly<Record<string, string>>>) | undefined;
-  /** Names what this process does in the logs of server, relay and agent (coder-protocol/session-id). Any text. */
+  /** Identifies this process's work in the logs of server, relay and agent (coder-protocol/session-id). Any text. */
   readonly sessionId?: string | undefined;
   /** Called once when the server's major.minor differs from `clientVersion`. */
   readonly onVersionMismatch?: ((serverVersion: string) => void) | undefined;
   readonly clientVersion?: string | undefined;
   /**
-   * For how long a GET is repeated that a load balancer, a maintenance page or a captive portal answered; absent: not at
-   * all. `onWait` is called once with what answered.
+   * How long a GET is repeated that a load balancer, a maintenance page or a captive portal answered; absent for not at all.
+   * `onWait` is called once with what answered.
    */
   readonly patience?: { readonly limitMs: number; readonly onWait: (error: ClientError) => void } | undefined;
 }
@@ -74,7 +74,10 @@ export class Deployment implements RestApi {
     this.#patience = options.patience;
   }
 
-  /** Which server of several answered last, by its short id; undefined unless it names itself, as it does to owners. */
+  /**
+   * Short id of the server that answered last, if there are several; undefined unless it names itself, which it does only to
+   * owners.
+   */
   get answeredBy(): string | undefined {
     return this.#answeredBy;
   }
@@ -91,7 +94,7 @@ export class Deployment implements RestApi {
     return headers;
   }
 
-  /** Extra headers without the token: relays ask for no authentication. */
+  /** Extra headers without the token, because relays require no authentication. */
   async extraHeaders(): Promise<Readonly<Record<string, string>>> {
     return this.#extraHeaders();
   }
@@ -107,7 +110,7 @@ export class Deployment implements RestApi {
   }
 
   /**
-   * Sends a request and returns whatever status comes. Redirects are not followed. A GET that something other than the
+   * Sends a request and returns the response, whatever its status. Does not follow redirects. A GET that something other than the
    * deployment answered is repeated for as long as {@link DeploymentOptions.patience} allows.
    */
   async send(path: string, options: RequestOptions = {}): Promise<Answer> {
@@ -124,7 +127,7 @@ export class Deployment implements RestApi {
     }
   }
 
-  /** Reports once, through {@link DeploymentOptions.patience}, what answers in the deployment's place and is waited for. */
+  /** Reports once, through {@link DeploymentOptions.patience}, what answers instead of the deployment while it is awaited. */
   warn(error: ClientError): void {
     if (this.#warned === error.message) return;
     this.#warned = error.message;
@@ -161,8 +164,8 @@ export class Deployment implements RestApi {
   }
 
   /**
-   * Opens a request whose answer has no end, such as an event stream. The answer is the caller's to read and destroy; only
-   * its beginning has a time limit. Rejects with ClientError or EngineError.
+   * Opens a request whose response does not end, such as an event stream. The caller reads and destroys the response; only its
+   * beginning has a time limit. Rejects with ClientError or EngineError.
    */
   async stream(
     path: string,
@@ -190,7 +193,7 @@ export class Deployment implements RestApi {
   }
 }
 
-/** A page with status 200 in place of what was requested does not come from the deployment. */
+/** A page with status 200 instead of the requested type does not come from the deployment. */
 function isWanted(headers: IncomingHttpHeaders, accept: string): boolean {
   const ofDeployment = isDeployments({ status: 0, headers, body: undefined });
   return ofDeployment || (headers["content-type"] ?? "").startsWith(accept);
@@ -221,7 +224,7 @@ function exchange(
   });
 }
 
-/** Sends a GET and resolves with the answer once its header is there. */
+/** Sends a GET and resolves with the response once its header has arrived. */
 function beginning(
   dialer: Dialer,
   url: URL,

@@ -1,11 +1,11 @@
-/** Reader of text/event-stream (WHATWG HTML §9.2.6): bytes in, events out. Ids and retry times are not used here. */
+/** Parser of text/event-stream (WHATWG HTML §9.2.6): bytes in, events out. Ids and retry times are ignored. */
 export interface StreamEvent {
-  /** `message` unless named. */
+  /** `message` unless the event names its type. */
   readonly type: string;
   readonly data: string;
 }
 
-/** A workspace with its resources is the longest event there is. */
+/** A workspace with its resources is the longest event. */
 const MAX_EVENT_CHARS = 8 * 1024 * 1024;
 
 export class EventStreamParser {

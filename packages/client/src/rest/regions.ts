@@ -1,4 +1,4 @@
-/** Workspace proxies as every user sees them, read without the schema library: the lean start loads this. */
+/** Workspace proxies as every user sees them, read without the schema library, because the lean start loads this. */
 import { PRIMARY_PROXY_NAME, proxyRegionCode } from "coder-protocol/proxy-names";
 import { ClientError } from "../base/client-error.ts";
 import type { RestApi } from "./api.ts";
@@ -12,7 +12,7 @@ export interface ProxyRef {
 }
 
 /**
- * The workspace proxies of a deployment, those that only relay included. None where the deployment does not know the route.
+ * The workspace proxies of a deployment, including those that only relay. Empty where the deployment does not know the route.
  * Rejects with ClientError, EngineError or `signal.reason`.
  */
 export async function fetchProxies(

@@ -1,4 +1,4 @@
-/** The lines that startup scripts print, as they come. */
+/** The lines that startup scripts print, as they arrive. */
 import type { RestApi } from "./api.ts";
 
 const MAX_LINE_CHARS = 4096;
@@ -13,7 +13,7 @@ export class StartupLog {
     this.#agentId = agentId;
   }
 
-  /** Lines that were not returned before; what a script prints is not made safe for a terminal. Rejects like any call. */
+  /** The lines since the last call. They are not made safe for a terminal. Rejects like any call. */
   async next(signal: AbortSignal): Promise<string[]> {
     const logs = await this.#deployment.call(`/api/v2/workspaceagents/${this.#agentId}/logs`, {
       query: { after: String(this.#after) },

@@ -1,4 +1,4 @@
-/** Follows a workspace: what it is now and after each change, for as long as somebody wants to know. */
+/** Follows a workspace: its present state, and each change until aborted. */
 
 import { sleep } from "wg-userspace/async/abort";
 import { type Logger, silentLogger } from "wg-userspace/base/ports";
@@ -8,9 +8,9 @@ import type { Deployment } from "./deployment.ts";
 import { EventStreamParser } from "./event-stream.ts";
 import { type WorkspaceRef, workspaceOf } from "./workspaces.ts";
 
-/** Servers say something every 15 s; a stream that is silent for this long is dead. */
+/** Servers send something every 15 s, so a stream that is silent for this long is dead. */
 const SILENCE_MS = 60_000;
-/** Statuses that asking again cannot change. */
+/** HTTP statuses that another request cannot change. */
 const FINAL_STATUSES: ReadonlySet<number> = new Set([401, 403, 404, 410]);
 
 export interface WorkspaceWatchOptions {
@@ -22,8 +22,8 @@ export interface WorkspaceWatchOptions {
 }
 
 /**
- * Runs until aborted, through any number of connections. Rejects with ClientError when the workspace may not be seen any
- * more, or is gone; resolves when aborted.
+ * Runs until aborted, through any number of connections. Rejects with ClientError when the workspace is gone or may no longer be
+ * seen; resolves when aborted.
  */
 export async function watchWorkspace(options: WorkspaceWatchOptions): Promise<void> {
   const { signal } = options;

@@ -1,4 +1,4 @@
-/** Finding a workspace and its agent, with only the fields that connecting needs: the lean start reads no schema library. */
+/** Finds a workspace and its agent, with only the fields that connecting needs: the lean start loads no schema library. */
 import type { WorkspaceName } from "coder-protocol/names";
 import { ClientError } from "../base/client-error.ts";
 import type { RestApi } from "./api.ts";
@@ -24,7 +24,7 @@ export interface WorkspaceRef {
   readonly agents: readonly AgentRef[];
 }
 
-/** Looks a workspace up by name. Rejects with ERR_NOT_FOUND naming it. */
+/** Looks a workspace up by name. Rejects with ERR_NOT_FOUND, which names it. */
 export async function findWorkspace(
   deployment: RestApi,
   name: Pick<WorkspaceName, "owner" | "workspace">,
@@ -33,7 +33,7 @@ export async function findWorkspace(
   return workspaceOf(await fetchByName(deployment, name, options));
 }
 
-/** As {@link findWorkspace}, all that the deployment answers. */
+/** Like {@link findWorkspace}, but returns the deployment's whole response. */
 export async function fetchByName(
   deployment: RestApi,
   name: Pick<WorkspaceName, "owner" | "workspace">,
@@ -62,7 +62,7 @@ export async function findAgent(
   return agentOf(await deployment.call(`/api/v2/workspaceagents/${agentId}`, options));
 }
 
-/** Asks how agents are reached: the same for all of a deployment, so it can be asked before one is known. */
+/** Asks how to reach agents. The answer is the same for all of a deployment, so it can be requested before the agent is known. */
 export async function askConnectionInfo(
   deployment: RestApi,
   options: { readonly signal?: AbortSignal } = {},
@@ -70,7 +70,7 @@ export async function askConnectionInfo(
   return deployment.call("/api/v2/workspaceagents/connection", options);
 }
 
-/** The agent by name, or the only one. Rejects naming the choices. */
+/** The agent by name, or the only one. Rejects with an error that names the choices. */
 export function chooseAgent(workspace: WorkspaceRef, name: string | undefined): AgentRef {
   const names = workspace.agents.map((agent) => agent.name).join(", ");
   if (name !== undefined) {
@@ -92,7 +92,7 @@ export function chooseAgent(workspace: WorkspaceRef, name: string | undefined): 
   });
 }
 
-/** Reads a workspace as REST and event streams give it. Rejects what is none. */
+/** Parses a workspace from REST or an event stream. Throws when it is malformed. */
 export function workspaceOf(body: unknown): WorkspaceRef {
   const workspace = record(body, "workspace");
   const build = record(workspace["latest_build"], "latest_build");
