@@ -1,4 +1,4 @@
-// Fetches a page from a program of a workspace: node fetch.ts <workspace> <port> <path>
+// Fetches a page from a program in a workspace: node fetch.ts <workspace> <port> <path>
 import { connectWorkspace } from "coder-client";
 
 const { CODER_URL: url = "", CODER_SESSION_TOKEN: token = "" } = process.env;

@@ -7,7 +7,7 @@ const { CODER_URL: url = "", CODER_SESSION_TOKEN: token = "" } = process.env;
 const [workspace = "", command = ""] = process.argv.slice(2);
 
 await using connection = await connectWorkspace({ url, token, workspace });
-// The tunnel has authenticated both ends: SSH asks for nothing more.
+// The tunnel has authenticated both ends, so SSH asks for nothing more.
 const ssh = new Client().connect({ sock: await connection.dial(1), username: "coder", authHandler: ["none"] });
 await once(ssh, "ready");
 ssh.exec(command, (error, channel) => {

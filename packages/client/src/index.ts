@@ -1,4 +1,4 @@
-/** Public entry of the library on Node; `browser/index.ts` is the one of web pages. */
+/** Public entry of the library on Node; `browser/index.ts` is the one for web pages. */
 
 export { NameError } from "coder-protocol/names";
 export { EngineError, type ErrorCode } from "wg-userspace/base/errors";

@@ -1,4 +1,4 @@
-/** The token, when a deployment or an intermediary redirects to another origin. */
+/** What happens to the token when a deployment or an intermediary redirects to another origin. */
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -20,7 +20,7 @@ const signal = () => AbortSignal.timeout(20_000);
 
 let folder: string;
 let certificate: string;
-/** The target of the redirects. Every connection is counted, whatever protocol it uses. */
+/** The target of the redirects. Every connection is counted, whatever its protocol. */
 let target: TcpServer;
 let connections = 0;
 const fronts: Server[] = [];
@@ -42,7 +42,7 @@ beforeAll(async () => {
   dialer = new Dialer({ tls: { ca: certificate }, environment: {} });
   target = createTcpServer((socket) => {
     connections++;
-    socket.on("error", () => undefined); // the caller left
+    socket.on("error", () => undefined); // the caller closed the connection
     socket.end("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}");
   });
   const redirect = (request: IncomingMessage, response: ServerResponse): void => {
@@ -71,7 +71,7 @@ afterAll(() => {
 
 const portOf = (server: TcpServer): number => (server.address() as AddressInfo).port;
 
-/** Connections before this one: our own connection is accepted after theirs. */
+/** Number of connections before this one, which is accepted after them. */
 async function connectionsSoFar(): Promise<number> {
   const before = connections;
   const socket = connect(portOf(target), "127.0.0.1");
@@ -84,7 +84,9 @@ async function connectionsSoFar(): Promise<number> {
 let dialer: Dialer;
 const deployment = (url: URL): Deployment => new Deployment({ url, token: TOKEN, dialer });
 
-/** Every way in which a token leaves this process. Browsers trust their own authorities, so they are asked by http alone. */
+/**
+ * Every way in which a token leaves this process. Browsers have their own trusted authorities, so they are tested by http only.
+ */
 const WAYS: readonly [string, (url: URL) => Promise<unknown>, secure: boolean][] = [
   ["REST, reading", (url) => deployment(url).call("/api/v2/users/me"), true],
   [
