@@ -29,13 +29,13 @@ export interface EngineConfig {
   /** Our addresses inside the tunnel. */
   readonly addresses: readonly IpAddress[];
   /**
-   * Largest inner packet in bytes, {@link DEFAULT_MTU} by default. With more, a peer that speaks disco gets larger packets
-   * once its path was seen to carry them.
+   * Largest inner packet in bytes, {@link DEFAULT_MTU} by default. With a larger value, a peer that speaks disco gets larger
+   * packets once its path was seen to carry them.
    */
   readonly mtu?: number | undefined;
   /** Largest inner packet to a peer that does not speak disco, whose path cannot be measured; default: `mtu`. */
   readonly unmeasuredMtu?: number | undefined;
-  /** Finds direct paths by disco. Absent: peers are reached by relay, or where they are configured. */
+  /** Finds direct paths by disco. Without it peers are reached by relay, or where they are configured. */
   readonly disco?: {
     readonly privateKey: DiscoPrivateKey;
     /** Forbids direct paths; pings by relay still work. */
@@ -64,7 +64,7 @@ export interface EngineOutput {
   sendDatagram(to: UdpPath, slot: number, length: number): void;
   /** Hands `bytes[offset, offset + length)` to the relay of a region; borrowed for the call. */
   sendRelay(regionId: number, destination: NodePublicKey, bytes: Uint8Array, offset: number, length: number): void;
-  /** Sends a disco packet; borrowed. `ttl`: hop limit of this one packet, undefined for the usual. */
+  /** Sends a disco packet; borrowed. `ttl`: hop limit of this one packet, undefined for the default. */
   sendProbe(to: UdpPath, packet: Uint8Array, ttl: number | undefined): void;
   /** True while the socket holds so many datagrams that new data should wait: the netstack then sends nothing. */
   congested(): boolean;
@@ -78,7 +78,7 @@ export type EngineEvent =
   | { readonly kind: "handshake-gave-up"; readonly peer: NodePublicKey }
   /** No direct path for several seconds although there are candidates: another local port may help. */
   | { readonly kind: "direct-path-stuck"; readonly peer: NodePublicKey }
-  /** A direct path in use went silent: our mapping on a router may be another one now. */
+  /** A direct path in use went silent: our mapping on a router may have changed. */
   | { readonly kind: "direct-path-suspected"; readonly peer: NodePublicKey }
   | { readonly kind: "path-changed"; readonly peer: NodePublicKey; readonly path: Path | undefined };
 
@@ -88,7 +88,7 @@ export interface EnginePeer {
   readonly allowedIPs: readonly IpPrefix[];
   readonly presharedKey?: Uint8Array | undefined;
   readonly persistentKeepaliveMs?: number | undefined;
-  /** Relay region the peer listens on; absent for none. */
+  /** Relay region the peer listens on; undefined for none. */
   readonly homeRegion?: number | undefined;
   /**
    * UDP addresses where the peer may be. Of a peer with a disco key they are candidates, used once they answered; of any
@@ -129,7 +129,7 @@ export class Engine {
   #now: Instant;
   /** Packets the netstack may still send before other work gets its turn. */
   #budget = TURN_PACKETS;
-  /** Hears every inner packet that arrives or leaves, as `bytes[offset, offset + length)`; borrowed for the call. */
+  /** Receives every inner packet that arrives or leaves, as `bytes[offset, offset + length)`; borrowed for the call. */
   packetTap: PacketTap | undefined;
   /** TX slot that the netstack has begun and not yet committed. */
   #begun = -1;
@@ -196,7 +196,7 @@ export class Engine {
     return this.#device.publicKey;
   }
 
-  /** Adds a peer, or changes it in place: sessions and connections go on. */
+  /** Adds a peer, or changes it in place: sessions and connections continue. */
   setPeer(config: EnginePeer, now: Instant): void {
     this.#now = now;
     const peer = this.#device.addPeer(
@@ -245,7 +245,7 @@ export class Engine {
     return endpoint !== undefined && (this.#discovery?.ping(endpoint, onPong, now) ?? false);
   }
 
-  /** Pings a peer on its direct path alone: {@link Discovery.pingDirect}. False: none answered lately. */
+  /** Pings a peer on its direct path alone: {@link Discovery.pingDirect}. Returns false if none answered lately. */
   pingDirect(publicKey: NodePublicKey, onPong: (result: PongResult) => void, now: Instant): boolean {
     this.#now = now;
     const endpoint = this.#peers.find(publicKey);
@@ -310,7 +310,7 @@ export class Engine {
     else this.#receive(from, datagram, 0, datagram.length, now);
   }
 
-  /** As handleDatagram, of a WireGuard data packet that lies in an RX slot already; takes the slot. */
+  /** Like handleDatagram, but for a WireGuard data packet that lies in an RX slot already; takes the slot. */
   handleTransportSlot(from: UdpPath, slot: number, length: number, now: Instant): void {
     this.#now = now;
     if (this.#discovery?.blockDirect) {
@@ -345,7 +345,7 @@ export class Engine {
   }
 
   /**
-   * The network below came back or changed: everything unacknowledged is sent again at once, not at the next time-out.
+   * The network below came back or changed: everything unacknowledged is retransmitted at once instead of at the next time-out.
    * @param moved We lost an address or were suspended: direct paths are searched again. Otherwise they are only checked.
    */
   networkChanged(moved: boolean, now: Instant): void {
@@ -360,7 +360,7 @@ export class Engine {
     this.#discovery?.portChanged(now);
   }
 
-  /** A relay is connected again: what waits for it is sent at once. Direct paths are not concerned. */
+  /** A relay is connected again: what waits for it is sent at once. Direct paths are not affected. */
   relayReady(now: Instant): void {
     this.#now = now;
     this.#discovery?.relayReady(now);
@@ -368,7 +368,7 @@ export class Engine {
   }
 
   /**
-   * Ends a turn: opens what was received, lets every connection send, seals and hands over what is to go.
+   * Ends a turn: opens what was received, lets every connection send, seals and hands over what is to be sent.
    * @returns true when more waits to be sent: call again soon (or when the carrier is no longer congested).
    */
   flush(now: Instant): boolean {
@@ -389,7 +389,8 @@ export class Engine {
 
   /**
    * When to call {@link handleTimeout}; may be early, never late.
-   * @param exact It is not early either, which costs more than every turn can afford: for who sleeps until then.
+   * @param exact The result is not early either. This costs too much for every turn, and is for callers that sleep
+   * until then.
    */
   nextTimeout(exact = false): Instant | undefined {
     const below = earliest(this.#device.nextTimeout(exact), this.#discovery?.nextTimeout(exact));
@@ -501,7 +502,7 @@ export class Engine {
     this.netstack.routeMtuChanged(concerns);
     if (!endpoint.choose()) return;
     this.#pathChanged(endpoint);
-    // What was on its way over a path that died is lost: do not wait for time-outs.
+    // Packets on their way over a path that died are lost: do not wait for time-outs.
     if (chosen) this.netstack.pathMoved(this.#now, concerns);
     else if (before?.kind === "udp") this.netstack.networkChanged(this.#now, concerns);
   }

@@ -1,4 +1,7 @@
-/** Public entry of the engine: what every platform has. `io/node.ts` is the one of Node, `browser/crypto.ts` that of web pages. */
+/**
+ * Public entry of the engine: what every platform has. `io/node.ts` is the entry for Node, `browser/crypto.ts` the one for web
+ * pages.
+ */
 
 export { createPacketCipher } from "./aead/cipher.ts";
 export type { CipherOptions } from "./aead/cipher-options.ts";

@@ -25,7 +25,7 @@ function importsOf(code: string): string[] {
   return [...code.matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"/g)].map((match) => match[1]!);
 }
 
-/** What awaits: `io` on Node, `browser` in a page, `async` in both. */
+/** Folders whose code may await: `io` on Node, `browser` in a page, `async` in both. */
 const SHELLS = ["io/", "browser/", "async/"];
 const cores = sources(engine, (name) => SHELLS.some((folder) => name.startsWith(folder)));
 const FORBIDDEN: readonly [string, RegExp][] = [
@@ -54,7 +54,7 @@ describe("the engine's cores", () => {
   });
 });
 
-/** dRPC for code that awaits: documented as the exception. */
+/** dRPC for code that awaits, documented as the exception. */
 const PROMISED = ["drpc/async.ts", "drpc/async-server.ts", "drpc/async-inbox.ts"];
 
 describe("the wire contract", () => {

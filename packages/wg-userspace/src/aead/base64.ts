@@ -1,7 +1,7 @@
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const NO_DIGIT = 255;
 
-/** Decodes standard base64 with padding. For text of our own: throws on anything else. */
+/** Decodes standard base64 with padding; throws on anything else, since it is meant for text of our own. */
 export function base64Decode(text: string): Uint8Array {
   if (text.length % 4 !== 0) throw new TypeError("not base64");
   const digits = new Uint8Array(128).fill(NO_DIGIT);

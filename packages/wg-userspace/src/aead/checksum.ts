@@ -1,4 +1,4 @@
-/** Length from which a view of 32-bit words pays for itself. */
+/** Length from which a view of 32-bit words pays off. */
 const WORDS_FROM_BYTES = 128;
 /** Number of 16-bit halves whose sum fits into 31 bits. */
 const WORDS_PER_ROUND = 32_767;

@@ -24,7 +24,7 @@ export function poly1305(key: Uint8Array, message: Uint8Array): Uint8Array {
   const product = new Float64Array(LIMBS);
   const view = viewOf(message);
   const whole = message.length - (message.length % BLOCK_BYTES);
-  // Every block has a 1 behind its last byte: bit 128 of a whole one.
+  // Every block has a 1 behind its last byte: bit 128 of a whole block.
   for (let at = 0; at < whole; at += BLOCK_BYTES) {
     addLimbs(h, view, at, 1);
     multiply(h, r, product);
@@ -87,7 +87,7 @@ function carry(x: Float64Array): void {
   x[0] = x[0]! + over * WRAP;
 }
 
-/** The one number below 2^130 - 5 that h stands for. */
+/** Reduces h to the one number below 2^130 - 5 that it stands for. */
 function reduce(h: Float64Array): void {
   carry(h);
   carry(h);

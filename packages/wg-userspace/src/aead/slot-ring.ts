@@ -35,7 +35,7 @@ export class SlotRing implements SlotPool {
   }
 
   release(slot: number): void {
-    // A slot of another pool or within a slot gives no index of a leased one either.
+    // An offset of another pool or inside a slot is no index of a leased slot either.
     const index = (slot - this.#base) / this.stride;
     if (this.#leased[index] !== 1) throw new Error(`slot ${slot} is not leased`);
     this.#leased[index] = 0;

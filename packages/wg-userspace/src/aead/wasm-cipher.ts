@@ -23,7 +23,7 @@ const OFFSET = 10;
 const LENGTH = 11;
 const SLOTS_AT = 8192;
 /**
- * Mean length of a batch's jobs above which an accelerator pays: OpenSSL needs a microsecond per packet before its
+ * Mean length of a batch's jobs above which an accelerator pays off: OpenSSL needs a microsecond per packet before its
  * first byte.
  */
 const ACCELERATE_FROM_BYTES = 768;
@@ -43,13 +43,16 @@ interface AeadExports {
   /** Bit i: the tag of job i was right. */
   open(jobs: number): number;
   checksum(offset: number, length: number, initial: number): number;
-  /** Poly1305 alone, `length` a multiple of 16; `stitched` as between the rounds of ChaCha20. For test vectors. */
+  /**
+   * Poly1305 alone, `length` a multiple of 16; `stitched`: between the rounds of ChaCha20, as in packets. For test
+   * vectors.
+   */
   poly1305(key: number, offset: number, length: number, tag: number, stitched: boolean): void;
 }
 
 /**
- * Seals and opens the job records at the start of a memory, as the module's own `seal` and `open` do: a native implementation.
- * It wipes the records of the jobs, and zeroes the text of a wrong tag.
+ * A native implementation of the module's own `seal` and `open`, which work on the job records at the start of a memory. It wipes
+ * the records of the jobs, and zeroes the text of a wrong tag.
  */
 export interface AeadAccelerator {
   seal(memory: ArrayBuffer, jobs: number): void;
@@ -77,7 +80,7 @@ export function createWasmCipher(
   return aead === undefined ? undefined : new WasmCipher(aead, complete, accelerator);
 }
 
-/** Compiles the module now rather than with the first cipher: for a start that is otherwise idle. */
+/** Compiles the module now rather than with the first cipher, during a start that is otherwise idle. */
 export function prepareWasmCipher(): void {
   compiled ??= compile();
 }

@@ -63,11 +63,11 @@ export function abortable<T>(
 }
 
 /**
- * Settles as `work` does, or rejects with `signal.reason` when that comes first. The work itself goes on; what becomes of it
- * then is ignored, a rejection included.
+ * Settles as `work` does, or rejects with `signal.reason` when that comes first. The work itself continues, but its outcome is
+ * then ignored, even a rejection.
  */
 export function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  work.catch(() => undefined); // the wait may end, or never begin, before it
+  work.catch(() => undefined); // the wait may end before the work does, or never begin
   return abortable(signal, (resolve, reject) => {
     work.then(resolve, reject);
   });
@@ -88,7 +88,7 @@ export function aborted(signal: AbortSignal): Promise<void> {
 
 /**
  * Calls `listener` once when the signal aborts, at once if it has already.
- * @returns Removes the listener. Call it when the listener is no longer needed.
+ * @returns a function that removes the listener; call it when the listener is no longer needed.
  */
 export function onAbort(signal: AbortSignal, listener: () => void): () => void {
   if (signal.aborted) {
@@ -116,8 +116,9 @@ export interface EventSource {
 }
 
 /**
- * Resolves when `source` emits `event`; call it before whatever makes it do so, which may emit at once. Rejects with an "error" that is emitted before it, and with an Error when the source
- * emits "close" first. The source stays the caller's, which also has to handle errors that it emits after this wait.
+ * Resolves when `source` emits `event`. Call it before the operation that causes the event, which may emit it at once. Rejects
+ * with an "error" that is emitted before the event, and with an Error when the source emits "close" first. The caller keeps the
+ * source, and has to handle errors that it emits after this wait.
  */
 export function once(source: EventSource, event: string, signal?: AbortSignal): Promise<void> {
   return abortable(signal, (resolve, reject) => {

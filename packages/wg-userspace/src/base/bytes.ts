@@ -16,8 +16,8 @@ export function hexDecode(text: string): Uint8Array {
 }
 
 /**
- * A copy of bytes[start, end). Not `slice`: Node's Buffer, which is a Uint8Array to the types, returns a view from it,
- * and a write to that view changes the sender's bytes.
+ * A copy of bytes[start, end). Not `slice`: Node's Buffer, which is a Uint8Array to the types, returns a view, and a
+ * write to that view changes the sender's bytes.
  */
 export function copyBytes(bytes: Uint8Array, start = 0, end = bytes.length): Uint8Array {
   return new Uint8Array(bytes.subarray(start, end));

@@ -22,7 +22,8 @@ export class DeadlineHeap<T extends Deadlined> {
 
   /**
    * May be early, never late.
-   * @param exact It is not early either: what moved back is put in its place first. For who sleeps until then.
+   * @param exact The result is not early either: deadlines that moved back are put in place first. For callers that
+   * sleep until then.
    */
   next(exact = false): Instant | undefined {
     for (let first = this.#items[0]; first !== undefined; first = this.#items[0]) {

@@ -70,7 +70,7 @@ export interface SlotPool {
   readonly free: number;
   /** Byte offset of a leased slot, or -1 when none is left. The last few slots are kept for control messages. */
   lease(): number;
-  /** As lease, but may take the reserved slots: handshakes and keepalives, never data. */
+  /** Like lease, but may take the reserved slots: handshakes and keepalives, never data. */
   leaseForControl(): number;
   /** Gives a slot back. Releasing a free slot is a bug and throws. */
   release(slot: number): void;
@@ -99,7 +99,7 @@ export interface PacketCipher {
   queueSeal(key: Uint8Array, counterLow: number, counterHigh: number, offset: number, length: number): number;
   /** Runs and empties the batch. */
   runSeal(): void;
-  /** Adds a job: `length` bytes of ciphertext at `offset`, followed by the tag. As queueSeal. */
+  /** Adds a job: `length` bytes of ciphertext at `offset`, followed by the tag. Otherwise like queueSeal. */
   queueOpen(key: Uint8Array, counterLow: number, counterHigh: number, offset: number, length: number): number;
   /** Runs and empties the batch. A job with a wrong tag has its bytes zeroed. Verdicts stay readable until the next run. */
   runOpen(): void;

@@ -1,8 +1,8 @@
 import { type Instant, instant } from "./instant.ts";
 
 /**
- * What TCP experienced towards one peer, over all connections: running sums, read by the choice of the peer's path. The
- * sender's view, so it describes the direction towards the peer and needs nothing from the peer.
+ * What TCP experienced towards one peer, over all connections: running sums, read when the peer's path is chosen. This
+ * is the sender's view, so it describes the direction towards the peer and needs nothing from the peer.
  */
 export class SegmentTally {
   /** Segments with data that were sent, retransmissions included. */

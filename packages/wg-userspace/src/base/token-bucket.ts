@@ -27,7 +27,7 @@ export class TokenBucket {
     return this.#tokensAt(now) >= this.#burst;
   }
 
-  /** Of the last take; undefined before the first. */
+  /** Time of the last take; undefined before the first. */
   get usedAt(): Instant | undefined {
     return this.#usedAt;
   }

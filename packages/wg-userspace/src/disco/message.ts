@@ -37,7 +37,10 @@ export type DiscoMessage =
     }
   | { readonly kind: "call-me-maybe"; readonly endpoints: readonly AddrPort[] };
 
-/** @param payloadBytes Length of the sealed message, at least 126: padding fills the rest. Less: no padding. */
+/**
+ * @param payloadBytes Length of the sealed message, at least 126: padding fills the rest. With a smaller value there is
+ * no padding.
+ */
 export function encodePing(txId: Uint8Array, nodeKey: NodePublicKey, payloadBytes = DISCO_PADDED_BYTES): Uint8Array {
   const least = 2 + DISCO_TX_ID_BYTES + KEY_BYTES;
   const bytes = new Uint8Array(Math.max(least, payloadBytes - DISCO_OVERHEAD_BYTES));

@@ -5,7 +5,7 @@ const INCREMENTAL_REGIONS = 3;
 const FULL_TRIES = 3;
 const RETRY_GAP_MS = 200;
 
-/** Probes of one region by one family: one at each of these times, until it answers. */
+/** Probes of one region over one address family, sent at each of these times until one is answered. */
 export interface ProbeSet {
   readonly regionId: RegionId;
   readonly family: 4 | 6;

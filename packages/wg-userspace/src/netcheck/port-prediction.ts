@@ -1,6 +1,7 @@
 /**
- * Predicts the outside ports of a NAT that uses another one for every destination, from those that STUN servers saw.
- * Works for the two predictable patterns: counting up, and drawing from a small pool. Anything else yields nothing.
+ * Predicts the outside ports of a NAT that uses a different one for every destination, from those that STUN servers
+ * saw. Works for the two predictable patterns: counting up, and drawing from a small pool. Anything else yields
+ * nothing.
  */
 
 /** Pools up to this size are worth trying: the peer probes every port once. */

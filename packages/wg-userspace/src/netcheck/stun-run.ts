@@ -12,11 +12,11 @@ const LIMIT_MS = 3_000;
 /** Time for the answer to the last probe of a set. */
 const ANSWER_MS = 1_000;
 /**
- * Without any answer the plan is not the end: every set continues at this pace until the limit. A path that loses 30 %
- * each way drops three requests in a row one time in eight, ten in a row one time in a thousand.
+ * As long as nothing has answered, every set continues after its plan, at this pace, until the limit. A path that loses
+ * 30 % each way drops three requests in a row one time in eight, ten in a row one time in a thousand.
  */
 const INSIST_GAP_MS = 300;
-/** The repetitions end this long before the limit: an answer must arrive in time. */
+/** The repetitions end this long before the limit, so that an answer can arrive in time. */
 const INSIST_UNTIL_MS = LIMIT_MS - 500;
 
 export interface StunServer {

@@ -16,7 +16,7 @@ const UNREACHABLE = [
   "224.0.0.0/3",
 ].map((text) => parsePrefix(text)!);
 
-/** Whether a mapping on this outside address of a router is of use. IPv4 only. */
+/** Whether a mapping on this outside address of a router is usable. IPv4 only. */
 export function isPublicIpv4(address: IpAddress): boolean {
   return isIpv4(address) && !UNREACHABLE.some((prefix) => prefixContains(prefix, address));
 }

@@ -12,7 +12,7 @@ import {
   parseSoapAnswer,
 } from "./igd.ts";
 
-/** The port is taken; IGDv1 also uses it for a second mapping to the same inside port. */
+/** Codes for a port that is taken; IGDv1 also reports a second mapping to the same inside port by them. */
 const CONFLICTS = new Set([718, 729]);
 const ONLY_PERMANENT = 725;
 /** Calls of AddPortMapping before it counts as refused. */

@@ -15,7 +15,7 @@ const GATEWAY = ip("192.168.1.1");
 const NETWORK: PortMapNetwork = { gateway: GATEWAY, self: ip("192.168.1.7"), localPort: 41641 };
 const WAN = "198.51.100.1";
 
-/** A router by script, one hop and 1 ms away. It hands out the port that is asked for. */
+/** A scripted router, one hop and 1 ms away. It grants the port that is requested. */
 class Gateway {
   pmp = true;
   pcp = true;
@@ -23,7 +23,7 @@ class Gateway {
   wan = WAN;
   lifetimeS = 7200;
   result = 0;
-  /** Another answer to AddPortMapping than "done", for the calls with this index. */
+  /** Faults that answer the calls of AddPortMapping, in order; 0 for success. */
   faults: readonly number[] = [];
   /** The changes that a hostile neighbour makes to packets. */
   spoil: (answer: Uint8Array) => Uint8Array = (answer) => answer;

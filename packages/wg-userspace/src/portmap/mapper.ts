@@ -35,17 +35,20 @@ const SOAP_MS = 2_000;
 const RELEASE_MS = 500;
 /** A service that once answered counts as present for this long, despite lost datagrams. */
 const TRUST_MS = 10 * 60_000;
-/** Minimum interval between two attempts to renew, however near the end is. */
+/** Minimum interval between two attempts to renew, however near the end of the lease is. */
 const MIN_RENEW_MS = 30_000;
 /** Descriptions of one gateway that are read. */
 const MAX_LOCATIONS = 2;
 
 export interface MapperOutput {
-  /** To the gateway's NAT-PMP and PCP port. */
+  /** Sends to the gateway's NAT-PMP and PCP port. */
   sendPortControl(gateway: IpAddress, packet: Uint8Array): void;
-  /** To the gateway's SSDP port and to the SSDP group. */
+  /** Sends to the gateway's SSDP port and to the SSDP group. */
   sendSearch(gateway: IpAddress, packet: Uint8Array): void;
-  /** Answered by handleHttp with the same id, or not at all. Undefined id: the answer is not needed. */
+  /**
+   * Sends an HTTP request. It is answered by handleHttp with the same id, or not at all; with an undefined id no answer
+   * is needed.
+   */
   request(id: number | undefined, request: HttpRequest): void;
   /** `external` has changed. */
   changed(): void;
@@ -69,7 +72,7 @@ interface Lease {
 
 interface Search {
   readonly network: PortMapNetwork;
-  /** The outside address that the gateway reports, if it supports NAT-PMP and the address is of use. */
+  /** The outside address that the gateway reports, if it supports NAT-PMP and the address is usable. */
   pmpAddress: IpAddress | undefined;
   speaksPcp: boolean;
   readonly locations: HttpUrl[];
@@ -125,7 +128,7 @@ export class Mapper {
     return this.#search === undefined && this.#releasing === undefined;
   }
 
-  /** Undefined until the search has lasted long enough for a no. */
+  /** A service is undefined until the search has lasted long enough to know that it is missing. */
   seen(now: Instant): ServicesSeen {
     const seen = (protocol: PortMapProtocol): boolean | undefined => {
       const heard = this.#heard.get(protocol);
@@ -171,7 +174,10 @@ export class Mapper {
     this.#timers.set("probe-end", addMs(now, ANSWER_MS));
   }
 
-  /** Deletes the mapping, also a requested one. Idle when the gateway answered, or after 500 ms. */
+  /**
+   * Deletes the mapping, even one that was only requested. The mapper is idle once the gateway answered, or after 500
+   * ms.
+   */
   release(now: Instant): void {
     if (this.#releasing !== undefined) return;
     const mapping = this.#lease?.mapping ?? this.#askedMapping();
@@ -322,7 +328,10 @@ export class Mapper {
     else if (!isLooking) this.#endSearch(now);
   }
 
-  /** The protocol that holds the mapping first: another one would create a second mapping. */
+  /**
+   * The order in which protocols are tried: the one that holds the mapping first, since another would create a second
+   * mapping.
+   */
   #order(): PortMapProtocol[] {
     const holder = this.protocol;
     const rest = (["pmp", "pcp", "upnp"] as const).filter((protocol) => protocol !== holder);
@@ -406,7 +415,7 @@ export class Mapper {
     this.#timers.clear("probe-again");
     this.#timers.clear("probe-end");
     this.#search = undefined;
-    // Half of what is left: the half life after a renewal, and repeatedly after a failed one.
+    // Half of the remaining time: half of the lease after a renewal, and half of the rest after each failed one.
     if (this.#lease !== undefined)
       this.#timers.set("renew", addMs(now, Math.max(MIN_RENEW_MS, (this.#lease.until - now) / 2)));
     if (wasSearching) this.#output.idle();

@@ -26,7 +26,7 @@ export const LIFETIME_S = 7_200;
 /** A shorter lease would need constant renewal: treated as no mapping. */
 const MIN_LIFETIME_S = 60;
 
-/** Seconds of a response to rely on; undefined when the grant is of no use. */
+/** Seconds of a response to rely on; undefined when the grant is not usable. */
 export function usableLifetime(response: {
   readonly result: number;
   readonly externalPort: number;

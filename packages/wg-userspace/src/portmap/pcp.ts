@@ -11,7 +11,7 @@ import { viewOf } from "../base/bytes.ts";
 import { type IpAddress, ipFromBytes, isIpv4 } from "../base/ip.ts";
 
 export const PCP_NONCE_BYTES = 12;
-/** The answer of a server without ANNOUNCE, which proves its presence as well. */
+/** The answer of a server without ANNOUNCE, which also proves that it is there. */
 export const PCP_UNSUPPORTED_OPCODE = 4;
 const VERSION = 2;
 const OP_ANNOUNCE = 0;

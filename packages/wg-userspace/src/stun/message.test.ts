@@ -167,7 +167,7 @@ it("the XORed address wins over the plain one wherever it stands, also under its
     ])
       expect(mappedOf(message(0x0101, attributes))).toBe("192.0.2.1:32853");
   }
-  // Other attributes are no addresses, whatever they hold.
+  // Other attributes are no addresses, whatever they contain.
   expect(mappedOf(message(0x0101, [[0x8023, "0001a147e112a643"]]))).toBeUndefined();
 });
 

@@ -53,7 +53,7 @@ export class StunServer {
   readonly #tokens: Float64Array;
   readonly #filledAt: Float64Array;
 
-  /** @param options.seed Any unpredictable 32-bit number: it decides which sources share a limit. */
+  /** @param options.seed Any unpredictable 32-bit number; it decides which sources share a limit. */
   constructor(options: { readonly seed: number; readonly limits?: Partial<StunServerLimits> | undefined }) {
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     const { slots, burst } = this.#limits;

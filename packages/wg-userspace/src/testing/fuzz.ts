@@ -7,7 +7,7 @@ import { LinkRandom } from "./link.ts";
 
 /** One thing under test. */
 export interface FuzzTarget {
-  /** Valid inputs of this moment; asked for again now and then, so that sessions can be kept alive. */
+  /** Inputs that are valid now; called again from time to time, so that sessions can be kept alive. */
   corpus(): readonly Uint8Array[];
   /** One input; owned by the target. Throws when anything is wrong. */
   feed(input: Uint8Array): void;
@@ -29,9 +29,9 @@ export interface FuzzTargetFactory {
 }
 
 export interface FuzzTiming {
-  /** Milliseconds, monotonic; cheap to ask. */
+  /** Milliseconds, monotonic; a call must be cheap. */
   readonly clock: () => number;
-  /** Milliseconds of this thread's CPU time: asked only when an input took too long, to see whether it was the input. */
+  /** Milliseconds of this thread's CPU time; read only when an input took too long, to see whether the input was the cause. */
   readonly cpuClock: () => number;
   /** No single input may take longer. */
   readonly limitMs: number;
@@ -44,13 +44,13 @@ export interface FuzzFailure {
   readonly what: string;
 }
 
-/** Inputs between two questions for the corpus and the bounds. */
+/** Inputs between two calls for the corpus and the bounds. */
 const CORPUS_INPUTS = 2_000;
 const MAX_RANDOM_BYTES = 1_600;
 const MAX_INPUT_BYTES = 4_096;
 const ODD_NUMBERS = [0, 1, 2, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff];
 
-/** A run over one target; more inputs can be asked for at any time. */
+/** A run over one target; run() may be called again at any time. */
 export class FuzzRun {
   /** The slowest input, and how many were too slow once but not when repeated: interruptions of the process. */
   slowestMs = 0;
@@ -99,7 +99,8 @@ export class FuzzRun {
         if (elapsed > this.slowestMs) this.slowestMs = elapsed;
         return undefined;
       }
-      // The scheduler or the garbage collector, unless the same input is slow again: here, or where it comes first.
+      // The scheduler or the garbage collector is to blame, unless the same input is slow again: here, or as the first
+      // of a new target.
       const again = Math.max(
         timed(this.#target, input, timing.cpuClock),
         timed(this.#factory.create(), input, timing.cpuClock),
@@ -182,7 +183,7 @@ export class InputSource {
     }
   }
 
-  /** An odd number of one, two or four bytes, either way round, at a place where a field may be. */
+  /** An unusual number of one, two or four bytes, in either byte order, at a place where a field may be. */
   #withNumber(input: Uint8Array, at: number): Uint8Array {
     const width = 1 << this.#below(3);
     const value = this.#pick(ODD_NUMBERS) + (this.#below(4) === 0 ? this.#below(16) : 0);

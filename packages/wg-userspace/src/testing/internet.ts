@@ -135,7 +135,7 @@ export interface Policer {
   readonly burstBytes: number;
 }
 
-/** After so much of a flow a firewall silences it, for as long as it is used. */
+/** A firewall that silences a flow once it lasted or carried this much, for as long as the flow is used. */
 export interface FlowLimit {
   readonly packets?: number;
   readonly ms?: number;
@@ -149,7 +149,7 @@ interface NatEntry {
   lastUsedAt: number;
 }
 
-/** A flow that is not used this long is a new one to a {@link FlowLimit}. */
+/** A flow that is not used for this long counts as a new one for a {@link FlowLimit}. */
 const FLOW_IDLE_MS = 1_000;
 
 /** A NAT for IPv4 and a stateful firewall for IPv6 between one inside and one outside segment. */
@@ -162,15 +162,15 @@ export class Router implements Attached {
   inboundLoss = 0;
   /** The outside senders that may send in at all; all by default. */
   inboundFilter: (from: AddrPort) => boolean = () => true;
-  /** Of what comes from outside. */
+  /** Applies to datagrams from outside. */
   policer: Policer | undefined;
-  /** Of flows between an inside port and an outside endpoint. */
+  /** Applies to flows between an inside port and an outside endpoint. */
   flowLimit: FlowLimit | undefined;
   #policerTokens = 0;
   #policerAt = Number.NEGATIVE_INFINITY;
   readonly #flows = new Map<string, { readonly since: number; packets: number; usedAt: number }>();
   readonly #internet: VirtualInternet;
-  /** By inside endpoint and whatever of the destination the mapping depends on. */
+  /** By inside endpoint and the part of the destination on which the mapping depends. */
   readonly #mappings = new Map<string, NatEntry>();
   readonly #byPort = new Map<number, NatEntry>();
   /** IPv6 flows let in: inside|outside → last outgoing. */
@@ -298,7 +298,7 @@ export class Router implements Attached {
     if (mapping === "address-dependent") key = `${base}>${formatIp(to.address)}`;
     if (mapping === "address-and-port-dependent") key = `${base}>${formatAddrPort(to)}`;
     let entry = this.#mappings.get(key);
-    // A flow that the router holds for its own cannot leave by the same port.
+    // A flow that the router holds as its own blocks the same port for others.
     const clashes = (port: number): boolean => {
       const at = this.#ownFlows.get(ownFlow(to, port));
       return at !== undefined && this.#internet.now - at < 30_000;

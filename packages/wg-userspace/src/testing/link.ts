@@ -1,7 +1,7 @@
 import { addMs, type Instant, instant } from "../base/instant.ts";
 import type { RandomSource } from "../base/ports.ts";
 
-/** A RandomSource from a seed (xorshift128, seeded by splitmix32). Repeatable, and nothing else: never for secrets. */
+/** A RandomSource from a seed (xorshift128, seeded by splitmix32). Repeatable, so never for secrets. */
 export class LinkRandom implements RandomSource {
   readonly #state = new Uint32Array(4);
 
@@ -54,9 +54,9 @@ export interface LinkOptions {
   readonly duplicate?: number;
   /** Bytes that may wait for transmission; the rest is dropped at the tail. Default 1 MB. */
   readonly queueBytes?: number;
-  /** Larger packets vanish without a word. */
+  /** Larger packets are dropped silently. */
   readonly mtu?: number;
-  /** Per packet on the wire, for headers around it. */
+  /** Added to each packet on the wire, for the headers around it. */
   readonly overheadBytes?: number;
 }
 
@@ -73,7 +73,7 @@ export class Link {
   down = false;
   sentPackets = 0;
   sentBytes = 0;
-  /** By loss, queue overflow, MTU or outage. */
+  /** Packets lost by loss, queue overflow, MTU or outage. */
   lostPackets = 0;
   queueDrops = 0;
   readonly #random: LinkRandom;

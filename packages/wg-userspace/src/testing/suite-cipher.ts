@@ -7,8 +7,8 @@ const CONTROL_RESERVE = 8;
 const EMPTY = new Uint8Array(0);
 
 /**
- * The obvious PacketCipher: one call of a CryptoSuite per job, on ordinary memory. Slow; an oracle and a stand-in where no
- * WebAssembly is wanted. Leased slots are filled with 0xa5, so that unwritten bytes show.
+ * The simplest PacketCipher: one call of a CryptoSuite per job, on ordinary memory. Slow; a reference, and a substitute where
+ * WebAssembly is not wanted. Leased slots are filled with 0xa5, so that unwritten bytes show.
  */
 export function suiteCipher(crypto: CryptoSuite, slotsPerPool = 256, stride = STRIDE): PacketCipher {
   const bytes = new Uint8Array(2 * slotsPerPool * stride);

@@ -1,4 +1,4 @@
-/** Words of a UPnP gateway, for tests. */
+/** Answers of a UPnP gateway, for tests. */
 const TYPES = "urn:schemas-upnp-org:service:";
 
 export function searchAnswer(location: string): string {

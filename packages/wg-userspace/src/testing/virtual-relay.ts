@@ -102,7 +102,7 @@ export class VirtualRelay {
 
 export abstract class VirtualLine {
   readonly id: ConnectionId;
-  /** Off: the other side stopped reading, and the relay's output waits. */
+  /** Set to false, the other side has stopped reading, and the relay's output waits. */
   reading = true;
   open = true;
   /** Why the relay closed it. */

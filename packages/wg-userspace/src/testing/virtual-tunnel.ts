@@ -1,6 +1,6 @@
 /**
- * Whole engines on a {@link VirtualInternet}, with relays, STUN servers and a coordinator that tells peers of each other:
- * what the shells of a client and an agent do, in virtual time.
+ * Whole engines on a {@link VirtualInternet}, with relays, STUN servers and a coordinator that tells peers about each other: what
+ * the shells of a client and an agent do, in virtual time.
  */
 import { hexEncode } from "../base/bytes.ts";
 import { addMs, type Instant, instant } from "../base/instant.ts";
@@ -25,10 +25,10 @@ const EPOCH_UNIX_MS = 1_700_000_000_000;
 /** A relay connection with more than this waiting is full. */
 const RELAY_QUEUE_MS = 200;
 const MAX_STEPS = 2_000_000;
-/** As the shells do: mappings are looked at again this often while a peer has no direct path, and otherwise. */
+/** Mappings are checked this often, as the shells do it: while a peer has no direct path, and otherwise. */
 const STUN_INTERVAL_MS = 23_000;
 const STUN_IDLE_MS = 5 * 60_000;
-/** A peer that is new is met with mappings that are not older. */
+/** Mappings older than this are checked again for a new peer. */
 const STUN_FRESH_MS = 27_000;
 const STUN_RETRY_MS = 300;
 
@@ -40,7 +40,7 @@ export interface NodeOptions {
   readonly publishEndpoints?: boolean;
   readonly mtu?: number;
   readonly port?: number;
-  /** What clients set for the agents that they asked for. */
+  /** What clients set for the agents that they connect to. */
   readonly persistentKeepaliveMs?: number;
 }
 
@@ -51,13 +51,13 @@ export class VirtualTunnel {
   readonly random: RandomSource;
   readonly nodes: VirtualNode[] = [];
   readonly stunServers: AddrPort[] = [];
-  /** How often a server that does not answer is asked in a row; the shells ask about as often as given here by tests of loss. */
+  /** Requests in a row to a server that does not answer. The shells send about as many as tests of loss set here. */
   stunTries = 1;
-  /** One way through a relay, ms; by region. Absent: 15. */
+  /** Delay of one way through a relay in ms, by region; 15 without an entry. */
   readonly relayDelayMs = new Map<number, number>();
   readonly relaysDown = new Set<number>();
   relayedPackets = 0;
-  /** Of all relays together, as one queue; it holds back and loses nothing, as TCP does. */
+  /** Rate of all relays together, as one queue; it holds back and loses nothing, as TCP does. */
   relayBitsPerSecond = Number.POSITIVE_INFINITY;
   #relayFreeAt = 0;
 
@@ -91,7 +91,7 @@ export class VirtualTunnel {
     return node;
   }
 
-  /** Tells two nodes of each other, and of every change from now on, with the delay of a coordinator. */
+  /** Tells two nodes about each other, and about every change from now on, with the delay of a coordinator. */
   introduce(a: VirtualNode, b: VirtualNode, delayMs = 20): void {
     for (const [one, other] of [
       [a, b],
@@ -143,7 +143,7 @@ export class VirtualNode {
   readonly host: UdpHost;
   readonly name: string;
   readonly events: string[] = [];
-  /** Told when what this node publishes changed. */
+  /** Called when what this node publishes has changed. */
   readonly knownBy: (() => void)[] = [];
   /** Its connection to every relay is broken. */
   relayCut = false;
@@ -245,7 +245,7 @@ export class VirtualNode {
     );
   }
 
-  /** Looks at its mappings now, as after a change of network. */
+  /** Checks its mappings now, as after a change of network. */
   restun(): void {
     this.#stunAt = this.#net.now;
   }
@@ -319,7 +319,7 @@ export class VirtualNode {
   #datagram(payload: Uint8Array, from: AddrPort): void {
     const { now } = this.#net;
     this.woken();
-    if (payload.length > this.#largest) return; // as the sockets do
+    if (payload.length > this.#largest) return; // as with the sockets
     if (!looksLikeStun(payload)) {
       this.engine.handleDatagram(this.#pathFrom(from), payload, now);
       return;

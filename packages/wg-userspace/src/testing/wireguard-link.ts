@@ -128,7 +128,7 @@ export class WireguardHost implements DeviceOutput {
 export class WireguardLink {
   now: Instant = instant(1_000);
   latencyMs = 10;
-  /** Asked for every message: false loses it. */
+  /** Called for every message: false loses it. */
   passes: (message: SentMessage) => boolean = () => true;
   readonly sent: SentMessage[] = [];
   readonly hosts: WireguardHost[] = [];
@@ -223,7 +223,7 @@ export function prefixesOf(host: number): IpPrefix[] {
   ];
 }
 
-/** An IPv6 packet of no protocol, whose payload repeats `fill`. */
+/** An IPv6 packet with no next header, whose payload repeats `fill`. */
 export function ipv6Packet(from: number, to: number, payloadBytes: number, fill = 0x5a): Uint8Array {
   const packet = new Uint8Array(40 + payloadBytes).fill(fill, 40);
   packet[0] = 0x60;

@@ -1,6 +1,6 @@
 /**
- * A live tunnel under 50,000 junk datagrams per second, in virtual time: counts work and memory, not the speed of
- * this machine is. Prints {@link Measured} as JSON. Run by junk-flood.test.ts in a process of its own.
+ * A live tunnel under 50,000 junk datagrams per second, in virtual time: counts work and memory, so the speed of this
+ * machine does not matter. Prints {@link Measured} as JSON. Run by junk-flood.test.ts in a process of its own.
  */
 import { createPacketCipher } from "../../src/aead/cipher.ts";
 import { concatBytes, viewOf } from "../../src/base/bytes.ts";
@@ -180,7 +180,7 @@ const KINDS: readonly (() => Uint8Array)[] = [
   () => typed(TRANSPORT, 32 + 16 * (random.uint32() % 20)), // an unused index
   () => pick(replays), // captured: replays of everything
   () => flipped(pick(replays)),
-  () => initiation, // a right mac1, of a stranger
+  () => initiation, // a right mac1, of an unknown sender
   () => concatBytes(DISCO_MAGIC, pick(discoKeys), random.bytes(24 + 62)), // disco of unknown keys
   () => concatBytes(DISCO_MAGIC, peer.engine.discoKey!, random.bytes(24 + 62)), // disco in the peer's name
 ];
@@ -221,7 +221,7 @@ function memory(): { heap: number; buffers: number } {
   return { heap: heapUsed, buffers: arrayBuffers };
 }
 
-flood(WARM_UP_SECONDS); // tables fill up to their bounds, the compiler is done
+flood(WARM_UP_SECONDS); // until tables are full and the compiler is done
 pass(200);
 const before = memory();
 [junk, pings, pongs, victim.strayed, counts.agreements, counts.hashes] = [0, 0, 0, 0, 0, 0];

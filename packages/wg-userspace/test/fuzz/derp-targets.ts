@@ -60,7 +60,7 @@ const SERVER_FRAMES = [
 ];
 const GREETING = clientInfoFrame(crypto, fuzzedKey, boxKey, NONCE, { version: 2, canAckPings: true, isProber: false });
 
-/** Frames by themselves, over chunk borders. */
+/** Frames alone, across the borders of chunks. */
 export const derpFrames: FuzzTargetFactory = {
   name: "derp-frames",
   create: () => {

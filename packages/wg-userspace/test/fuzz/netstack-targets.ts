@@ -22,7 +22,7 @@ const FIELDS = { TCP: [6, 16], UDP: [17, 6], ICMP: [1, 2], ICMPV6: [58, 2] } as 
 /** A live stack: connections, listeners, UDP sockets and pings, against packets of its peer that went wrong. */
 export const netstackPackets: FuzzTargetFactory = { name: "netstack", create: () => new StackTarget() };
 
-/** The headers by themselves, at an offset, behind which nothing may be read. */
+/** The headers alone, at an offset in a larger buffer: nothing behind them may be read. */
 export const ipHeaders: FuzzTargetFactory = {
   name: "ip-headers",
   create: () => {
@@ -95,7 +95,7 @@ class StackTarget implements FuzzTarget {
       {
         onRequest: (request) => {
           const connection = request.accept({}, this.#now);
-          // One reads, one only fills its buffer.
+          // Every second connection is read; the others only fill their buffers.
           if (connection !== undefined && accepted++ % 2 === 0)
             connection.handler = {
               onReadable: () => {
@@ -113,7 +113,7 @@ class StackTarget implements FuzzTarget {
   /** Opens a connection in each direction and family, and takes the next segments from the peer. */
   corpus(): readonly Uint8Array[] {
     const seen: Uint8Array[] = [];
-    // Broken connections stay until their timers end them, days of this clock away: room for live ones.
+    // Broken connections stay until their timers end them, days later on this clock: make room for live ones.
     if (Math.max(this.#stack.connectionCount, this.#peer.connectionCount) > MAX_CONNECTIONS - 20)
       [this.#stack, this.#peer] = [this.#open(), stackOf(THEIRS, this.#peerSent, 2)];
     for (const family of [0, 1]) {
@@ -212,7 +212,7 @@ function tcpAt(packet: Uint8Array): number {
   return packet[0]! >> 4 === 4 ? 4 * (packet[0]! & 15) : 40;
 }
 
-/** Lengths and checksums of the packet as it is now, where it has room for them. */
+/** Corrects the lengths and checksums of the packet, as far as it has room for them. */
 function repairChecksums(packet: Uint8Array): void {
   const isV4 = packet[0]! >> 4 === 4;
   const headerBytes = isV4 ? 4 * (packet[0]! & 15) : 40;

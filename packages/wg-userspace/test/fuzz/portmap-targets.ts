@@ -19,7 +19,7 @@ const SELF = ip("192.168.1.7");
 const PORT = 41_641;
 const LOCATION_TEXT = "http://192.168.1.1:5000/root.xml";
 const LOCATION = parseHttpUrl(LOCATION_TEXT)!;
-/** One input can end one step and begin the next, not a conversation. */
+/** One input can end one step and begin the next, but not run a whole conversation. */
 const MAX_SENT = 32;
 const TICK_MS = 40;
 

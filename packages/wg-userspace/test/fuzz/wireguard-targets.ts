@@ -15,7 +15,7 @@ import {
 } from "../../src/testing/wireguard-link.ts";
 import { INITIATION_LENGTH, parseMessage, RESPONSE_LENGTH } from "../../src/wireguard/messages.ts";
 
-/** Between two inputs: many messages a second, and still time for timers in a long run. */
+/** Time between two inputs: many messages per second, and still long enough for timers in a long run. */
 const TICK_MS = 0.1;
 const TIMERS_EVERY = 64;
 const MAX_MESSAGE_BYTES = 1_500;
@@ -23,7 +23,7 @@ const MAC_BYTES = 16;
 const MAX_INNER_BYTES = 1_280;
 const SOURCES = Array.from({ length: 8 }, (_, i) => ({ id: Uint8Array.of(198, 51, 100, i, 1, i) }));
 
-/** The four message layouts by themselves. */
+/** The four message layouts alone. */
 export const wireguardMessages: FuzzTargetFactory = {
   name: "wireguard-messages",
   create: () => {
@@ -164,7 +164,7 @@ function capture(link: WireguardLink, action: () => void): Uint8Array[] {
   return link.sent.slice(before).map(({ bytes }) => bytes);
 }
 
-/** The memory of the test link is not the device's. */
+/** Clears what the test link recorded, which is not memory of the device. */
 function forget(link: WireguardLink): void {
   link.sent.length = 0;
   for (const host of link.hosts) host.delivered.length = host.events.length = host.sources.length = 0;

@@ -5,7 +5,7 @@ import { expect } from "vitest";
 
 /** The smallest object of V8: two words. */
 const SMALLEST_OBJECT_BYTES = 16;
-/** One allocation for each of them would be a chunk of 64 KiB. */
+/** Were one allocated for each of these, it would be a chunk of 64 KiB. */
 const CHUNKS = 8;
 
 interface Measured {

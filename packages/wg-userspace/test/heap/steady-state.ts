@@ -20,7 +20,7 @@ const PORT = 7000;
 const TURN_MS = 0.25;
 const WARM_UP_TURNS = 3_000;
 const MEASURED_PACKETS = 50_000;
-/** The best counts: a compiler that is not done yet shows in one window, an allocation per packet in all. */
+/** The best window counts: unfinished compilation shows in one window, an allocation per packet in all. */
 const WINDOWS = 3;
 const TRANSPORT = 4;
 
@@ -56,7 +56,7 @@ class Side {
     );
   }
 
-  /** As a carrier does that receives into slots. */
+  /** Like a carrier that receives into slots. */
   #send(slot: number, length: number): void {
     packets++;
     const { bytes } = this.cipher.memory;

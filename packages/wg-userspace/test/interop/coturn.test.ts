@@ -26,7 +26,7 @@ describe.skipIf(missing.length > 0)(
       const options = ["-S", "-n", "--no-cli", "--no-tls", "--no-dtls", "--log-file=stdout", "--pidfile=/dev/null"];
       const command = `exec turnserver ${[...options, ...addresses].join(" ")} 2>/dev/null`;
       net.outside.start("sh", "-c", command).stdout!.resume();
-      // Answers to a stock client on its own machine: the server is up, whatever our side does.
+      // A stock client on the server's machine gets an answer: the server is up, whatever our side does.
       for (let tries = 0; ; tries++) {
         try {
           const seen = net.outside.run("timeout", "2", "turnutils_stunclient", OUTSIDE[1]);

@@ -22,7 +22,7 @@ import { missingTools } from "./namespaces.ts";
 const missing = missingTools("go").filter((name) => name !== "root");
 const source = join(import.meta.dirname, "../../../server/test/interop/go");
 const built = join(import.meta.dirname, "../../../../.build/interop");
-/** The stock relay hangs up on WebSocket messages above 32 KiB. */
+/** The stock relay closes the connection on WebSocket messages above 32 KiB. */
 const LENGTHS = [1, 62, 1200, 16_384];
 
 interface Peer {

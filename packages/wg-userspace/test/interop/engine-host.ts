@@ -72,7 +72,7 @@ const handlers: Readonly<Record<Request["do"], (request: Request) => Promise<unk
   },
 };
 
-/** Sends a pattern of `bytes`, half-closes, and returns the digest of the answer; with a new handshake on the way. */
+/** Sends a pattern of `bytes`, half-closes, and returns the digest of the answer; with a new handshake in between. */
 async function exchange(request: Request): Promise<unknown> {
   const stream = await connectTunnelTcp(
     driver,

@@ -1,4 +1,4 @@
-/** Test data that both ends can make: the same bytes for the same length, no two blocks alike. */
+/** Test data that both ends can generate: the same bytes for the same length, no two blocks alike. */
 import { createHash } from "node:crypto";
 
 const BLOCK_BYTES = 64 * 1024;

@@ -1,6 +1,6 @@
 /**
- * `node whole-datagrams.ts ADDRESS`: two UDP sockets on an address of this host. Prints the lengths that arrived of what measures
- * a path, of 1310, 1452 and 3000 bytes, and of one datagram with data, of 2900.
+ * `node whole-datagrams.ts ADDRESS`: two UDP sockets on an address of this host. Sends packets that measure a path, of 1310, 1452
+ * and 3000 bytes, and a datagram with data, of 2900 bytes; prints the lengths that arrived.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { createPacketCipher } from "../../src/aead/cipher.ts";

@@ -10,7 +10,7 @@ const PAYLOAD_BYTES = MTU - 72;
 const INITIAL_WINDOW_SEGMENTS = 10;
 const ZEROS = new Uint8Array(65536);
 
-/** 100 Mbit/s with a queue of that many bandwidth-delay products. */
+/** 100 Mbit/s with a queue of `queueBdp` bandwidth-delay products. */
 export function path(rttMs: number, queueBdp: number, more: LinkOptions = {}): LinkOptions {
   return { rateBps: RATE_BPS, delayMs: rttMs / 2, queueBytes: (queueBdp * RATE_BPS * rttMs) / 8000, ...more };
 }

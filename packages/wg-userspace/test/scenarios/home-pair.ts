@@ -18,9 +18,9 @@ export function homePair(seed: number) {
 export const bothDirect = (a: VirtualNode, b: VirtualNode) => a.isDirectTo(b) && b.isDirectTo(a);
 export const qualityOf = (a: VirtualNode, b: VirtualNode) =>
   a.engine.peerStatus(b.engine.publicKey)!.endpoint.finder!.quality;
-/** How often the path to `peer` changed between two moments. */
+/** How many events the node has had since it had `count`. */
 export const changesSince = (node: VirtualNode, count: number) => node.events.length - count;
-/** Bytes that arrive at the other end within this many ms. */
+/** Bytes per second that arrive at the other end during this many ms. */
 export const bytesPerSecond = (net: { run(ms: number): boolean }, transfer: Transfer, ms: number): number => {
   const before = transfer.sink.received;
   net.run(ms);

@@ -1,10 +1,10 @@
-/** What a session costs that has nothing to do, and that it is there at once when it has something to do again. */
+/** What an idle session costs, and that it responds at once when it is used again. */
 import { describe, expect, it } from "vitest";
 import { bothDirect, RELAY } from "./home-pair.ts";
 import { type SiteKind, Sites } from "./sites.ts";
 
 const MINUTES = 60;
-/** That of the command and of the library. */
+/** The keepalive interval of the command and of the library. */
 const KEEPALIVE_MS = 25_000;
 /** `coder ssh` asks for a sign of life this often; the answer comes in the tunnel. */
 const QUESTION_MS = 15_000;
@@ -25,7 +25,7 @@ function pair(kind: SiteKind) {
 
 type Pair = ReturnType<typeof pair>;
 
-/** Has an hour pass, in which neither is woken more often than that per minute. */
+/** Lets an hour pass and expects that neither side is woken more often per minute than `most` says. */
 function expectRest({ net, client, agent }: Pair, most: { readonly client: number; readonly agent: number }): void {
   const before = { client: client.wakes, agent: agent.wakes };
   net.run(MINUTES * 60_000);

@@ -1,4 +1,4 @@
-/** Losses that are of one direction only, or too few to leave a direct path. */
+/** Losses in one direction only, or too few to leave a direct path. */
 import { describe, expect, it } from "vitest";
 import { bothDirect, homePair, qualityOf, RELAY } from "./home-pair.ts";
 import { Ticker } from "./sites.ts";

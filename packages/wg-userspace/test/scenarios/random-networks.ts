@@ -17,7 +17,7 @@ import { canBeDirect, SITE_KINDS, type Site, Sites, Ticker } from "./sites.ts";
 
 const RUNS = 500;
 const CASE = 25;
-/** Per file. */
+/** Captures per test file. */
 const MAX_CAPTURES = 5;
 const FAILED_ONCE: readonly number[] = [
   1935369435, // a timer of the packet size search that stayed due while the path was under suspicion
@@ -80,7 +80,7 @@ function run(plan: Plan, onDatagram?: (datagram: Datagram, now: Instant) => void
   net.run(2_000);
   ticker.resetGap();
   const limit = happen(plan.event, sites, at, nodes);
-  // A lossy link may eat several retransmissions in a row.
+  // A lossy link may drop several retransmissions in a row.
   const patience = limit * (plan.loss > 0 ? 3 : 1) + 8 * plan.delayMs;
   if (ticker.longestGapMs > patience) return `a gap of ${Math.round(ticker.longestGapMs)} ms, at most ${patience}`;
   if (!ticker.intact) return "the stream was damaged";
@@ -93,7 +93,7 @@ function run(plan: Plan, onDatagram?: (datagram: Datagram, now: Instant) => void
   return ticker.received > received ? undefined : "nothing arrives in the end";
 }
 
-/** Lets it happen, and the seconds after it. Returns the longest silence that is acceptable, ms. */
+/** Applies the event and lets the seconds after it pass. Returns the longest silence that is acceptable, ms. */
 function happen(event: Event, sites: Sites, at: readonly [Site, Site], nodes: readonly VirtualNode[]): number {
   const { net } = sites;
   const a = nodes[0]!;
@@ -166,8 +166,7 @@ function capture(plan: Plan): void {
 }
 
 /**
- * The networks of one test file: the `part`th of `parts`, several per case, so that a machine with other work has time enough
- * for each.
+ * The networks of one test file: the `part`th of `parts`, several per case, so that a busy machine has time enough for each case.
  */
 export function testNetworks(part: number, parts: number): void {
   const mine = seeds().filter((_, index) => index % parts === part - 1);

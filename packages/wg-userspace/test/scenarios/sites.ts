@@ -197,7 +197,7 @@ export class Transfer {
   }
 }
 
-/** A program that writes at a steady pace, as a user in a session does; and the times at which its bytes arrived. */
+/** A program that writes at a steady pace, as a user in a session does, and the times at which its bytes arrived. */
 export class Ticker {
   readonly #net: VirtualTunnel;
   readonly #transfer: Transfer;

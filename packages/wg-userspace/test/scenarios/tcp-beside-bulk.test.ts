@@ -14,7 +14,7 @@ function bulk(pair: Pair, port: number): void {
   new PatternSink(b, port);
 }
 
-/** Writes a little and waits until the other side has read it: how long that took, in ms. */
+/** Writes a little and waits until the other side has read it: @returns how long that took, in ms. */
 function say(pair: Pair, from: TcpConnection, to: TcpConnection): number {
   const started = pair.now;
   let heard = 0;

@@ -12,7 +12,7 @@ const ZEROS = new Uint8Array(65536);
 export interface Bottleneck {
   readonly rateBps: number;
   readonly rttMs: number;
-  /** In bandwidth-delay products. */
+  /** Length of the queue in bandwidth-delay products. */
   readonly queue: number;
 }
 
@@ -20,7 +20,7 @@ export interface Contest {
   readonly first: "ours" | "cubic";
   readonly hystart: boolean;
   readonly ms: number;
-  /** Head start of the first. */
+  /** Head start of the first flow. */
   readonly aheadMs: number;
   readonly ours?: HostOptions;
 }

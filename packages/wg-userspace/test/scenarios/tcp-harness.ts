@@ -50,7 +50,7 @@ export class Host {
   readonly stack: Netstack;
   readonly output: SlotOutput;
   readonly address: IpAddress;
-  /** Largest time one flush stopped for lack of slots. */
+  /** How often a flush stopped for lack of slots. */
   stalls = 0;
 
   constructor(address: string, options: HostOptions = {}) {

@@ -198,7 +198,10 @@ export class Script {
     this.stack.handlePacket(memory, 0, 40 + length, this.now);
   }
 
-  /** Flushes; everything the stack sent, checked for right checksums. Packets that are no TCP to the peer fail. */
+  /**
+   * Flushes and returns everything that the stack sent, with checksums verified. Fails on packets that are not TCP to
+   * the peer.
+   */
   out(): Sent[] {
     const sent: Sent[] = [];
     for (let more = true; more; ) {
@@ -247,7 +250,7 @@ export class Script {
     };
   }
 
-  /** Lets time pass, handling every timer at its time; the segments sent meanwhile. */
+  /** Lets time pass, handling every timer at its time; returns the segments sent in the meantime. */
   wait(ms: number): Sent[] {
     const until = addMs(this.now, ms);
     const sent: Sent[] = this.out();

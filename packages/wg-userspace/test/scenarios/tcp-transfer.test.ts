@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { LinkOptions } from "../../src/testing/link.ts";
 import { type HostOptions, Pair, PatternSink, PatternSource } from "./tcp-harness.ts";
 
-/** Sends both ways at once, ends both, and checks every byte. @returns virtual ms until both were closed. */
+/** Sends both ways at once, ends both, and checks every byte. @returns the virtual ms until both were closed. */
 function transfer(link: LinkOptions, bytes: number, options: HostOptions & { family?: 4 | 6 } = {}): number {
   const pair = new Pair(link, options);
   const [a, b] = pair.connect({

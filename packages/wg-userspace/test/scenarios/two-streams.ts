@@ -3,7 +3,7 @@ import { Sink, sendForever } from "./bulk-transfer.ts";
 import { Lane } from "./shared-link.ts";
 import { type HostOptions, Pair } from "./tcp-harness.ts";
 
-/** Two streams that start together. @returns how many times more one of them got in 30 s. */
+/** Two streams that start together. @returns the ratio of what the two received in 30 s, 1 or more. */
 export function unfairness(link: LinkOptions, second: HostOptions): number {
   const shared = new Link(link, 1);
   const owners = new WeakMap<Uint8Array, Lane>();
