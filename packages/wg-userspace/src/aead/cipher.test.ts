@@ -162,7 +162,7 @@ describe.each(both)("PacketCipher in %s", (_name, cipher) => {
     for (const slot of slots) cipher.rx.release(slot);
   });
 
-  it("wipes the packet of a wrong tag, and touches no neighbour in the batch nor around it", () => {
+  it("wipes the packet of a wrong tag, and touches no neighbour in the batch or around it", () => {
     const slots = Array.from({ length: 5 }, () => cipher.rx.lease());
     const { bytes } = cipher.memory;
     const { stride } = cipher.rx;
@@ -307,7 +307,7 @@ describe("the WASM module", () => {
     for (const wrong of ["a*==", "abc", "ab=c", "é123"]) expect(() => base64Decode(wrong)).toThrow("not base64");
   });
 
-  it("is left out where there is no WebAssembly, and the JavaScript cipher takes its place", async () => {
+  it("is not used where there is no WebAssembly, and the JavaScript cipher takes its place", async () => {
     vi.resetModules();
     vi.stubGlobal("WebAssembly", undefined);
     try {

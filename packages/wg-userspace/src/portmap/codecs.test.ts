@@ -37,7 +37,7 @@ describe("NAT-PMP", () => {
     });
   });
 
-  it("reads no request, no mapping of TCP, no other version and no other length", () => {
+  it("does not accept requests, mappings of TCP, other versions or other lengths", () => {
     for (const hex of ["0000", "0082000000000010abcd123400001c20", "01800000000000100a000001", "0080000000000010"])
       expect(parsePmpResponse(hexDecode(hex))).toBeUndefined();
   });
@@ -83,7 +83,7 @@ describe("PCP", () => {
     );
   });
 
-  it("reads no request, no other protocol and nothing cut short", () => {
+  it("does not accept requests, other protocols or truncated messages", () => {
     const request = encodePcpMapRequest(SELF, {
       nonce: new Uint8Array(12),
       internalPort: 1,
@@ -266,7 +266,7 @@ describe("IGD", () => {
     expect(found(withBase("http://192.168.1.2:49152/"))).toEqual([]);
   });
 
-  it("is sent to no other host", () => {
+  it("its requests go to no other host", () => {
     expect(found(descriptionXml([["WANIPConnection:1", "http://10.0.0.5/ctl"]]))).toEqual([]);
   });
 

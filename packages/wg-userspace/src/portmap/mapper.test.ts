@@ -188,7 +188,7 @@ describe("Mapper", () => {
     expect(rig.requested).toEqual([]);
   });
 
-  it("stays with the protocol that holds the mapping when a preferred one turns up", () => {
+  it("stays with the protocol that holds the mapping when a preferred one appears", () => {
     const rig = only("pcp");
     rig.refresh();
     rig.gateway.pmp = true;
@@ -381,7 +381,7 @@ describe("hostile answers", () => {
     }
   });
 
-  it("to a request of an earlier search are too late", () => {
+  it("to a request of an earlier search are ignored", () => {
     const rig = only("upnp");
     rig.mapper.refresh(NETWORK, rig.now);
     rig.pass(252);

@@ -186,7 +186,7 @@ it("a transaction id of another length is refused before anything is written", (
     expect(() => encodeBindingRequest(new Uint8Array(length))).toThrow(/12 bytes, got 1[13]/);
 });
 
-it("every address and port survives the way there and back", () => {
+it("every address and port survives encoding and decoding", () => {
   const bytes = fc.oneof(
     fc.uint8Array({ minLength: 4, maxLength: 4 }),
     fc.uint8Array({ minLength: 16, maxLength: 16 }),

@@ -122,7 +122,7 @@ describe("hostile arguments", () => {
   });
 });
 
-describe("without it", () => {
+describe("without the native module", () => {
   const ask = async (env: NodeJS.ProcessEnv, requireHook = ""): Promise<string> => {
     const script =
       `import { loadUdpBatch } from ${JSON.stringify(join(import.meta.dirname, "../../src/io/udp/udp-batch.ts"))};` +
@@ -138,7 +138,7 @@ describe("without it", () => {
     expect(await ask({ CODER_NO_NATIVE: "1" })).toBe("dgram");
   });
 
-  it("one that does not load is treated as absent", async () => {
+  it("a module that does not load is treated as absent", async () => {
     const folder = mkdtempSync(join(tmpdir(), "udp-batch-"));
     try {
       writeFileSync(join(folder, "broken.node"), "this is no library");

@@ -151,7 +151,7 @@ describe("packet sizes", () => {
     expect(transfer.sink.wrongAt).toBe(-1);
   });
 
-  it("grow to jumbo frames where the path carries them, and shrink when it stops to", () => {
+  it("grow to jumbo frames where the path carries them, and shrink when it no longer does", () => {
     const { sites, net, a, b } = overLink(9000, [8920, 8920]);
     const transfer = new Transfer(net, a, b, 100_000_000, 1);
     expect(net.run(10_000, () => bothDirect(a, b) && mtuOf(a, b) === 8920)).toBe(true);

@@ -49,14 +49,14 @@ function ask({ net, client, agent }: Pair, limitMs: number): number | undefined 
 }
 
 describe("an idle session", () => {
-  it("on a direct path wakes neither side more than some times a minute, and the path is kept", () => {
+  it("on a direct path wakes neither side more than a few times a minute, and the path is kept", () => {
     const one = pair("home");
     expectRest(one, { client: 16, agent: 14 });
     expect(bothDirect(one.client, one.agent)).toBe(true);
     expect(ask(one, 100)).toBeDefined();
   });
 
-  it("that is asked for a sign of life every 15 s costs one heartbeat of each side with it", () => {
+  it("with a sign of life asked for every 15 s costs one heartbeat of each side for it", () => {
     const one = pair("home");
     const question = (): void => {
       one.client.engine.netstack.ping("tsmp", one.agent.tunnelAddress, () => undefined, one.net.now);

@@ -8,7 +8,7 @@ test.each([
   [100, 0.1, "cubic", 0.35],
   [20, 1, "cubic", 0.45],
 ] as const)(
-  "on a path of %i ms with a queue of %d BDP, %s first, CUBIC by the book gets at least %d of what both do",
+  "on a path of %i ms with a queue of %d BDP, %s first, textbook CUBIC gets at least %d of what both deliver",
   (rttMs, queue, first, atLeast) => {
     const { share, used } = besideCubic(
       { rateBps: 20e6, rttMs, queue },

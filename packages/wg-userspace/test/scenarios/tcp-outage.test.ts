@@ -19,7 +19,7 @@ function start(): { pair: Pair; sink: PatternSink; setDown(down: boolean): void 
 }
 
 describe("a transfer survives an outage of ten minutes", () => {
-  test("and resumes within the longest retransmission wait by itself", () => {
+  test("and resumes on its own within the longest retransmission wait", () => {
     const { pair, sink, setDown } = start();
     setDown(true);
     pair.runFor(600_000);

@@ -51,7 +51,7 @@ test.each([4, 6] as const)(
   },
 );
 
-test("a packet-too-big about a number that is not in flight, or below the minimum, changes nothing beyond it", () => {
+test("a packet-too-big about a number that is not in flight changes nothing, and one below the minimum is raised to it", () => {
   const pair = new Pair(LINK, { seed: 3, mtu: 1500 });
   const [a] = pair.connect();
   let packet: Uint8Array | undefined;

@@ -99,7 +99,7 @@ describe("opening", () => {
 });
 
 describe("requests", () => {
-  test("no SYN-ACK before accept, and a repeated SYN is no second request", () => {
+  test("no SYN-ACK is sent before accept, and a repeated SYN is not a second request", () => {
     const script = new Script();
     const requests: TcpRequest[] = [];
     script.listen((request) => requests.push(request));
@@ -237,7 +237,7 @@ describe("receiving", () => {
     expect(script.received).toBe("new");
   });
 
-  test("a segment that was overtaken within a quarter of a second is no old one", () => {
+  test("a segment that was overtaken within a quarter of a second is not treated as old", () => {
     const script = Script.accepted();
     script.send({ payload: "a" });
     script.out();
@@ -447,7 +447,7 @@ describe("sending", () => {
     expect(script.out()).toHaveLength(10);
   });
 
-  test("an MSS smaller than sense is raised to 64 bytes", () => {
+  test("an absurdly small MSS is raised to 64 bytes", () => {
     const script = Script.connected({ peer: { mss: 1 } });
     script.write("x".repeat(128));
     expect(script.out().map((s) => s.length)).toEqual([64, 64]);
@@ -491,7 +491,7 @@ describe("closing", () => {
     expect(script.stack.connectionCount).toBe(0);
   });
 
-  test("a reset in answer to our last FIN is no error, unless data is still unacknowledged", () => {
+  test("a reset in answer to our last FIN is not an error, unless data is still unacknowledged", () => {
     for (const acked of [true, false]) {
       const script = Script.accepted();
       script.send({ flags: "FA" });
@@ -629,7 +629,7 @@ describe("attacks (RFC 5961)", () => {
     expect(script.connection.state).toBe("ESTABLISHED");
   });
 
-  test("data with an acknowledgment of what was never sent, or long ago, is not taken", () => {
+  test("data with an acknowledgment of what was never sent, or long ago, is ignored", () => {
     const script = Script.connected();
     script.send({ ack: 5, payload: "evil" });
     expect(script.out()).toMatchObject([{ flags: "A", ack: 1 }]);
@@ -695,7 +695,7 @@ describe("keeping alive and giving up", () => {
     expect(script.events).toEqual(["connected", "closed ERR_CONNECTION_TIMEOUT"]);
   });
 
-  test("by default it continues for 72 hours, at least every 10 s", () => {
+  test("by default retransmission continues for 72 hours, at least every 10 s", () => {
     const script = Script.connected();
     script.write("hello?");
     script.out();
