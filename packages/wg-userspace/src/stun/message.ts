@@ -56,7 +56,7 @@ export function encodeBindingResponse(transactionId: Uint8Array, mapped: AddrPor
 }
 
 export interface BindingRequest {
-  /** The request ends in a valid FINGERPRINT. */
+  /** Owned. */
   readonly transactionId: Uint8Array;
   /** It ends in a valid FINGERPRINT. */
   readonly fingerprinted: boolean;
