@@ -1,6 +1,6 @@
 "use strict";
 // The module that was built here, or the prebuilt one of a release. Throws where there is neither, or none that loads: callers
-// take that as "not there" and go on with what every platform has.
+// take that as "not there" and use what every platform has.
 const { existsSync } = require("node:fs");
 const { join } = require("node:path");
 
@@ -8,7 +8,7 @@ const prebuilt = join(__dirname, "prebuilds", `${process.platform}-${process.arc
 const places = [
   join(__dirname, "native", "build", "Release", "udp_batch.node"),
   join(prebuilt, "udp_batch.glibc.node"),
-  join(prebuilt, "udp_batch.musl.node"), // where the first needs a C library that is not there
+  join(prebuilt, "udp_batch.musl.node"), // for systems without the C library of the one before
 ];
 let failure = new Error("udp-batch is not built for this platform");
 const found = places.find((place) => {

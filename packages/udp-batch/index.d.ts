@@ -23,7 +23,10 @@ export interface SshCipher {
   readonly __sshCipher: never;
 }
 
-/** Whether the ciphers of SSH packets are offered: as {@link hasAead}. Absent from builds of earlier versions. */
+/**
+ * Whether the ciphers of SSH packets are offered, under the conditions of {@link hasAead}. Absent from builds of
+ * earlier versions.
+ */
 export const hasSshCiphers: boolean;
 /**
  * 0: aes128-gcm, 1: aes256-gcm (nonces of 12 bytes), 2: chacha20-poly1305@openssh.com (keys of 64 bytes, the text's first;
@@ -41,9 +44,9 @@ export function sshLength(cipher: SshCipher, nonce: Uint8Array, bytes: Uint8Arra
  * @returns whether it is authentic; `text` is zeroed if not.
  */
 export function sshOpen(cipher: SshCipher, nonce: Uint8Array, bytes: Uint8Array, at: number, text: Uint8Array): boolean;
-/** Begins a packet of which parts are there; its length lies at `at`. */
+/** Begins a packet that has arrived in part; its length lies at `at`. */
 export function sshStart(cipher: SshCipher, nonce: Uint8Array, bytes: Uint8Array, at: number): void;
-/** Opens `count` bytes of its text into `text` at `textAt`; nothing vouches for them before {@link sshEnd}. */
+/** Opens `count` bytes of the packet's text into `text` at `textAt`; they are not authentic before {@link sshEnd}. */
 export function sshContinue(
   cipher: SshCipher,
   bytes: Uint8Array,
@@ -52,12 +55,12 @@ export function sshContinue(
   text: Uint8Array,
   textAt: number,
 ): void;
-/** Ends it. @returns whether its tag, at `at`, is right. */
+/** Ends the packet. @returns whether its tag, at `at`, is right. */
 export function sshEnd(cipher: SshCipher, tag: Uint8Array, at: number): boolean;
 
 export interface BindOptions {
   readonly family: 4 | 6;
-  /** 0: chosen by the system. */
+  /** 0 for a port that the system chooses. */
   readonly port: number;
   /** Requested size of the kernel's buffers, in bytes. */
   readonly bufferBytes: number;
@@ -96,15 +99,15 @@ export function receive(
 
 /**
  * Sends `count` records from the memory. Neighbours of equal length to one address leave as one system call.
- * @returns how many the kernel accepted or refused permanently, which counts as loss; less than `count`: its buffer is
- * full.
+ * @returns how many the kernel accepted or refused permanently, which counts as loss; fewer than `count` when its
+ * buffer is full.
  */
 export function send(socket: UdpBatchSocket, records: Int32Array, count: number, addresses: Uint8Array): number;
-/** `sendOne` knows `whole`; absent from builds of earlier versions. */
+/** Whether `sendOne` supports `whole`; absent from builds of earlier versions. */
 export const sendsWhole: boolean;
 /**
- * Sends one datagram that is not in the memory. `hopLimit` 0: the default. `whole` 1: neither this host nor a router may send
- * it in fragments, so that its arrival shows what the path carries. Returns false when it was not sent.
+ * Sends one datagram that is not in the memory. `hopLimit` 0 means the default. With `whole` 1 neither this host nor a router may
+ * send it in fragments, so that its arrival shows what the path carries. Returns false when it was not sent.
  */
 export function sendOne(
   socket: UdpBatchSocket,

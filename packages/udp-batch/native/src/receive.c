@@ -1,6 +1,6 @@
 /*
- * From the kernel into slots. The kernel coalesces datagrams of one flow (UDP_GRO); a slot must hold one datagram, so
- * each is copied once.
+ * Receives from the kernel into slots. The kernel coalesces datagrams of one flow (UDP_GRO); a slot must hold one
+ * datagram, so each is copied once.
  */
 #include "udp_batch.h"
 

@@ -1,4 +1,7 @@
-/* From slots to the kernel. Neighbours of equal length to one address become one message with UDP_SEGMENT, many messages one call. */
+/*
+ * Sends slots to the kernel. Neighbours of equal length to one address become one message with UDP_SEGMENT, and many messages one
+ * call.
+ */
 #include "udp_batch.h"
 
 #include <errno.h>
@@ -107,7 +110,7 @@ static int32_t send_singly(udp_socket_t* socket, struct msghdr* whole, int32_t c
   return count;
 }
 
-/* Returns how many records of the batch are done; fewer than all of them: the kernel's buffer is full. */
+/* Returns how many records of the batch are done; fewer than all when the kernel's buffer is full. */
 static int32_t send_batch(udp_socket_t* socket, batch_t* batch) {
   int32_t done = 0;
   for (int at = 0; at < batch->messages;) {
@@ -119,7 +122,10 @@ static int32_t send_batch(udp_socket_t* socket, batch_t* batch) {
     if (sent > 0) continue;
     if (is_full(errno)) return done;
     if (batch->counts[at] > 1) {
-      /* This device cannot segment datagrams, or the path carries only smaller ones: fall back to one by one. */
+      /*
+       * This device cannot segment datagrams, or the path carries only smaller ones: sends fall back to one datagram at
+       * a time.
+       */
       if (errno == EIO || errno == EOPNOTSUPP || errno == ENOPROTOOPT) socket->has_gso = false;
       const int32_t single = send_singly(socket, &batch->headers[at].msg_hdr, batch->counts[at]);
       done += single;

@@ -125,7 +125,10 @@ static bool open_descriptor(udp_socket_t* out, int family, int port, int buffer_
   return true;
 }
 
-/* Frees everything of a socket but its JavaScript object. */
+/*
+ * Reads the options and opens the socket. False, with a JavaScript exception pending: the caller releases what there
+ * is.
+ */
 static bool set_up(napi_env env, udp_socket_t* socket, napi_value options) {
   int32_t family = 0;
   int32_t port = 0;

@@ -100,7 +100,7 @@ static size_t key_bytes(kind_t kind) {
   return kind == AES_128_GCM ? 16 : kind == AES_256_GCM ? 32 : 2 * CHACHA_KEY_BYTES;
 }
 
-/* False: OpenSSL refused; the caller releases what there is. */
+/* False if OpenSSL refused; the caller releases what was allocated. */
 static bool prepare(ssh_cipher_t* cipher, kind_t kind, bool sealing, const uint8_t* key) {
   memset(cipher, 0, sizeof *cipher);
   cipher->kind = kind;
@@ -160,7 +160,7 @@ static bool open_text(ssh_cipher_t* cipher, const uint8_t* in, size_t length, ui
 }
 
 static bool equal(const uint8_t* a, const uint8_t* b) {
-  volatile uint8_t difference = 0; /* every byte is looked at, whatever the compiler knows */
+  volatile uint8_t difference = 0; /* volatile, so that the compiler cannot leave out a byte */
   for (size_t i = 0; i < TAG_BYTES; i++) difference = difference | (a[i] ^ b[i]);
   return difference == 0;
 }
@@ -315,12 +315,12 @@ napi_value ssh_cipher_seal(napi_env env, napi_callback_info info) {
     return NULL;
   if (!cipher->sealing) return throw_type(env, "the SSH cipher opens"), NULL;
   if (length < LENGTH_BYTES + TAG_BYTES || length > INT32_MAX) return throw_range(env, "the packet has no room for its tag"), NULL;
-  /* What is not sealed must never be sent. */
+  /* An unsealed packet must never be sent. */
   if (!seal_packet(cipher, nonce, packet, length - LENGTH_BYTES - TAG_BYTES)) napi_throw_error(env, NULL, "OpenSSL could not seal");
   return NULL;
 }
 
-/* (cipher, nonce, bytes, at): the length of the packet that begins there, which nothing vouches for yet */
+/* (cipher, nonce, bytes, at): the length of the packet that begins there, which is not authentic yet */
 napi_value ssh_cipher_length(napi_env env, napi_callback_info info) {
   napi_value values[4];
   ssh_cipher_t* cipher = NULL;
@@ -338,7 +338,7 @@ napi_value ssh_cipher_length(napi_env env, napi_callback_info info) {
   return check_status(env, napi_create_uint32(env, length, &out)) ? out : NULL;
 }
 
-/* (cipher, nonce, bytes, at): begins a packet whose length stands there */
+/* (cipher, nonce, bytes, at): begins a packet whose length lies at `at` */
 napi_value ssh_cipher_start(napi_env env, napi_callback_info info) {
   napi_value values[4];
   ssh_cipher_t* cipher = NULL;
