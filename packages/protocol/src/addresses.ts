@@ -4,7 +4,7 @@
 export const TAILSCALE_PREFIX: readonly number[] = [0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0];
 /** Coder's service prefix, fd60:627a:a42b::/48. */
 export const CODER_PREFIX: readonly number[] = [0xfd, 0x60, 0x62, 0x7a, 0xa4, 0x2b];
-/** What all agents had before addresses came from their ids. Still accepted by coordinators. */
+/** The address of all agents before addresses were derived from their ids. Still accepted by coordinators. */
 export const LEGACY_AGENT_ADDRESS = "fd7a:115c:a1e0:49d6:b259:b7ac:b1b2:48f4";
 /** Address at which Coder Connect answers DNS. */
 export const DNS_SERVICE_ADDRESS = "fd60:627a:a42b::53";

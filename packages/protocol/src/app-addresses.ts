@@ -1,4 +1,4 @@
-/** Addresses that a declared app may have, and what its parts mean. */
+/** Addresses that a declared app may have, and what their parts mean. */
 
 /** Ports of the tunnel below this one belong to the agent's own services. */
 export const LOWEST_APP_PORT = 9;
@@ -22,7 +22,7 @@ const EDITOR_SCHEMES: ReadonlySet<string> = new Set([
 /** Where a program listens on its own machine. */
 export interface LocalAddress {
   readonly port: number;
-  /** Whether it speaks https. */
+  /** Whether the program speaks https. */
   readonly secure: boolean;
   /** In front of every path, without a slash at the end; "" for most. */
   readonly basePath: string;
@@ -30,7 +30,10 @@ export interface LocalAddress {
   readonly query: string;
 }
 
-/** A program of the workspace's own machine, or what is wrong with the address as the rest of a sentence. */
+/**
+ * The program at an address of the workspace's own machine, or what is wrong with the address, as the rest of a
+ * sentence.
+ */
 export function parseLocalAddress(text: string): LocalAddress | { readonly error: string } {
   const match = LOCAL.exec(text);
   if (match === null)
@@ -59,7 +62,7 @@ const MAX_ICON_BYTES = 16 * 1024;
 const OWN_ICON = /^\/icon\/[a-zA-Z0-9][a-zA-Z0-9_-]*\.svg$/;
 const DATA_ICON = /^data:image\/(?:png|webp|svg\+xml)(?:;[a-z0-9=-]+)*,[\x21-\x7e]*$/;
 
-/** Why this may not be an icon, as the rest of a sentence; undefined when it may, and for none. */
+/** Why this may not be an icon, as the rest of a sentence; undefined when it may be, or is empty. */
 export function iconProblem(text: string): string | undefined {
   if (text === "" || OWN_ICON.test(text)) return undefined;
   if (!DATA_ICON.test(text)) return "must be /icon/NAME.svg or a data: URL of a PNG, WebP or SVG image";

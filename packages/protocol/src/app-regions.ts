@@ -1,10 +1,10 @@
 /** Where an app is opened in a region: at the deployment itself, or at a workspace proxy. */
 
-/** The fields of a region that say so. */
+/** The fields of a region that decide this. */
 export interface AppRegion {
   readonly path_app_url: string;
   readonly wildcard_hostname: string;
-  /** Absent: the deployment does not say, as stock ones do not. */
+  /** Undefined if the deployment does not say, as stock ones do not. */
   readonly path_apps?: boolean | undefined;
 }
 
@@ -21,7 +21,10 @@ const ORIGIN = /^(https?:)\/\/(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5}
 const WILDCARD = /^\*[.-][A-Za-z0-9._-]+(:[0-9]{1,5})?$/;
 const LABEL = /^[A-Za-z0-9-]+$/;
 
-/** At a host of its own where the region has those, below a path otherwise. Undefined: the region does not serve it. */
+/**
+ * The address of the app: a host of its own where the region has those, below a path otherwise. Undefined if the region
+ * does not serve it.
+ */
 export function appAddressIn(
   region: AppRegion,
   app: PlacedApp,

@@ -9,7 +9,7 @@ import {
   validateWorkspaceName,
 } from "./names.ts";
 
-/** Of any UTF-16 code units. */
+/** Text of any UTF-16 code units. */
 const anyText = (maxLength: number) => fc.uint16Array({ maxLength }).map((units) => String.fromCharCode(...units));
 
 describe("spellings of a workspace", () => {

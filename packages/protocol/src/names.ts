@@ -8,10 +8,10 @@ const MAX_INPUT_LENGTH = 255;
 const NAME = /^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$/;
 
 export interface WorkspaceName {
-  /** Absent: the user who asks. */
+  /** Undefined for the calling user. */
   readonly owner?: string | undefined;
   readonly workspace: string;
-  /** Absent: the only agent. */
+  /** Undefined for the only agent. */
   readonly agent?: string | undefined;
 }
 

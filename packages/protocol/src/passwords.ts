@@ -3,7 +3,7 @@
 export const MIN_PASSWORD_LENGTH = 8;
 export const MAX_PASSWORD_LENGTH = 256;
 
-/** Without digits and signs at the ends, in lower case; the first entries of every list of leaked passwords. */
+/** The first entries of every list of leaked passwords, in lower case and without digits and signs at the ends. */
 const COMMON = new Set(
   (
     "password passwort passw0rd pass admin administrator root user guest login welcome letmein changeme default secret test " +
@@ -32,7 +32,7 @@ export function passwordProblem(password: string): string | undefined {
   return undefined;
 }
 
-/** Whether `text` is a part of `row`, forwards or backwards, or several of the same. */
+/** Whether `text` is a part of `row`, forwards or backwards, or of the row twice in succession. */
 function isRun(row: string, text: string): boolean {
   const backwards = [...row].reverse().join("");
   return [row, backwards].some((one) => one.includes(text) || `${one}${one}`.includes(text));

@@ -1,4 +1,4 @@
-/** Names of workspace proxies where the relay map and the REST API meet. */
+/** Names of workspace proxies that the relay map and the REST API share. */
 
 /** Name of the deployment itself in lists of proxies; no proxy can have it. */
 export const PRIMARY_PROXY_NAME = "primary";
@@ -10,7 +10,7 @@ export function proxyRegionCode(name: string): string {
 
 const MAX_LENGTH = 32;
 
-/** What a name of a proxy has to be, when this one is not: "must …". */
+/** What is wrong with the name of a proxy, as "must …"; undefined when it is valid. */
 export function proxyNameFault(name: string): string | undefined {
   if (name === "") return "must not be empty";
   if (name.length > MAX_LENGTH) return `must have at most ${MAX_LENGTH} characters`;

@@ -1,2 +1,2 @@
-/** Our addition: the server of several that answered, by its short id; for owners of the deployment only. */
+/** Our addition: the short id of the server that answered; sent to owners of the deployment only. */
 export const REPLICA_HEADER = "X-Coder-Replica";

@@ -28,7 +28,7 @@ export function sessionIdOfBaggage(header: string | undefined): string | undefin
   return undefined;
 }
 
-/** A `baggage` header with the id added to its other members. An id of any text can be sent. */
+/** A `baggage` header with the id added to its other members. Any text can be sent as an id. */
 export function withSessionId(baggage: string | undefined, id: string): string {
   const member = `${SESSION_ID_KEY}=${encodeURIComponent(id)}`;
   return baggage === undefined || baggage === "" ? member : `${baggage},${member}`;

@@ -27,7 +27,7 @@ export class Link {
       if (rounds > 1_000_000) throw new Error("the sessions never stop sending");
   }
 
-  /** One piece in each direction. False: there was none. */
+  /** Delivers one piece in each direction. @returns false when there was none. */
   step(): boolean {
     const toServer = this.client.takeOutput(this.#cut());
     if (toServer !== undefined) this.server.handleBytes(toServer, this.now);
@@ -44,7 +44,7 @@ export class Link {
     }
   }
 
-  /** For code that awaits: from now on output is delivered by itself, in a later turn. */
+  /** For code that awaits: from now on output is delivered automatically, in a later turn. */
   runByItself(): void {
     let scheduled = false;
     const schedule = (): void => {

@@ -78,7 +78,7 @@ export function implement<S extends DescService>(
 export interface ServeRpcOptions {
   /** Receives what a handler threw unless it is a DrpcError: the caller only gets "internal error". */
   readonly onError?: (error: unknown, path: string) => void;
-  /** Memory for unfinished messages, which sessions may share; default: one of this session's own. */
+  /** Memory for unfinished messages, which sessions may share; by default the session has its own. */
   readonly budget?: ReassemblyBudget;
 }
 

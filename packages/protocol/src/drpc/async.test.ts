@@ -435,7 +435,7 @@ describe("calls that stream both ways", () => {
     expect(seen).toEqual(Array.from({ length: 500 }, (_, i) => i));
   });
 
-  /** As Go's client calls: the stream's end is left to the test. */
+  /** Calls as Go's client does; ending the stream is left to the test. */
   function callLikeGo(link: Link, requests: number): YamuxStream {
     const bytes = new ByteQueue();
     writePacket(bytes, PacketKind.invoke, 1, 1, encodeText("/coder.tailnet.v2.Tailnet/Coordinate"));

@@ -105,7 +105,7 @@ abstract class DrpcCall {
     this.#transportEnded = true;
   }
 
-  /** Undefined: nothing until there is more input. */
+  /** Undefined if there is nothing until more input arrives. */
   pollEvent(): DrpcEvent | undefined {
     while (!this.#over) {
       const packet = this.#reader.next();
@@ -125,7 +125,7 @@ abstract class DrpcCall {
     return this.#output.take(maxBytes);
   }
 
-  /** @param bytes Borrowed. False: our side has ended. */
+  /** @param bytes Borrowed. @returns false if our side has ended. */
   sendMessage(bytes: Uint8Array): boolean {
     if (this.#sendEnded || this.#over) return false;
     this.send(PacketKind.message, bytes);
@@ -207,7 +207,7 @@ export class DrpcClientCall extends DrpcCall {
     this.send(PacketKind.closeSend);
   }
 
-  /** After the answer: the call is over, both ways. Idempotent. */
+  /** For after the answer: ends the call in both directions. Idempotent. */
   close(): void {
     if (this.over) return;
     this.send(PacketKind.close);

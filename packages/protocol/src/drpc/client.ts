@@ -8,9 +8,9 @@ export interface ClientCallHandlers {
   onMessage(bytes: Uint8Array): void;
   /** The server has sent everything. The call is over, and nothing more is reported. */
   onEnd(): void;
-  /** The call is over; nothing more is reported. Not after cancel(). */
+  /** The call is over; nothing more is reported. Not called after cancel(). */
   onFailure(failure: DrpcFailure): void;
-  /** After a sendMessage that returned false: continue. */
+  /** Called after a sendMessage that returned false: sending may continue. */
   onDrained?(): void;
 }
 
@@ -30,7 +30,7 @@ export function startCall(
         case "message":
           return handlers.onMessage(event.bytes);
         case "end":
-          // A server that has answered reads no more: what it did not take until now would never be sent.
+          // A server that has answered reads no more: what it has not taken by now would never be sent.
           if (pump.bufferedBytes > 0) pump.cancel();
           else {
             call.close();

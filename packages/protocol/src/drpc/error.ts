@@ -1,6 +1,6 @@
 import { type DrpcFailure, type DrpcFailureReason, LOCAL_CODE } from "./call.ts";
 
-/** A call failed. In a handler: throw it to answer with its code and message. */
+/** A failed call. A handler throws it to answer with its code and message. */
 export class DrpcError extends Error {
   override readonly name = "DrpcError";
   /** As on the wire: 0 unless the server set one, 12 for "unimplemented". -1 for failures that no server reported. */

@@ -77,7 +77,7 @@ export function encodeError(code: number, text: string): Uint8Array {
   return data;
 }
 
-/** Never fails: data without a code is text with code 0, bytes that are no UTF-8 are replaced, long text is cut. */
+/** Never fails: data without a code is text with code 0, invalid UTF-8 is replaced, long text is cut. */
 export function decodeError(data: Uint8Array): { readonly code: number; readonly text: string } {
   let code = 0;
   const hasCode = data.length >= 8;
@@ -124,7 +124,7 @@ export class PacketReader {
   #streamId = 0;
   #messageId = 0;
   #frameLeft = 0;
-  /** Of all frames; the first Invoke sets it. */
+  /** The stream id of all frames; the first Invoke sets it. */
   #onlyStreamId: number | undefined;
   #nextMessageId = 1;
 

@@ -1,4 +1,4 @@
-/** Between messages and bytes, without throwing. */
+/** Encodes and decodes messages without throwing. */
 import {
   create,
   type DescMessage,

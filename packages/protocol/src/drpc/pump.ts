@@ -10,7 +10,7 @@ export const HARD_SEND_LIMIT_BYTES = 8 * 1024 * 1024;
 export interface PumpHandlers {
   /** Not called while paused, except for a failure that no input precedes. */
   onEvent(event: DrpcEvent): void;
-  /** Few enough unsent bytes again, after a send that returned false. */
+  /** Few enough bytes are unsent again, after a send that returned false. */
   readonly onDrained?: (() => void) | undefined;
 }
 
@@ -48,7 +48,7 @@ export class CallPump {
     };
   }
 
-  /** Sends pending output. Events of earlier input are reported from inside. */
+  /** Sends pending output. Events of earlier input are reported during the call. */
   start(): void {
     this.attach();
     this.flush();
@@ -163,8 +163,8 @@ export class CallPump {
       this.#stream.reset();
       return;
     }
-    // Over but not all sent, or the stream would end by itself: a caller that has ended its side does not read the
-    // rest.
+    // The call is over but not all is sent, or the stream would have ended: a caller that has ended its side does not
+    // read the rest.
     if (this.#call.over && !this.#stream.localEnded && this.#side === "server") this.#stream.reset();
     this.#receive();
   }

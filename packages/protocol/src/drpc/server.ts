@@ -15,7 +15,7 @@ export interface ServerCallHandlers {
   onEnd(): void;
   /** The caller cancelled, or the connection is gone. No answer can be sent, and nothing more is reported. */
   onCancel(): void;
-  /** After a respond that returned false: continue. */
+  /** Called after a respond that returned false: sending may continue. */
   onDrained?(): void;
 }
 
@@ -91,7 +91,7 @@ export class ServerCall {
     return this.#pump.bufferedBytes;
   }
 
-  /** As ClientCall.sendMessage. @param message Borrowed. */
+  /** Like ClientCall.sendMessage. @param message Borrowed. */
   respond(message: Uint8Array): boolean {
     return this.#pump.sendMessage(message);
   }

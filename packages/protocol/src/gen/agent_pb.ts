@@ -643,7 +643,7 @@ export type Stats = Message<"coder.agent.v2.Stats"> & {
   connectionCount: bigint;
 
   /**
-   * -0.001 when nobody could be pinged.
+   * -0.001 when no peer could be pinged.
    *
    * @generated from field: double connection_median_latency_ms = 3;
    */
@@ -1606,7 +1606,8 @@ export type Connection = Message<"coder.agent.v2.Connection"> & {
   appName: string;
 
   /**
-   * 32 hexadecimal digits. The number is the next free one, not confirmed: bytes, so that nothing else there is an error.
+   * 32 hexadecimal digits. The field number is the next free one, not confirmed. The type is bytes, so that other content there
+   * is no error.
    *
    * @generated from field: bytes client_session_id = 9;
    */

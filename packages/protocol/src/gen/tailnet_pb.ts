@@ -287,7 +287,7 @@ export type RefreshResumeTokenResponse = Message<"coder.tailnet.v2.RefreshResume
   expiresAt?: Timestamp | undefined;
 
   /**
-   * 16 bytes. The number is the next free one, not confirmed.
+   * 16 bytes. The field number is the next free one, not confirmed.
    *
    * @generated from field: bytes peer_id = 4;
    */
@@ -331,7 +331,8 @@ export type CoordinateRequest = Message<"coder.tailnet.v2.CoordinateRequest"> & 
   readyForHandshake: CoordinateRequest_ReadyForHandshake[];
 
   /**
-   * Ours, with a number far from stock's; stock coordinators ignore it. Lost peers that the sender keeps in its tunnel.
+   * Our addition, with a number far from stock's, which stock coordinators ignore: lost peers that the sender keeps in
+   * its tunnel.
    *
    * @generated from field: repeated coder.tailnet.v2.CoordinateRequest.LostPeer lost_peers = 1000;
    */
@@ -480,8 +481,8 @@ export type CoordinateResponse_PeerUpdate = Message<"coder.tailnet.v2.Coordinate
   reason: string;
 
   /**
-   * Ours, with a number far from stock's; stock agents ignore it. With a node: what the peer's tunnels rest on, sealed by the
-   * deployment.
+   * Our addition, with a number far from stock's, which stock agents ignore. Sent with a node: the right to the peer's tunnels,
+   * sealed by the deployment.
    *
    * @generated from field: bytes right = 1000;
    */
@@ -800,7 +801,8 @@ export type TelemetryEvent = Message<"coder.tailnet.v2.TelemetryEvent"> & {
   clientVersion: string;
 
   /**
-   * 32 hexadecimal digits. The number is the next free one, not confirmed: bytes, so that nothing else there is an error.
+   * 32 hexadecimal digits. The field number is the next free one, not confirmed. The type is bytes, so that other content there
+   * is no error.
    *
    * @generated from field: bytes client_session_id = 20;
    */

@@ -122,7 +122,7 @@ export const postLogSourceRequest = z.object({
 });
 export type PostLogSourceRequest = z.infer<typeof postLogSourceRequest>;
 
-/** One fact of an agent, as the watch-metadata routes send all of them at once. Intervals and ages in seconds. */
+/** One fact about an agent; the watch-metadata routes send all facts at once. Intervals and ages in seconds. */
 export const agentMetadata = z.object({
   result: z.object({
     /** Go's zero time while there is no value yet. */
@@ -141,7 +141,7 @@ export const agentMetadata = z.object({
 });
 export type AgentMetadata = z.infer<typeof agentMetadata>;
 
-/** What a program that was connected to speaks. */
+/** The protocol of a program that listens on a port. */
 export const portKind = z.enum(["http", "https", "other"]);
 export type PortKind = z.infer<typeof portKind>;
 
@@ -151,11 +151,11 @@ export const listeningPortsResponse = z.object({
       process_name: z.string(),
       network: z.string(),
       port: z.number().int(),
-      /** Absent where it was not asked for or is not known. Not of Coder. */
+      /** Our addition. Absent if it was not requested or is not known. */
       kind: portKind.optional().catch(undefined),
     }),
   ),
-  /** Where ports are opened, with `{{port}}` for the port; empty without a wildcard access URL. Of the server; not of Coder. */
+  /** Our addition, of the server: where ports are opened, with `{{port}}` for the port; empty without a wildcard access URL. */
   address: z.string().optional(),
 });
 export type ListeningPortsResponse = z.infer<typeof listeningPortsResponse>;
@@ -173,7 +173,7 @@ export const connectionInfo = z.object({
   derp_force_websockets: z.boolean(),
   disable_direct_connections: z.boolean(),
   hostname_suffix: z.string().optional(),
-  /** An extension: the caller may connect from browsers only. */
+  /** Our addition: the caller may connect from browsers only. */
   browser_only: z.boolean().optional(),
 });
 export type ConnectionInfo = z.infer<typeof connectionInfo>;

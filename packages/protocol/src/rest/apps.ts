@@ -17,7 +17,7 @@ const MAX_ALSO = 8;
 
 /** What an owner chooses for a program besides who may use it. */
 export const appChoices = {
-  /** `passthru`: the program answers pages of other origins, and their preflights, by itself. */
+  /** `passthru`: the program answers pages of other origins, and their preflights, itself. */
   cors: z.enum(["simple", "passthru"]),
   /** With `passthru`: origins whose pages may use the visitor's session, such as `https://tools.example.com`. */
   cors_origins: z
@@ -46,7 +46,7 @@ export const portShare = z.object({
   agent_name: z.string(),
   port: z.number(),
   share_level: shareLevel,
-  /** The level that counts: narrower than `share_level` where an administrator lowered the widest level since. Not of Coder. */
+  /** Our addition. The level that counts: narrower than `share_level` if an administrator has since lowered the widest level. */
   effective_level: shareLevel,
   protocol: z.enum(["http", "https"]),
   label: z.string(),
@@ -60,7 +60,7 @@ export type PortShare = z.infer<typeof portShare>;
 /** Answer to GET /workspaces/{id}/port-share. */
 export const portSharesResponse = z.object({
   shares: z.array(portShare),
-  /** The widest level that an administrator allows. Not of Coder. */
+  /** Our addition. The widest level that an administrator allows. */
   max_share_level: shareLevel,
 });
 export type PortSharesResponse = z.infer<typeof portSharesResponse>;
@@ -68,8 +68,8 @@ export type PortSharesResponse = z.infer<typeof portSharesResponse>;
 const port = z.number().int().min(9).max(65_535);
 
 /**
- * Body of POST /workspaces/{id}/port-share. The level `owner` removes the share. Of a port that is shared already, what is left
- * out from `label` on stays as it is.
+ * Body of POST /workspaces/{id}/port-share. The level `owner` removes the share. For a port that is shared already, fields from
+ * `label` on that are left out stay as they are.
  */
 export const upsertPortShareRequest = z.object({
   agent_name: z.string().max(32),

@@ -6,7 +6,7 @@ import { z } from "zod";
 export const uuid = z.guid();
 export const timestamp = z.iso.datetime({ offset: true });
 
-/** Go's zero time: what the peers send where a time is absent but the field is not optional. */
+/** Go's zero time: what peers send where there is no time but the field is not optional. */
 export const ZERO_TIME = "0001-01-01T00:00:00Z";
 
 export const NIL_UUID = "00000000-0000-0000-0000-000000000000";

@@ -1,11 +1,11 @@
 /** Which clients may connect to workspaces: any, or web browsers only. */
 import { z } from "zod";
 
-/** Of a user or a workspace. `any` on a workspace lifts the deployment's default, and nothing else. */
+/** The policy of a user or a workspace. `any` on a workspace lifts the deployment's default, and nothing else. */
 export const connectionPolicy = z.enum(["inherit", "any", "browser_only"]);
 export type ConnectionPolicy = z.infer<typeof connectionPolicy>;
 
-/** Whose setting it is that only browsers may connect. */
+/** Whose setting limits connections to browsers. */
 export const browserOnlyBy = z.enum(["deployment", "user", "workspace"]);
 export type BrowserOnlyBy = z.infer<typeof browserOnlyBy>;
 

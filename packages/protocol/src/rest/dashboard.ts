@@ -30,8 +30,8 @@ export const dashboardRequest = z.discriminatedUnion("op", [
 export type DashboardRequest = z.input<typeof dashboardRequest>;
 
 /**
- * What the server sends. The data of a topic is a map: a snapshot holds entries, a patch changes some. One that would be
- * too long for a message is a snapshot and patches behind it.
+ * What the server sends. The data of a topic is a map: a snapshot holds entries, a patch changes some. A snapshot that would be
+ * too long for one message is sent as a shorter one and patches after it.
  */
 export type DashboardMessage =
   | { readonly id: number; readonly type: "snapshot"; readonly rev: number; readonly data: Record<string, unknown> }
@@ -42,7 +42,7 @@ export type DashboardMessage =
       readonly set: Record<string, unknown>;
       readonly del: readonly string[];
     }
-  /** The subscription does not exist, or not any more. */
+  /** The subscription does not exist, or no longer does. */
   | { readonly id: number; readonly type: "error"; readonly status: number; readonly message: string }
   | { readonly type: "pong" }
   /** The login has ended; the socket closes. */
@@ -64,7 +64,7 @@ export interface WorkspaceListAgent {
   readonly status: string;
   readonly lifecycle_state: string;
   readonly version: string;
-  /** Of its clients; "none" when there are none. */
+  /** The paths of its clients; "none" when there are none. */
   readonly path: "direct" | "relayed" | "mixed" | "unknown" | "none";
   readonly latency_ms?: number | undefined;
 }

@@ -43,7 +43,7 @@ export type UpdateCheck = z.infer<typeof updateCheck>;
 
 /** A server of the deployment, as GET /api/v2/replicas lists them. */
 export const replica = z.object({
-  /** Another one after each start. */
+  /** Differs after each start. */
   id: z.string(),
   hostname: z.string(),
   created_at: z.string(),
@@ -52,7 +52,7 @@ export const replica = z.object({
   region_id: z.number(),
   /** What is wrong with it, in words; "" for nothing. */
   error: z.string(),
-  /** Of a small query, in microseconds. */
+  /** Latency of a small query, in microseconds. */
   database_latency: z.number(),
   version: z.string(),
 });
@@ -85,7 +85,7 @@ export const region = z.object({
   healthy: z.boolean(),
   path_app_url: z.string(),
   wildcard_hostname: z.string(),
-  /** Our addition, where it was asked for by `?derp_only=true`: a proxy without web apps. */
+  /** Our addition, requested by `?derp_only=true`: a proxy without web apps. */
   derp_only: z.boolean().optional(),
   /** Our addition: whether apps are served below paths of `path_app_url`. */
   path_apps: z.boolean().optional(),
@@ -147,7 +147,7 @@ export const derpReport = reportBase.extend({
   netcheck_logs: z.array(z.string()),
 });
 
-/** Our addition: a server's report as it leaves it to the others, without measurements. */
+/** Our addition: a server's report as it is stored for the others, without measurements. */
 export const storedHealthReport = z.object({
   time: z.string().max(64),
   healthy: z.boolean(),
@@ -166,7 +166,7 @@ export const storedHealthReport = z.object({
 });
 export type StoredHealthReport = z.infer<typeof storedHealthReport>;
 
-/** Our addition: a server of the deployment in the report of any of them. */
+/** Our addition: one server of the deployment in the report of any of them. */
 export const replicaHealth = z.object({
   id: z.string(),
   hostname: z.string(),
@@ -174,7 +174,7 @@ export const replicaHealth = z.object({
   version: z.string(),
   healthy: z.boolean(),
   severity: healthSeverity,
-  /** Null before its first one. */
+  /** Null before the first report. */
   report: storedHealthReport.nullable(),
   age_ms: z.number().nullable(),
 });
@@ -182,7 +182,7 @@ export type ReplicaHealth = z.infer<typeof replicaHealth>;
 export const replicasReport = reportBase.extend({ replicas: z.array(replicaHealth) });
 
 /**
- * Our addition. The address, with its credentials, where an external relay verifies its clients: `derper
+ * Our addition. The address, with its credentials, at which an external relay verifies its clients: `derper
  * --verify-client-url`.
  */
 export const relayAdmission = z.object({ url: z.string() });

@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-/** One event of an event stream, in the form the `…-ws` routes send it: a text message each. */
+/** One event of an event stream, as the `…-ws` routes send it: one text message each. */
 export const serverSentEvent = z.object({
   type: z.enum(["ping", "data", "error"]),
   data: z.unknown().optional(),

@@ -5,7 +5,7 @@ import { fullName, newUsername } from "./users.ts";
 const MAX_TERMINAL_SETTINGS = 32;
 const word = z.string().regex(/^[a-z0-9-]{0,32}$/, "must consist of at most 32 small letters, digits and hyphens");
 
-/** GET and PUT /users/{user}/appearance. An empty text is no choice. `terminal` is our addition. */
+/** GET and PUT /users/{user}/appearance. An empty text means that nothing was chosen. `terminal` is our addition. */
 export const userAppearance = z.object({
   theme_preference: word,
   terminal_font: word,

@@ -1,5 +1,5 @@
 /**
- * Apps and terminals that a workspace proxy serves: what it asks the deployment for, with its own token. Paths and names are
+ * Apps and terminals that a workspace proxy serves: its requests to the deployment, with its own token. Paths and names are
  * stock's unless a comment names an addition.
  */
 import { z } from "zod";
@@ -12,9 +12,9 @@ export const PROXY_ISSUE_APP_TOKEN_PATH = "/api/v2/workspaceproxies/me/issue-sig
 export const PROXY_APP_STATS_PATH = "/api/v2/workspaceproxies/me/app-stats";
 /** WebSocket: the Tailnet service. */
 export const PROXY_COORDINATE_PATH = "/api/v2/workspaceproxies/me/coordinate";
-/** Our addition: takes the ticket of a browser's sign-in for a session at one host of the proxy. */
+/** Our addition: exchanges the ticket of a browser's sign-in for a session at one host of the proxy. */
 export const PROXY_REDEEM_TICKET_PATH = "/api/v2/workspaceproxies/me/redeem-app-ticket";
-/** Of users: a token with which a page opens a terminal at a proxy. */
+/** For users: a token with which a page opens a terminal at a proxy. */
 export const PTY_SIGNED_TOKEN_PATH = "/api/v2/applications/reconnecting-pty-signed-token";
 /** Query parameter in which a page passes such a token to the proxy. */
 export const SIGNED_APP_TOKEN_PARAMETER = "coder_signed_app_token";
@@ -52,7 +52,7 @@ export const appRequest = z.object({
   access_method: appAccessMethod,
   base_path: z.string().max(MAX_PATH_LENGTH).default(""),
   app_prefix: z.string().max(MAX_NAME_LENGTH).default(""),
-  /** Never "me": the proxy does not know who asks. */
+  /** Never "me": the proxy does not know the caller. */
   username_or_id: z.string().max(MAX_NAME_LENGTH).default(""),
   workspace_name_or_id: z.string().max(MAX_NAME_LENGTH).default(""),
   agent_name_or_id: z.string().max(MAX_NAME_LENGTH).default(""),
@@ -64,19 +64,19 @@ export const issueAppTokenRequest = z.object({
   app_request: appRequest,
   /** The access URL of the proxy. */
   path_app_base_url: z.string().max(MAX_URL_LENGTH).default(""),
-  /** The host that the browser asked, in lower case and without a port. For `subdomain` its label names the app. */
+  /** The host that the browser requested, in lower case and without a port. For `subdomain` its label names the app. */
   app_hostname: z.string().max(MAX_HOST_LENGTH).default(""),
-  /** What a browser that signs in comes back to. */
+  /** Where a browser returns to after a sign-in. */
   app_path: z.string().max(MAX_PATH_LENGTH).default(""),
   app_query: z.string().max(MAX_PATH_LENGTH).default(""),
-  /** Of the visitor: the session of that host, or a token that came in a header; "" for an anonymous one. */
+  /** The visitor's session at that host, or a token from a header; "" for an anonymous visitor. */
   session_token: z.string().max(MAX_TOKEN_LENGTH).default(""),
 });
 export type IssueAppTokenRequest = z.input<typeof issueAppTokenRequest>;
 
 /**
- * Our addition: marks an answer other than 201 to {@link PROXY_ISSUE_APP_TOKEN_PATH} as the decision about the visitor. One
- * without it decides nothing: the server does not understand the question, or does not accept the proxy.
+ * Our addition: marks an answer other than 201 to {@link PROXY_ISSUE_APP_TOKEN_PATH} as the decision about the visitor. An answer
+ * without it decides nothing: the server does not understand the request, or does not accept the proxy.
  */
 export const APP_REFUSAL_HEADER = "Coder-App-Refusal";
 
@@ -84,7 +84,7 @@ export const APP_REFUSAL_HEADER = "Coder-App-Refusal";
 export const issueAppTokenResponse = z.object({ signed_token_str: z.string() });
 export type IssueAppTokenResponse = z.infer<typeof issueAppTokenResponse>;
 
-/** One use of an app by one user, which may still go on. */
+/** One use of an app by one user, which may still be in progress. */
 export const appUse = z.object({
   user_id: uuid,
   workspace_id: uuid,
@@ -106,9 +106,9 @@ export const redeemAppTicketRequest = z.object({
   ticket: z.string().max(MAX_TOKEN_LENGTH),
   /** In lower case, without a port: the ticket is for this host. */
   host: z.string().max(MAX_HOST_LENGTH),
-  /** Of the state cookie that the browser sent to the host; the ticket was asked for with its digest. */
+  /** The nonce of the state cookie that the browser sent to the host; the ticket was requested with its digest. */
   nonce: z.string().max(MAX_TOKEN_LENGTH),
-  /** The request target that the browser brought the ticket to, without the ticket: it goes on there. */
+  /** The request target with which the browser brought the ticket, without the ticket: the browser continues there. */
   target: z.string().max(MAX_PATH_LENGTH).optional(),
 });
 export type RedeemAppTicketRequest = z.infer<typeof redeemAppTicketRequest>;
@@ -117,7 +117,7 @@ export type RedeemAppTicketRequest = z.infer<typeof redeemAppTicketRequest>;
 export const redeemAppTicketResponse = z.object({
   session_id: z.string().max(MAX_TOKEN_LENGTH),
   max_age_seconds: z.number().int().positive(),
-  /** Where the browser goes on in place of `target`: to the next host that is signed in to. */
+  /** Where the browser continues instead of `target`: at the next host of the sign-in. */
   next: z.string().max(MAX_PATH_LENGTH).optional(),
 });
 export type RedeemAppTicketResponse = z.infer<typeof redeemAppTicketResponse>;

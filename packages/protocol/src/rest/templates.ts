@@ -4,7 +4,7 @@ import { timestamp, uuid } from "./common.ts";
 export const jobStatus = z.enum(["pending", "running", "succeeded", "canceling", "canceled", "failed", "unknown"]);
 export type JobStatus = z.infer<typeof jobStatus>;
 
-/** `completed_at` missing makes the CLI follow the build log. */
+/** Without `completed_at` the CLI follows the build log. */
 export const provisionerJob = z.object({
   id: uuid,
   created_at: timestamp,

@@ -3,7 +3,7 @@ import { z } from "zod";
 
 export const agentTerminal = z.object({
   id: z.string().max(64),
-  /** Empty: the login shell. */
+  /** Empty for the login shell. */
   command: z.string().max(65_536),
   title: z.string().max(1_024),
   started_at: z.string().max(64),
@@ -14,9 +14,9 @@ export const agentTerminal = z.object({
   rows: z.number().int().nonnegative(),
   /** When it will be ended; null while it has viewers. */
   kept_until: z.string().max(64).nullable(),
-  /** Name of the program in the foreground; empty: not known. */
+  /** Name of the program in the foreground; empty if not known. */
   foreground: z.string().max(256),
-  /** Name of the user whom it belongs to; empty: it was opened by a command-line client. */
+  /** Name of the user to whom it belongs; empty if a command-line client opened it. */
   owner: z.string().max(256),
 });
 export type AgentTerminal = z.infer<typeof agentTerminal>;
@@ -27,7 +27,7 @@ export type TerminalsResponse = z.infer<typeof terminalsResponse> & { readonly s
 
 export const patchTerminalRequest = z.object({ title: z.string().max(1_024) });
 
-/** What an agent can do beyond stock agents, by the number of its revision; 0: not. */
+/** What an agent can do beyond stock agents, each by the number of its revision; 0 if it cannot. */
 export const agentCapabilities = z.object({
   terminal_framing: z.number().default(0),
   terminals: z.number().default(0),

@@ -30,7 +30,7 @@ export const user = z.object({
   theme_preference: z.string().optional(),
   organization_ids: z.array(uuid),
   roles: z.array(slimRole),
-  /** An extension; absent from stock servers. */
+  /** Our addition; absent from stock servers. */
   connection_policy: connectionPolicy.optional(),
 });
 export type User = z.infer<typeof user>;

@@ -4,7 +4,7 @@ import { appChoices, shareLevel } from "./apps.ts";
 import { MAX_NAME_LENGTH, uuid } from "./common.ts";
 
 export const MAX_APPS_PER_AGENT = 64;
-/** Of the body of PUT /workspaceagents/me/apps. */
+/** Limit of the body of PUT /workspaceagents/me/apps. */
 export const MAX_AGENT_APPS_BYTES = 64 * 1024;
 const MAX_URL = 2048;
 const MAX_COMMAND = 4096;
@@ -16,7 +16,7 @@ const MAX_THRESHOLD = 1000;
 export const appHealth = z.enum(["disabled", "initializing", "healthy", "unhealthy"]);
 export type AppHealth = z.infer<typeof appHealth>;
 
-/** Names an app within its workspace. What reads as a port is none. */
+/** Names an app within its workspace. A text that reads as a port is not allowed. */
 export const appSlug = z
   .string()
   .max(MAX_NAME_LENGTH, `must have at most ${MAX_NAME_LENGTH} characters`)
@@ -24,7 +24,7 @@ export const appSlug = z
   .regex(/^(?![0-9]{1,5}s?$)/, "must not read as a port");
 
 const healthcheck = z.object({
-  /** Empty: the app is not checked. */
+  /** Empty if the app is not checked. */
   url: z.string().max(MAX_URL).default(""),
   /** Seconds between two checks. */
   interval: z.number().int().min(0).max(MAX_INTERVAL_SECONDS).default(0),
@@ -33,9 +33,9 @@ const healthcheck = z.object({
 });
 export type AppHealthcheck = z.infer<typeof healthcheck>;
 
-/** What may be changed later. */
+/** Fields that may be changed later. */
 const fields = {
-  /** Empty: the slug. */
+  /** Empty to show the slug. */
   display_name: z.string().max(MAX_LABEL),
   icon: z.string(),
   url: z.string().max(MAX_URL),
@@ -104,23 +104,23 @@ function localProblem(text: string): string | undefined {
 /** An app as it is declared. */
 export const newWorkspaceApp = appFields.superRefine(checkApp);
 
-/** Body of POST /workspaces/{id}/apps. Without an agent's name: that of the workspace's only agent. */
+/** Body of POST /workspaces/{id}/apps. Without an agent's name the app belongs to the workspace's only agent. */
 export const addWorkspaceAppRequest = appFields
   .extend({ agent_name: z.string().max(MAX_NAME_LENGTH).default("") })
   .superRefine(checkApp);
 export type AddWorkspaceAppRequest = z.input<typeof addWorkspaceAppRequest>;
 
 /**
- * Body of PATCH /workspaces/{id}/apps/{slug}: what is left out stays. Of an app that its agent declared only the level changes, and
- * `url` has to repeat the app's: what the owner approves is this address.
+ * Body of PATCH /workspaces/{id}/apps/{slug}: fields that are left out stay. For an app that its agent declared only the level
+ * changes, and `url` has to repeat the app's, since this address is what the owner approves.
  */
 export const changeWorkspaceAppRequest = z.object(fields).partial();
 export type ChangeWorkspaceAppRequest = z.infer<typeof changeWorkspaceAppRequest>;
 
-/** Body of PUT /workspaceagents/me/apps: each app is checked by itself, so that one mistake does not lose the others. */
+/** Body of PUT /workspaceagents/me/apps: each app is checked separately, so that one mistake does not lose the others. */
 export const putAgentAppsRequest = z.object({ apps: z.array(z.unknown()).max(4 * MAX_APPS_PER_AGENT) });
 
-/** An app as clients are shown it. The names are Coder's; those from `host_header` on are additions. */
+/** An app as clients see it. The names are Coder's; those from `host_header` on are our additions. */
 export const workspaceApp = z.object({
   id: uuid,
   slug: z.string(),
@@ -133,7 +133,9 @@ export const workspaceApp = z.object({
   /** First label of the app's host name; empty for an app that has none. */
   subdomain_name: z.string(),
   sharing_level: shareLevel,
-  /** The level that counts: narrower than `sharing_level` where an administrator lowered the widest level since. Not of Coder. */
+  /**
+   * Our addition. The level that counts: narrower than `sharing_level` if an administrator has since lowered the widest level.
+   */
   effective_level: shareLevel,
   healthcheck,
   health: appHealth,
@@ -144,7 +146,7 @@ export const workspaceApp = z.object({
   statuses: z.array(z.unknown()),
   host_header: z.enum(["preserve", "localhost"]),
   ...appChoices,
-  /** The level that the agent asks for and the owner has not approved. */
+  /** The level that the agent requests and the owner has not approved. */
   requested_level: shareLevel.optional(),
   source: z.enum(["server", "agent"]),
 });

@@ -1,5 +1,5 @@
 /**
- * Workspace proxies: relays (and later web apps) of a deployment near its users. The owner's routes are
+ * Workspace proxies: relays of a deployment, and ways to its web apps, near its users. The owner's routes are
  * `/api/v2/workspaceproxies`; those of a proxy itself are `/api/v2/workspaceproxies/me/*` and take its own token in
  * {@link PROXY_TOKEN_HEADER}. Fields that stock deployments and proxies do not have are optional here.
  */
@@ -19,7 +19,7 @@ export const PROXY_DEREGISTER_PATH = "/api/v2/workspaceproxies/me/deregister";
 /** WebSocket; each text message is a {@link relayKeysMessage}. */
 export const PROXY_RELAY_KEYS_PATH = "/api/v2/workspaceproxies/me/relay-keys";
 
-/** It is the name of a region in the relay map. */
+/** The display name is also the name of a region in the relay map. */
 const MAX_DISPLAY_NAME_LENGTH = 128;
 const MAX_URL_LENGTH = 2_048;
 const MAX_HOST_LENGTH = 253;
@@ -41,7 +41,7 @@ export type ProxyHealthReport = z.infer<typeof proxyHealthReport>;
 export const proxyStatus = z.enum(["ok", "unregistered", "unreachable", "unhealthy"]);
 export type ProxyStatus = z.infer<typeof proxyStatus>;
 
-/** A region with what only owners see of it. */
+/** A region with the fields that only owners see. */
 export const workspaceProxy = z.object({
   id: uuid,
   name: z.string(),
@@ -73,21 +73,21 @@ export const createWorkspaceProxyRequest = z.object({
   icon: z.string().max(MAX_URL_LENGTH).optional(),
 });
 
-/** Empty and missing fields leave the proxy as it is, but an empty wildcard_hostname clears that one. */
+/** Empty and missing fields leave the proxy as it is, except that an empty wildcard_hostname clears that field. */
 export const patchWorkspaceProxyRequest = z.object({
   id: z.string().max(64).optional(),
   name: createWorkspaceProxyRequest.shape.name.or(z.literal("")).optional(),
   display_name: z.string().max(MAX_DISPLAY_NAME_LENGTH).optional(),
   icon: z.string().max(MAX_URL_LENGTH).optional(),
-  /** Our addition. A running proxy cannot move to another address by itself while the one that it has answers. */
+  /** Our addition. A running proxy cannot move to another address on its own while its present one answers. */
   access_url: z.string().max(MAX_URL_LENGTH).optional(),
-  /** Our addition, as access_url; "" clears it. */
+  /** Our addition, like access_url; "" clears it. */
   wildcard_hostname: z.string().max(MAX_HOST_LENGTH).optional(),
   regenerate_token: z.boolean().optional(),
 });
 export type PatchWorkspaceProxyRequest = z.infer<typeof patchWorkspaceProxyRequest>;
 
-/** `proxy_token` is shown by this answer alone; it is "" where none was made. */
+/** Only this answer shows `proxy_token`; it is "" where none was made. */
 export const updateWorkspaceProxyResponse = z.object({ proxy: workspaceProxy, proxy_token: z.string() });
 export type UpdateWorkspaceProxyResponse = z.infer<typeof updateWorkspaceProxyResponse>;
 
@@ -101,10 +101,10 @@ export const registerProxyRequest = z.object({
   derp_only: z.boolean(),
   /** Our addition: whether it serves apps below paths of its access URL. */
   path_apps: z.boolean().optional(),
-  /** Another one at every start of the process. */
+  /** Differs at every start of the process. */
   replica_id: z.string().max(64),
   hostname: z.string().max(MAX_TEXT_LENGTH).default(""),
-  /** What is wrong with its connections to its siblings; "" for nothing. */
+  /** What is wrong with the connections to its siblings; "" for nothing. */
   replica_error: z.string().max(4_096).default(""),
   /** Where its siblings reach its relay; "" for nowhere. */
   replica_relay_address: z.string().max(MAX_URL_LENGTH).default(""),
@@ -130,7 +130,7 @@ export const registerProxyResponse = z.object({
     .array(replica)
     .nullish()
     .transform((siblings) => siblings ?? []),
-  /** Of old stock proxies; empty here. */
+  /** For old stock proxies; empty here. */
   app_security_key: z.string().optional(),
   /** Our addition: "stream" when {@link PROXY_RELAY_KEYS_PATH} says which keys may use the relay. */
   admission: z.string().optional(),
@@ -146,8 +146,8 @@ export const MAX_RELAY_KEYS_PER_MESSAGE = 4_096;
 
 /**
  * Node keys, in hex, that may use the relay. The first message of a connection has `snapshot`: its keys, with those of the
- * messages up to the first one without `more`, replace all that was known before. Later messages change that set: first
- * `remove`, then `add`. There are no sequence numbers: a proxy that lost the connection opens another one and gets all.
+ * messages up to the first one without `more`, replace all that was known before. Later messages change that set: first `remove`,
+ * then `add`. There are no sequence numbers: a proxy that lost the connection opens a new one and receives the whole set.
  */
 export const relayKeysMessage = z.object({
   snapshot: z.boolean().optional(),

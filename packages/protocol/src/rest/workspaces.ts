@@ -101,9 +101,9 @@ export const workspace = z.object({
   favorite: z.boolean(),
   next_start_at: timestamp.nullable(),
   is_prebuild: z.boolean().optional(),
-  /** Extensions; absent from stock servers. */
+  /** Our additions; absent from stock servers. */
   connection_policy: connectionPolicy.optional(),
-  /** Set when its owner may connect from browsers only: whose setting that is. */
+  /** Set when the workspace's owner may connect from browsers only: whose setting that is. */
   browser_only_by: browserOnlyBy.optional(),
   /** Its terminals are end-to-end encrypted, or refused. */
   require_e2e: z.boolean().optional(),
@@ -121,7 +121,7 @@ const agentPlatform = z
 const MAX_SCRIPT_BYTES = 64 * 1024;
 const MAX_SECONDS = 7 * 24 * 3600;
 
-/** A script of the agent. Times in seconds; 0: no limit. */
+/** A script of the agent. Times in seconds; 0 for no limit. */
 export const newAgentScript = z.object({
   display_name: z.string().min(1).max(127),
   script: z.string().min(1).max(MAX_SCRIPT_BYTES),
@@ -134,7 +134,9 @@ export const newAgentScript = z.object({
 });
 export type NewAgentScript = z.infer<typeof newAgentScript>;
 
-/** A fact that the agent collects periodically. Times in seconds; interval 0: once, timeout 0: the agent's choice. */
+/**
+ * A fact that the agent collects periodically. Times in seconds; interval 0 means once, timeout 0 the agent's choice.
+ */
 export const newAgentMetadata = z.object({
   key: z.string().min(1).max(127),
   display_name: z.string().max(127).default(""),
@@ -145,8 +147,8 @@ export const newAgentMetadata = z.object({
 export type NewAgentMetadata = z.infer<typeof newAgentMetadata>;
 
 /**
- * POST /users/{user}/workspaces. Exactly one of template_id and template_version_id, or neither: then the built-in
- * template for external workspaces. The agent_* fields are our addition.
+ * POST /users/{user}/workspaces. Exactly one of template_id and template_version_id, or neither for the built-in
+ * template of external workspaces. The agent_* fields are our addition.
  */
 export const createWorkspaceRequest = z.object({
   name: nameText,

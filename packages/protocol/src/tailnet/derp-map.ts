@@ -14,7 +14,7 @@ export function derpMapToProto(map: DerpMap): MessageInitShape<typeof DERPMapSch
   };
 }
 
-/** Validates as {@link validateDerpMap} does. Ids beyond 2^53 lose precision, and are out of range in any case. */
+/** Validates like {@link validateDerpMap}. Ids beyond 2^53 lose precision, and are out of range in any case. */
 export function derpMapFromProto(message: DERPMap): DerpMapResult {
   const regions = Object.entries(message.regions).map(([id, region]) => [Number(id), regionFromProto(region)] as const);
   const scores = Object.entries(message.homeParams?.regionScore ?? {});

@@ -38,7 +38,7 @@ export type PeerUpdateInfo =
       readonly kind: "node";
       readonly id: string;
       readonly node: NodeInfo;
-      /** What the peer's tunnels rest on, sealed; to be repeated to the coordinator when the peer is lost. */
+      /** The sealed right to the peer's tunnels, to be sent back to the coordinator when the peer is lost. */
       readonly right?: Uint8Array | undefined;
     }
   | { readonly kind: "disconnected"; readonly id: string }
@@ -50,7 +50,7 @@ export type PeerUpdateInfo =
     }
   | { readonly kind: "ready"; readonly id: string };
 
-/** The reason of LOST updates: of most, and of those about a peer whose process seems to have been killed. */
+/** The reasons of LOST updates: the usual one, and the one about a peer whose process seems to have been killed. */
 export const LOST = "lost";
 export const LOST_BY_CLOSE = "lost: connection closed without goodbye";
 
@@ -62,7 +62,7 @@ const MAX_REGIONS = 256;
 const MAX_REASON_LENGTH = 64;
 const MAX_REGION_ID = 65535;
 
-/** A longer right is none. */
+/** A longer right is ignored. */
 export const MAX_RIGHT_BYTES = 256;
 /** Lost peers in one message; further ones are ignored. */
 export const MAX_LOST_PEERS = 256;

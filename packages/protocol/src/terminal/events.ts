@@ -4,7 +4,7 @@
  * are text frames of the WebSocket. Output is never searched for events: a program cannot forge one.
  */
 
-/** One line of JSON for each. */
+/** Each is one line of JSON. */
 export type TerminalEvent =
   /** Once, before any output. */
   | {
@@ -14,7 +14,7 @@ export type TerminalEvent =
         /** RFC 3339; empty where it is not known. */
         readonly started_at: string;
         readonly command: string;
-        /** False: earlier output follows. */
+        /** False if earlier output follows. */
         readonly fresh: boolean;
       };
       /** Number of this viewer; no other viewer of the terminal has had it. */
@@ -24,7 +24,9 @@ export type TerminalEvent =
       readonly framed: boolean;
     }
   | { readonly type: "replay-end" }
-  /** The size of the program's terminal; `yours`: this viewer sets it now, else the viewer with that name does. */
+  /**
+   * The size of the program's terminal; With `yours` this viewer sets it now, otherwise the viewer with that name does.
+   */
   | {
       readonly type: "size";
       readonly cols: number;
@@ -54,10 +56,10 @@ export type TerminalControl =
   | { readonly type: "focus" }
   /** All other viewers leave. */
   | { readonly type: "detach-others" }
-  /** Ends the connection; `kill`: and the program. */
+  /** Ends the connection and, with `kill`, the program. */
   | { readonly type: "close"; readonly kill: boolean };
 
-/** Unacknowledged output at which a sender pauses, and at which it goes on. */
+/** Unacknowledged output at which a sender pauses, and at which it continues. */
 export const OUTPUT_WINDOW_BYTES = 512 * 1024;
 export const OUTPUT_RESUME_BYTES = 256 * 1024;
 

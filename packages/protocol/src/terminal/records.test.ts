@@ -3,7 +3,7 @@ import { EVENT_RECORD, MAX_RECORD_BYTES, OUTPUT_RECORD, REPLAY_RECORD, RecordRea
 
 const text = (value: string) => new TextEncoder().encode(value);
 
-/** What a reader made of chunks, pieces of one kind joined. */
+/** The records that a reader finds in chunks, with pieces of one kind joined. */
 function read(chunks: readonly Uint8Array[]) {
   const seen: (readonly [number, string])[] = [];
   let error: string | undefined;

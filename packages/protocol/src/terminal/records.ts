@@ -50,7 +50,7 @@ export class RecordReader {
     this.#sink = sink;
   }
 
-  /** @returns why the stream is none of records. */
+  /** @returns why the stream does not consist of records, if so. */
   push(chunk: Uint8Array): string | undefined {
     for (let at = 0; at < chunk.length; ) {
       if (this.#left === 0) {

@@ -14,7 +14,7 @@ export interface YamuxSessionOptions {
   readonly role: "client" | "server";
   /** Interval of pings to the peer; 0 disables them. */
   readonly pingIntervalMs?: number | undefined;
-  /** The peer is pinged only after it sent nothing for the interval: one that pings by itself costs no pings of ours. */
+  /** The peer is pinged only after it sent nothing for the interval: a peer that pings on its own is not pinged by us. */
   readonly pingsOnlySilence?: boolean | undefined;
   /** Without an answer for this long the session fails. */
   readonly pingTimeoutMs?: number | undefined;
@@ -29,12 +29,12 @@ export interface YamuxSessionOptions {
 }
 
 /**
- * Of the side that dialled. Servers ping by themselves, every 15 or 30 s: a little later than the slower of them, so that only
- * one of the two sides pings.
+ * Pings of the side that dialled. Servers ping on their own, every 15 or 30 s; this interval is a little longer, so that only one
+ * of the two sides pings.
  */
 export const DIALLER_PINGS = { pingIntervalMs: 35_000, pingsOnlySilence: true } as const;
 
-/** Why a session is over. No `failure`: closed by us, or the transport ended. */
+/** Why a session is over. Without `failure` we closed it, or the transport ended. */
 export interface YamuxEnd {
   readonly failure?: string | undefined;
 }
@@ -122,7 +122,7 @@ export class YamuxSession {
     return this.#output.length;
   }
 
-  /** Calls back once when the session is over: at once if it is. */
+  /** Calls back once when the session is over: at once if it already is. */
   whenClosed(listener: (end: YamuxEnd) => void): void {
     if (this.#ended !== undefined) listener(this.#ended);
     else this.#closeListeners.push(listener);
@@ -325,7 +325,7 @@ export class YamuxSession {
   }
 
   #handleFin(stream: YamuxStream): void {
-    if (stream.closed !== undefined) return; // by a handler, in this very frame
+    if (stream.closed !== undefined) return; // closed by a handler, during this frame
     if (!stream.receiveFin()) this.#protocolError(`stream ${stream.id} ended twice`);
   }
 

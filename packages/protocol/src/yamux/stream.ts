@@ -2,8 +2,8 @@ import { ByteQueue } from "./byte-queue.ts";
 import { INITIAL_WINDOW_BYTES } from "./frame.ts";
 
 /**
- * Why a stream is over. `finished`: both sides ended it. `reset`: the peer did. `aborted`: we did. `timeout`: the peer never
- * ended its side. `session`: the session under it is over.
+ * Why a stream is over. `finished`: both sides ended it. `reset`: the peer reset it. `aborted`: we reset it. `timeout`: the peer
+ * never ended its side. `session`: the session under it is over.
  */
 export type StreamCloseReason = "finished" | "reset" | "aborted" | "timeout" | "session";
 
@@ -110,7 +110,7 @@ export class YamuxStream {
     else this.#host.waitForPeersEnd(this);
   }
 
-  /** We have sent everything, but the peer must end its side first: then ours ends by itself. Idempotent. */
+  /** We have sent everything, but the peer must end its side first: then ours ends too. Idempotent. */
   linger(): void {
     if (this.#lingers || this.#localEnded || this.#closed !== undefined) return;
     this.#lingers = true;
@@ -125,7 +125,7 @@ export class YamuxStream {
     this.close("aborted");
   }
 
-  /** For the session. False: more than the granted window. */
+  /** For the session. @returns false if that is more than the granted window. */
   grantPayload(lengthBytes: number): boolean {
     if (lengthBytes > this.#receiveWindow) return false;
     this.#receiveWindow -= lengthBytes;
@@ -139,7 +139,7 @@ export class YamuxStream {
     this.handlers.onReadable?.();
   }
 
-  /** For the session. False: the window would not fit its 32 bits. */
+  /** For the session. @returns false if the window would not fit its 32 bits. */
   growSendWindow(deltaBytes: number): boolean {
     if (this.#sendWindow + deltaBytes > 0xffff_ffff) return false;
     this.#sendWindow += deltaBytes;
@@ -155,7 +155,7 @@ export class YamuxStream {
     this.handlers.onWritable?.();
   }
 
-  /** For the session. False: the peer had ended its side before. */
+  /** For the session. @returns false if the peer had already ended its side. */
   receiveFin(): boolean {
     if (this.#remoteEnded) return false;
     this.#remoteEnded = true;
