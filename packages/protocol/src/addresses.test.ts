@@ -55,7 +55,7 @@ test("ids read and write as 16 bytes, in either case", () => {
   );
 });
 
-test("what is no id is refused", () => {
+test("anything but an id is refused", () => {
   for (const bad of [
     "",
     "x",

@@ -8,7 +8,7 @@ import {
   parseVersion,
 } from "./version.ts";
 
-test("the same major is served, a later minor as the newest that is known", () => {
+test("the same major version is served, a later minor one like the newest known", () => {
   expect(checkVersion("2.0", "2.6")).toEqual({ ok: true, version: { major: 2, minor: 0 } });
   expect(checkVersion("2.6", "2.6").ok).toBe(true);
   expect(checkVersion("2.10", "2.10").ok).toBe(true);

@@ -103,7 +103,7 @@ describe("unary calls", () => {
     expect(error).toMatchObject({ reason: "overflow", code: -1 });
   });
 
-  test("known but not offered is code 12, also for the newest names; unknown is code 0 with the text that Go looks for", async () => {
+  test("a method known but not offered is code 12, even the newest; an unknown one is code 0 with the text that Go looks for", async () => {
     const { rpc } = serve([implement(Agent, {})]);
     expect(await failureOf(rpc.unary(Agent.method.pushContextState, {}))).toMatchObject({ code: 12, reason: "remote" });
     expect(await failureOf(rpc.unary(Agent.method.createSubAgent, {}))).toMatchObject({ code: 12 });

@@ -46,7 +46,7 @@ describe("the server's side", () => {
     expect(out(call)).toBe("0701010a000000000000000c6e6f");
   });
 
-  test("metadata before the call is ignored, and the caller's stream id is answered with", () => {
+  test("metadata before the call is ignored, and the answer carries the caller's stream id", () => {
     const call = new DrpcServerCall();
     expect(give(call, "0f 05 01 02 0a00 03 05 02 01 41")).toEqual([{ kind: "invoke", path: "A" }]);
     call.finish();

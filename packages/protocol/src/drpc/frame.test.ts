@@ -124,7 +124,7 @@ describe("reading packets", () => {
     ]);
   });
 
-  test("unknown kinds are skipped when they are control packets, data and all", () => {
+  test("unknown kinds of control packets are skipped with their data", () => {
     expect(read(new PacketReader(), hex("91 01 01 03 aabbcc 05 01 02 00"))).toMatchObject([{ kind: 2, messageId: 2 }]);
   });
 

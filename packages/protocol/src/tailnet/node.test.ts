@@ -110,7 +110,7 @@ describe("nodes", () => {
     expect([...node.derpForcedWebsocket].map(([region, reason]) => [region, reason.length])).toEqual([[5, 64]]);
   });
 
-  test("addresses are judged as node judges them", () => {
+  test("addresses are accepted exactly when Node accepts them", () => {
     const text = fc.oneof(
       fc.ipV6(),
       fc.ipV4(),

@@ -24,7 +24,7 @@ it("every event survives its JSON", () => {
   for (const event of EVENTS) expect(parseTerminalEvent(JSON.stringify(event))).toEqual(event);
 });
 
-it("an event with any field missing or of another type is none", () => {
+it("an event with any field missing or of another type is not an event", () => {
   const drop = (value: object): object[] =>
     Object.entries(value).flatMap(([name, field]) => [
       ...(field === undefined || name === "latency_ms"
@@ -42,7 +42,7 @@ it("an event with any field missing or of another type is none", () => {
       expect([broken, parseTerminalEvent(JSON.stringify(broken))]).toEqual([broken, undefined]);
 });
 
-it("other text is none, however long", () => {
+it("other text is not an event, however long", () => {
   for (const text of [
     "",
     "null",
@@ -55,7 +55,7 @@ it("other text is none, however long", () => {
     expect(parseTerminalEvent(text)).toBeUndefined();
 });
 
-it("reads controls, and takes input for none", () => {
+it("reads controls, and does not take input for one", () => {
   expect(terminalControl({ type: "ack", bytes: 7 })).toEqual({ type: "ack", bytes: 7 });
   expect(terminalControl({ type: "close", kill: true })).toEqual({ type: "close", kill: true });
   expect(terminalControl({ type: "close" })).toEqual({ type: "close", kill: false });

@@ -54,7 +54,7 @@ it("refuses unknown kinds and lengths beyond the limit", () => {
   expect(read([Uint8Array.of(0, 4, 0, 0)]).error).toBeUndefined();
 });
 
-it("long output becomes several records, and none becomes none", () => {
+it("long output becomes several records, and empty output none", () => {
   const long = new Uint8Array(MAX_RECORD_BYTES * 2 + 5).fill(65);
   expect(toRecords(OUTPUT_RECORD, long).length).toBe(long.length + 3 * 4);
   expect(read([toRecords(OUTPUT_RECORD, long)]).seen[0]![1].length).toBe(long.length);

@@ -294,7 +294,7 @@ describe("limits", () => {
     expect(session.streamCount).toBe(ACCEPT_BACKLOG + 1);
   });
 
-  test("streams beyond the maximum are refused even when all were accepted, payload and all", () => {
+  test("streams beyond the maximum are refused with their payload, even when all were accepted", () => {
     const session = alone("server", { maxStreams: 2 });
     feed(session, dataFrame(1, Uint8Array.of(1), Flag.syn), dataFrame(3, Uint8Array.of(1), Flag.syn));
     session.accept();
@@ -305,7 +305,7 @@ describe("limits", () => {
     expect(session.ended).toBeUndefined();
   });
 
-  test("we open no more than fit, and as many more as the peer accepts", () => {
+  test("we open no more streams than fit, and further ones as the peer accepts", () => {
     const session = alone("client");
     for (let i = 0; i < ACCEPT_BACKLOG; i++) expect(session.openStream()).toBeDefined();
     expect(session.openStream()).toBeUndefined();
