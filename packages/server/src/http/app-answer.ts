@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { type AppAnswer, renderAnswer } from "../apps/pages.ts";
 import { wantsHtml } from "../base/wants-html.ts";
 
-/** What a visitor of an app is answered by the API: a page or JSON, as the request takes it. */
+/** The API's answer to a visitor of an app: a page or JSON, whichever the request accepts. */
 export function answerResponse(request: IncomingMessage, answer: AppAnswer): Response {
   const rendered = renderAnswer(answer, { html: wantsHtml(request), reloads: false });
   return new Response(rendered.body, {

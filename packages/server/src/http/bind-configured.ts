@@ -8,9 +8,9 @@ import type { Listeners } from "./listeners.ts";
 import { createMetricsServer } from "./process-metrics.ts";
 import type { Certificates } from "./tls.ts";
 
-/** Where a process listens. Undefined: not at all, or not yet. */
+/** Where a process listens. Undefined: it does not, or not yet. */
 export interface Bound {
-  /** Of plain http. */
+  /** The address of plain http. */
   readonly address: AddressInfo | undefined;
   readonly tlsAddress: AddressInfo | undefined;
   readonly metricsAddress: AddressInfo | undefined;
@@ -19,12 +19,12 @@ export interface Bound {
 export const NOT_BOUND: Bound = { address: undefined, tlsAddress: undefined, metricsAddress: undefined };
 
 interface BindOptions {
-  /** Notes what is bound. */
+  /** Records what is bound. */
   readonly addresses: OwnAddresses;
-  /** Of https, where that is configured. */
+  /** For https, if it is configured. */
   readonly certificates: Certificates | undefined;
   readonly metrics: Registry;
-  /** What a warning about plain http names. */
+  /** The data that the warning about plain http names. */
   readonly whatCrosses: string;
   readonly log: Logger;
 }
@@ -55,7 +55,7 @@ export async function bindConfigured(
   return { address, tlsAddress, metricsAddress };
 }
 
-/** For a person, a line for each address. */
+/** One line for each address, for people. */
 export function boundLines({ address, tlsAddress, metricsAddress }: Bound): string[] {
   const lines: string[] = [];
   if (address !== undefined) lines.push(`Listening on http://${text(address)}`);

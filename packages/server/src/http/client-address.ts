@@ -3,7 +3,7 @@ import { BlockList, isIP } from "node:net";
 import { plainAddress } from "../auth/hosts.ts";
 import { addRange, type ListeningConfig } from "../config/listening.ts";
 
-/** Finds a client's address. Headers count only from trusted proxies, since any client could send them. */
+/** Finds a client's address. Headers are used only from trusted proxies, since any client could send them. */
 export function clientAddressReader(
   config: Pick<ListeningConfig, "proxyTrustedHeaders" | "proxyTrustedOrigins">,
 ): (request: IncomingMessage) => string {
@@ -19,7 +19,7 @@ export function clientAddressReader(
     for (const name of config.proxyTrustedHeaders) {
       const value = request.headers[name];
       const text = Array.isArray(value) ? value.join(",") : value;
-      // Each proxy appends: from the right, the first that is not a proxy of ours is the client.
+      // Each proxy appends an address, so the client is the first address from the right that is not a trusted proxy.
       const hops = (text ?? "").split(",").map((hop) => plainAddress(hop.trim()));
       const client = hops.findLast((hop) => isIP(hop) !== 0 && !isTrusted(hop));
       if (client !== undefined) return client;

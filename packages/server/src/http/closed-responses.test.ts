@@ -8,7 +8,10 @@ const floor = join(import.meta.dirname, "../../../../node_modules/node-floor/bin
 const helper = pathToFileURL(join(import.meta.dirname, "closed-responses.ts")).href;
 const PIPELINED = 50;
 
-/** Prints how many of the responses of one connection, which ends before any is answered, were closed. */
+/**
+ * A program that sends several requests on one connection, ends it before any is answered, and prints how many responses emitted
+ * "close".
+ */
 const PROGRAM = `
 import { createServer } from "node:http";
 import { connect } from "node:net";

@@ -2,9 +2,9 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
 /**
- * Makes every response emit "close" once its connection has ended. Node 22 emits none on a response that was queued behind
- * another one, as those of pipelined requests are, and whatever a request holds until then would be held for good. Call it before
- * other listeners for requests are added.
+ * Makes every response emit "close" once its connection has ended. Node 22 does not do so for a response that is queued behind
+ * another one, as with pipelined requests, so whatever such a request holds would never be released. Call this before other
+ * listeners for requests are added.
  */
 export function closeResponses(server: Server): void {
   const open = new WeakMap<Socket, Set<ServerResponse>>();
@@ -16,7 +16,7 @@ export function closeResponses(server: Server): void {
   const trackSocket = (socket: Socket): Set<ServerResponse> => {
     const responses = new Set<ServerResponse>();
     open.set(socket, responses);
-    // After what Node closes by itself.
+    // After the responses that Node closes itself.
     socket.once("close", () => setImmediate(() => closeAll(responses)));
     return responses;
   };

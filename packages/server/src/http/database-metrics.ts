@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { ConnectionPool, DatabaseObserver } from "../db/backend.ts";
 
-/** Figures of PostgreSQL as this server uses it; there are none of the file of SQLite, which is no service of its own. */
+/** Metrics of PostgreSQL as used by this server. There are none for SQLite, which is not a separate service. */
 export function databaseMetrics(registry: Registry): DatabaseObserver {
   const queries = new Histogram({
     name: "coder_db_query_seconds",

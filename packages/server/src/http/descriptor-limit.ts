@@ -2,12 +2,12 @@ import { readFileSync } from "node:fs";
 import type { Server } from "node:http";
 import type { Logger } from "../base/log.ts";
 
-/** Kept for the database, logs, name look-ups and our own connections. */
+/** Reserved for the database, logs, name look-ups and our own connections. */
 const RESERVED = 128;
 const LEAST_CONNECTIONS = 16;
 const WARN_EVERY_MS = 60_000;
 
-/** Files and sockets this process may have open; undefined where the system does not say. */
+/** How many files and sockets this process may have open; undefined if the system does not report it. */
 export function descriptorLimit(
   limits: () => string = () => readFileSync("/proc/self/limits", "utf8"),
 ): number | undefined {
@@ -15,13 +15,13 @@ export function descriptorLimit(
     const soft = /^Max open files\s+(\d+)/m.exec(limits())?.[1];
     return soft === undefined ? undefined : Number(soft);
   } catch {
-    return undefined; // no Linux
+    return undefined; // not Linux
   }
 }
 
 /**
- * Refuses connections before the process runs out of descriptors, and says so. Beyond the limit the system would take them and
- * drop them without a word, and nothing else could be opened either.
+ * Refuses connections before the process runs out of descriptors, and logs the reason. Beyond the limit, the system would accept
+ * connections and drop them silently, and nothing else could be opened either.
  */
 export function limitConnections(server: Server, log: Logger, limit: number | undefined = descriptorLimit()): void {
   if (limit === undefined) return;

@@ -1,7 +1,7 @@
 import type { ErrorBody } from "coder-protocol/rest/common";
 import { DomainError, type DomainErrorCode } from "../base/domain-error.ts";
 
-/** The status of each refusal of the other parts. */
+/** The status for each refusal of the other parts. */
 const STATUS_OF: Readonly<Record<DomainErrorCode, number>> = {
   invalid: 400,
   unauthenticated: 401,
@@ -20,8 +20,8 @@ const STATUS_OF: Readonly<Record<DomainErrorCode, number>> = {
 };
 
 /**
- * An answer outside 2xx. Its text reaches the client: it never holds a secret, a path of this machine or SQL. Thrown by routes
- * for what concerns HTTP alone; what the parts below refuse becomes one by {@link failureOf}.
+ * An answer outside 2xx. Its text reaches the client, so it never contains a secret, a path of this machine or SQL. Routes throw
+ * it for reasons that concern only HTTP; refusals of the parts below are converted by {@link failureOf}.
  */
 export class HttpFailure extends Error {
   override readonly name = "HttpFailure";
@@ -49,7 +49,7 @@ export class HttpFailure extends Error {
   }
 }
 
-/** The answer to a refusal; undefined for any other error, which is a bug. */
+/** The answer for a refusal; undefined for any other error, which is a bug. */
 export function failureOf(error: unknown): HttpFailure | undefined {
   if (error instanceof HttpFailure) return error;
   if (!(error instanceof DomainError)) return undefined;

@@ -10,7 +10,7 @@ import { DEFAULT_LIMITS } from "./limits.ts";
 
 const SWITCHING = "HTTP/1.1 101 Switching Protocols\r\n\r\n";
 
-/** What a client reads of an upgrade that is refused, and what is logged of it. */
+/** What a client reads after an upgrade that is refused, and what is logged about it. */
 async function refusedUpgrade(answersFirst: boolean) {
   const logged: string[] = [];
   const door = new FrontDoor({

@@ -18,17 +18,17 @@ import type { HttpLimits } from "./limits.ts";
 import { longHeadHeaders, longHeadPage } from "./long-head.ts";
 import { rejectUpgrade } from "./reject-upgrade.ts";
 
-/** They ask under whatever name they know, and follow no redirect. */
+/** Probes use whatever host name they know, and do not follow redirects. */
 const PROBES: ReadonlySet<string> = new Set(["/healthz", "/readyz", "/latency-check"]);
 const WEBSOCKET: readonly string[] = ["websocket"];
 
 export interface FrontDoorOptions {
   readonly requestRoutes: readonly RequestRoute[];
   readonly upgradeRoutes: readonly UpgradeRoute[];
-  /** Everything that no request route takes. Absent: 404. */
+  /** Handles every request that no request route takes. Absent: 404. */
   readonly rest?: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   readonly hosts: Pick<Hosts, "isOurs">;
-  /** The client's address; behind a trusted proxy the one that the proxy names. */
+  /** The client's address; behind a trusted proxy, the one that the proxy names. */
   readonly clientAddress: (request: IncomingMessage) => string;
   readonly settings: {
     readonly accessUrl: URL | undefined;
@@ -39,25 +39,25 @@ export interface FrontDoorOptions {
   readonly log: Logger;
   readonly recordRequest?: (method: string, status: number, seconds: number) => void;
   readonly upgradeSources?: UpgradeSources;
-  /** What serves the hosts of workspace apps. */
+  /** Serves the hosts of workspace apps. */
   readonly apps?: AppHosts | undefined;
 }
 
-/** Hosts and paths that belong to programs of workspaces: none of the server's routes, headers and limits exists there. */
+/** Hosts and paths that belong to programs of workspaces: the server's own routes, headers and limits do not apply there. */
 export interface AppHosts {
   /** @param hostname In lower case, without a port. */
   isAppHost(hostname: string): boolean;
-  /** @param target Of the request, as it came. */
+  /** @param target The request target as received. */
   isAppPath(target: string): boolean;
-  /** @param hostname Undefined: the server's own host, at the path of an app. */
+  /** @param hostname Undefined for an app at a path of the server's own host. */
   request(request: IncomingMessage, response: ServerResponse, hostname: string | undefined): Promise<void>;
   upgrades(request: IncomingMessage): boolean;
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, hostname: string | undefined): Promise<void>;
 }
 
 /**
- * What happens to every request and upgrade before a route sees it: limits, Host, redirect, common headers, log. An error that
- * a route does not handle becomes an answer here.
+ * Handles every request and upgrade before a route sees it: limits, Host, redirect, common headers, log. An error that a route
+ * does not handle becomes an answer here.
  */
 export class FrontDoor {
   readonly #options: FrontDoorOptions;
@@ -135,8 +135,8 @@ export class FrontDoor {
   }
 
   /**
-   * Whether a route speaks a protocol that the request offers to change to. Any other `Upgrade` is ignored and the request
-   * served as it is (RFC 9110 §7.8): HTTP clients offer h2c with their first request.
+   * Whether a route supports a protocol that the request offers to change to. Any other `Upgrade` is ignored and the request is
+   * served as a plain one (RFC 9110 §7.8), because HTTP clients offer h2c with their first request.
    */
   upgrades(request: IncomingMessage): boolean {
     const { apps } = this.#options;
@@ -149,7 +149,7 @@ export class FrontDoor {
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    // Without a listener an error on the socket, such as a reset, would end the process.
+    // Without a listener, an error on the socket, such as a reset, would end the process.
     socket.on("error", () => socket.destroy());
     this.#upgraded.add(socket);
     socket.once("close", () => this.#upgraded.delete(socket));
@@ -180,7 +180,8 @@ export class FrontDoor {
     }
     this.#recordSource(request);
     const session = sessionFields(request, url);
-    // Upgrades are few and long-lived, and a session is searched for by its id: log it at the level that servers log at.
+    // Upgrades are few and long-lived, and operators search for a session by its id, so these are logged at the level that
+    // servers use by default.
     this.#options.log[SESSION_ID_KEY in session ? "info" : "debug"](
       { path: url.pathname, route: route.name, ...session },
       "upgrade",
@@ -190,7 +191,7 @@ export class FrontDoor {
       .then(() => route.handle(request, socket, head))
       .catch((error: unknown) => {
         const failure = failureOf(error);
-        // After the handshake, a second answer would be junk between the frames of a WebSocket.
+        // After the handshake, a second answer would be read as frames of the WebSocket.
         const isAnswered = bytesWrittenTo(socket) > written;
         if (failure !== undefined && !isAnswered) {
           rejectUpgrade(socket, failure);
@@ -202,12 +203,12 @@ export class FrontDoor {
       });
   }
 
-  /** From here on new requests get 503. */
+  /** From now on, new requests get 503. */
   startClosing(): void {
     this.#closing = true;
   }
 
-  /** Sockets that were upgraded and are open. */
+  /** Number of open sockets that were upgraded. */
   get upgradedCount(): number {
     return this.#upgraded.size;
   }
@@ -245,13 +246,13 @@ export class FrontDoor {
     });
   }
 
-  /** Whether --redirect-to-access-url sends a request to another name first. */
+  /** Whether --redirect-to-access-url redirects this request. */
   #goesElsewhere(request: IncomingMessage): boolean {
     const text = `http://unused${request.url ?? "/"}`;
     return URL.canParse(text) && this.#redirectTarget(request, new URL(text)) !== undefined;
   }
 
-  /** The listener lets a body take any time, for apps and files; other routes do not. */
+  /** The listener lets a body take any time, for the sake of apps and files; other routes limit it here. */
   #endSlowBody(request: IncomingMessage, response: ServerResponse): void {
     if (request.headers["content-length"] === undefined && request.headers["transfer-encoding"] === undefined) return;
     const late = setTimeout(() => {
@@ -284,14 +285,17 @@ export class FrontDoor {
     if (text.length > this.#options.limits.urlLength) return new HttpFailure(414, "The URL is too long");
     if (this.#closing) return closing();
     if (headBytes(request) > this.#options.limits.headerBytes) return new HttpFailure(431, "The headers are too long");
-    // Pages of apps below a path have this origin: a worker of theirs would answer for the dashboard, whatever its script.
+    // Pages of apps below a path share this origin, so a service worker of theirs would answer for the dashboard, whatever its
+    // script.
     if (request.headers["service-worker"] !== undefined)
       return new HttpFailure(403, "There are no service workers here");
     if (!text.startsWith("/") || !URL.canParse(`http://unused${text}`)) return new HttpFailure(400, "Bad URL");
     return new URL(`http://unused${text}`);
   }
 
-  /** Of an upgrade whose sender is the client as far as this server knows: a trusted proxy names another address. */
+  /**
+   * Records an upgrade whose sender is, as far as this server knows, the client itself: no trusted proxy names another address.
+   */
   #recordSource(request: IncomingMessage): void {
     const address = this.#options.clientAddress(request);
     if (address !== plainAddress(request.socket.remoteAddress ?? "")) return;
@@ -310,7 +314,7 @@ export class FrontDoor {
   }
 
   /**
-   * With --redirect-to-access-url: where a request under another name is redirected to. The relay, probes and agents are not
+   * Where --redirect-to-access-url redirects a request under another host name. Requests to the relay, probes and agents are not
    * redirected: some agents use an address of their own (CODER_AGENT_URL) because they cannot reach the access URL.
    */
   #redirectTarget(request: IncomingMessage, url: URL): string | undefined {
@@ -324,7 +328,9 @@ export class FrontDoor {
   }
 }
 
-/** The client session that a request belongs to: from its baggage or, for a web page, from its query. Only a valid id is logged. */
+/**
+ * The client session to which a request belongs: from its baggage or, for a web page, from its query. Only a valid id is logged.
+ */
 function sessionFields(request: IncomingMessage, url: URL | undefined): { readonly [SESSION_ID_KEY]?: string } {
   const queried = url?.searchParams.get(SESSION_ID_KEY) ?? "";
   const id = sessionIdOfBaggage(request.headers["baggage"]?.toString()) ?? (isSessionId(queried) ? queried : undefined);

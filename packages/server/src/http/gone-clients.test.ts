@@ -1,4 +1,4 @@
-/** Clients that left while their rights were looked up. */
+/** Clients that leave while their rights are being looked up. */
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { PassThrough } from "node:stream";
@@ -21,7 +21,7 @@ import { BrowserTerminals, type BrowserTerminalsOptions } from "./terminals/brow
 const auth = { user: { id: "ada" }, key: { id: "k" }, token: "t" };
 const request = { method: "GET", headers: {} } as IncomingMessage;
 
-/** Its "close" has been emitted. */
+/** A response that has already emitted "close". */
 async function gone(): Promise<PassThrough> {
   const stream = new PassThrough().destroy();
   await once(stream, "close");
@@ -102,7 +102,7 @@ describe("no control connection", () => {
     const control = controlPlane();
     const { pathname } = new URL(url, "http://server");
     const route = control.upgradeRoutes.find(({ match }) => match(new URL(pathname, "http://server")));
-    // A page has eight places; of the other connections there is one.
+    // A page may have eight places; the other kinds of connections may have one.
     for (let count = 0; count < 9; count++)
       await route!.handle({ ...request, url } as IncomingMessage, await gone(), Buffer.of());
     await control.close();

@@ -9,9 +9,9 @@ import { HttpFailure } from "./failure.ts";
 import type { Guard } from "./hono.ts";
 
 /**
- * Lets only authenticated users through; the user is then in `c.get("auth")`.
- * @param places Requests that are being answered, by user.
- * @param replicaId Named to owners, who may look for what happened there.
+ * Admits only authenticated users; the user is then in `c.get("auth")`.
+ * @param places Limits the requests that are being answered, by user.
+ * @param replicaId Named in answers to owners, who may look for what happened on that server.
  */
 export function requireUser(authenticator: Authenticator, places: Places, replicaId: string): Guard {
   return async (c, next) => {
@@ -24,13 +24,13 @@ export function requireUser(authenticator: Authenticator, places: Places, replic
   };
 }
 
-/** Lets only owners of the deployment through. Behind requireUser. */
+/** Admits only owners of the deployment. Use after requireUser. */
 export const requireOwner: Guard = async (c, next) => {
   if (c.get("auth").user.role !== "owner") throw new HttpFailure(403, "Only an owner of this deployment may do that");
   await next();
 };
 
-/** For requests without a login yet: a page of another origin must not log its visitor in. */
+/** For requests that need no login: a page of another origin must not be able to log its visitor in. */
 export function refuseForeignOrigin(request: IncomingMessage, hosts: Pick<Hosts, "isOurOrigin">): void {
   const { origin } = request.headers;
   if (origin !== undefined && !hosts.isOurOrigin(origin, request)) {

@@ -4,11 +4,11 @@ import type { AuthenticatedUser } from "../auth/authenticator.ts";
 
 export interface HttpEnv {
   Bindings: HttpBindings;
-  /** `auth` is set behind a {@link Guard}. */
+  /** `auth` is set after a {@link Guard}. */
   Variables: { auth: AuthenticatedUser };
 }
 
 export type Router = Hono<HttpEnv>;
 
-/** Lets a request through or throws; see requireUser and requireOwner. */
+/** Admits a request or throws; see requireUser and requireOwner. */
 export type Guard = MiddlewareHandler<HttpEnv>;

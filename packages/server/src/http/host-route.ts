@@ -2,18 +2,18 @@ import type { IncomingMessage } from "node:http";
 import type { Hosts } from "../auth/hosts.ts";
 import { hostname } from "../auth/hosts.ts";
 
-/** Which part of the server a host name leads to. */
+/** Which part of the server serves a host name. */
 export type HostRoute =
-  /** The server itself, or no host of ours: the caller finds out. */
+  /** The server itself, or a foreign host, which the caller detects. */
   | "main"
   /** The server itself, at a path that belongs to an app. */
   | "app path"
-  /** There is no single host. */
+  /** There is not exactly one host. */
   | "malformed"
-  /** The program of a workspace, and nothing else. */
+  /** A program of a workspace, and nothing else. */
   | { readonly appHost: string };
 
-/** Names of the server come first: its own may lie below the wildcard. */
+/** Names of the server take precedence, because the server's own name may lie below the wildcard. */
 export function hostRoute(
   request: IncomingMessage,
   hosts: Pick<Hosts, "isOurs">,

@@ -1,56 +1,53 @@
 import type { PlaceLimits } from "../base/places.ts";
 
-/** Bounds of every request. Bytes and milliseconds. */
+/** Limits of every request, in bytes and milliseconds. */
 export interface HttpLimits {
   readonly headerBytes: number;
   readonly urlLength: number;
   readonly bodyBytes: number;
   /** Body of PATCH …/me/logs. */
   readonly logBodyBytes: number;
-  /** From the first byte of a connection or request to the end of its headers. */
+  /** From the first byte of a connection or request to the end of the headers. */
   readonly headersTimeoutMs: number;
   /** To the end of the whole request. */
   readonly requestTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
-  /** Longest wait for answers and streams under way when the server closes; what is left is cut off. */
+  /** Maximum wait for answers and streams in progress when the server closes; what remains is destroyed. */
   readonly closeGraceMs: number;
-  /** How often Node looks for connections over those times. */
+  /** How often Node checks connections against these limits. */
   readonly connectionsCheckMs: number;
   /** How often an open WebSocket is pinged, by a frame of its protocol. */
   readonly heartbeatMs: number;
-  /** How often an open event stream is pinged and the access of every follower is checked, besides the events. */
+  /** How often an open event stream is pinged and the access of every follower is checked, in addition to the events. */
   readonly recheckMs: number;
-  /** How often metadata is sent again to its watchers: clients show its age and give up on a silent stream. */
+  /** How often metadata is sent again to its watchers, because clients show its age and give up on a silent stream. */
   readonly repeatMetadataMs: number;
-  /** WebSockets of the REST surface: watch, logs. */
+  /** WebSockets of the REST API: watch, logs. */
   readonly webSockets: PlaceLimits;
   readonly eventStreams: PlaceLimits;
-  /** Streams of dashboards: one of each browser. */
+  /** Streams of dashboards; each browser has one. */
   readonly dashboards: PlaceLimits;
   readonly terminals: PlaceLimits;
-  /** Files that are being uploaded or downloaded. */
+  /** Files being uploaded or downloaded. */
   readonly files: PlaceLimits;
   /** Control connections of clients. */
   readonly clientSockets: PlaceLimits;
-  /** Control connections of agents; the user is the owner. An agent's own share is MAX_SOCKETS_PER_AGENT. */
+  /** Control connections of agents, counted to the agent's owner. The limit for a single agent is MAX_SOCKETS_PER_AGENT. */
   readonly agentSockets: PlaceLimits;
-  /** Followers of the relay map alone: no login is needed for it. */
+  /** Followers that receive only the relay map, for which no login is needed. */
   readonly mapSockets: PlaceLimits;
-  /** Workspace proxies that follow the relay keys; the user is the proxy. Twice the processes that one may have. */
+  /** Workspace proxies that follow the relay keys, counted to the proxy. Twice the number of processes that one may have. */
   readonly proxyStreams: PlaceLimits;
   /**
-   * Control connections of workspace proxies; the user is the proxy. Each of its processes has one for each agent, and the
-   * tunnels of one process are limited (tunnels/agent-tunnels.ts). What a few proxies take leaves room for all others.
+   * Control connections of workspace proxies, counted to the proxy. Each of its processes has one for each agent, and the tunnels
+   * of one process are limited (tunnels/agent-tunnels.ts). A few proxies leave room for all others.
    */
   readonly proxySockets: PlaceLimits;
-  /**
-   * Requests that are being answered: by address and in total those whose sender is not known, and as many of users, and of
-   * agents.
-   */
+  /** Requests being answered: those of unknown senders by address and in total, and as many again of users and of agents. */
   readonly requests: PlaceLimits;
-  /** Of workspace proxies; the user is the proxy. Each of its processes asks about the apps of many visitors. */
+  /** Requests of workspace proxies, counted to the proxy. Each of its processes asks about the apps of many visitors. */
   readonly proxyRequests: PlaceLimits;
-  /** Executables that are being sent. */
+  /** Executables being sent. */
   readonly downloads: PlaceLimits;
 }
 

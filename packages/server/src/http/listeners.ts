@@ -13,16 +13,16 @@ import { longHeadAnswer } from "./long-head.ts";
 import type { Certificates } from "./tls.ts";
 
 /**
- * Connections that the system accepts before the server does, as far as it allows. After a restart all clients connect at once,
- * and one that finds no room tries again only after seconds.
+ * Connections that the system accepts before the server does, as far as it allows. After a restart all clients reconnect at once,
+ * and one that finds no room retries only seconds later.
  */
 const BACKLOG = 8_192;
 
 const BAD_REQUEST = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-/** For the rest of a head that was too long. */
+/** How long the rest of an oversized head is read. */
 const LONG_HEAD_MS = 5_000;
 
-/** What takes requests and upgrades from the listeners. */
+/** Handles the listeners' requests and upgrades. */
 export type Door = Pick<FrontDoor, "request" | "upgrades" | "upgrade" | "startClosing" | "destroyUpgraded">;
 
 export interface ListenersOptions {
@@ -37,7 +37,7 @@ type ListenerLimits = Pick<
   "headerBytes" | "headersTimeoutMs" | "requestTimeoutMs" | "keepAliveTimeoutMs" | "connectionsCheckMs" | "closeGraceMs"
 >;
 
-/** The sockets that the server listens on: plain http and https behind one front door, and the metrics. */
+/** The sockets on which the server listens: plain http and https behind one front door, and the metrics. */
 export class Listeners {
   readonly #options: ListenersOptions;
   readonly #servers: Server[] = [];
@@ -48,17 +48,17 @@ export class Listeners {
     this.#options = options;
   }
 
-  /** @param flag The setting that an error names. Throws ServerError. */
+  /** @param flag The setting to name in an error. Throws ServerError. */
   async http(address: ListenAddress, flag: string): Promise<AddressInfo> {
     return await this.bind(createListener(undefined, this.#options.limits, this.#options.door), address, flag);
   }
 
-  /** As http, with TLS. */
+  /** Like http, with TLS. */
   async https(address: ListenAddress, flag: string, certificates: Certificates): Promise<AddressInfo> {
     return await this.bind(createListener(certificates, this.#options.limits, this.#options.door), address, flag);
   }
 
-  /** Binds a server of another kind and owns it from here on. Throws ServerError. */
+  /** Binds a server of another kind and takes ownership of it. Throws ServerError. */
   async bind(server: Server, address: ListenAddress, flag: string): Promise<AddressInfo> {
     limitConnections(server, this.#options.log);
     const bound = await listen(server, address, flag);
@@ -66,7 +66,9 @@ export class Listeners {
     return bound;
   }
 
-  /** No connection, request or stream begins from here on, and open streams end. What is left after a grace time is cut off. */
+  /**
+   * From now on no connection, request or stream begins, and open streams end. What is left after a grace period is destroyed.
+   */
   startClosing(): void {
     const { door, streams, limits } = this.#options;
     this.#stopped = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
@@ -79,7 +81,7 @@ export class Listeners {
     }, limits.closeGraceMs);
   }
 
-  /** Resolves when every connection is gone. After startClosing. */
+  /** Resolves when every connection is gone. Call after startClosing. */
   async closed(): Promise<void> {
     for (const server of this.#servers) server.closeIdleConnections();
     await Promise.all(this.#stopped);
@@ -102,14 +104,14 @@ function createListener(certificates: Certificates | undefined, limits: Listener
   const server = certificates === undefined ? createHttpServer(options) : createTlsServer(options, certificates);
   closeResponses(server);
   server.on("request", (request, response) => door.request(request, response));
-  // 100 Continue is sent once it is known that the body is taken.
+  // 100 Continue is sent only once a route accepts the body.
   server.on("checkContinue", (request, response) => door.request(request, response));
   server.on("upgrade", (request, socket, head) => door.upgrade(request, socket, head));
   server.on("clientError", (error, socket) => {
     const tooLong = nodeErrorCode(error) === "HPE_HEADER_OVERFLOW";
-    // Not HTTP, too large or too slow: an answer, and the end.
+    // Not HTTP, too large or too slow: send an answer and close.
     if (socket.writable) socket.end(tooLong ? longHeadAnswer() : BAD_REQUEST);
-    // Half-closing, and reading on, keeps the answer from being lost; the timer ends a client that does not close.
+    // Closing only our side and reading on keeps the answer from being lost; the timer ends a client that does not close.
     if (tooLong) socket.resume();
     setTimeout(() => socket.destroy(), tooLong ? LONG_HEAD_MS : 1_000).unref();
   });

@@ -14,7 +14,7 @@ export interface LoginCookiesOptions {
   readonly log: Logger;
 }
 
-/** Set-Cookie lines of a login: the token, unreadable to scripts, and the CSRF proof, readable to the server's own pages. */
+/** Set-Cookie lines of a login: the token, which scripts cannot read, and the CSRF proof, which the server's own pages can. */
 export class LoginCookies {
   readonly #options: LoginCookiesOptions;
 
@@ -36,7 +36,7 @@ export class LoginCookies {
     return this.#lines(key.token, csrfProof(csrfKey, key.row.id), maxAge);
   }
 
-  /** Removes both. */
+  /** Set-Cookie lines that remove both. */
   cleared(): string[] {
     return this.#lines("", "", 0);
   }
@@ -45,7 +45,7 @@ export class LoginCookies {
     const secure = this.#options.isSecure();
     const { session, csrf } = loginCookieNames(secure);
     const end = secure ? "; Secure" : "";
-    // Links from elsewhere open the pages logged in; the proof is read by the pages alone.
+    // Lax, so that links from other sites open the pages logged in; Strict suffices for the proof, which only the pages read.
     return [
       `${session}=${token}; HttpOnly; Path=/; Max-Age=${maxAge}; SameSite=Lax${end}`,
       `${csrf}=${proof}; Path=/; Max-Age=${maxAge}; SameSite=Strict${end}`,

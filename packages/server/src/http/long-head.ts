@@ -1,10 +1,10 @@
 /**
- * A page for browsers whose cookies make the head of a request too long. Any program below the same domain can set such cookies;
- * without a page the deployment would look broken until they are cleared.
+ * A page for browsers whose cookies make the head of a request too long. Any program below the same domain can set such cookies,
+ * and without this page the deployment would look broken until they are cleared.
  */
 const TITLE = "The Browser Sends Too Many Cookies";
 
-/** @param site The host of the request; "" where it is not known. */
+/** @param site The host of the request; "" if unknown. */
 export function longHeadPage(site: string): string {
   const whose = site === "" ? "this site" : `${site} and the domains above it`;
   return [
@@ -26,7 +26,7 @@ export function longHeadHeaders(page: string): Record<string, string> {
   };
 }
 
-/** The whole answer, for a connection whose head was not read to its end. */
+/** The whole answer, for a connection whose request head was not read to its end. */
 export function longHeadAnswer(): string {
   const page = longHeadPage("");
   const lines = Object.entries(longHeadHeaders(page)).map(([name, value]) => `${name}: ${value}\r\n`);

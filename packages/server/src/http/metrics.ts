@@ -3,7 +3,7 @@ import { AUDIT_ACTIONS, type AuditAction } from "../auth/audit.ts";
 import type { TextSockets } from "../base/text-sockets.ts";
 import { createProcessMetrics, type ProcessMetrics } from "./process-metrics.ts";
 
-/** Figures of the server's process. Other parts add theirs to the same registry. */
+/** Metrics of the server's process. Other parts add theirs to the same registry. */
 export interface ServerMetrics extends ProcessMetrics {
   recordTransaction(seconds: number): void;
   recordAudit(action: AuditAction): void;
@@ -24,7 +24,7 @@ export function createMetrics(): ServerMetrics {
     labelNames: ["action"],
     registers: [registry],
   });
-  // From zero on, so that the first one counts as an increase.
+  // Starts each at zero, so that the first event counts as an increase.
   for (const action of AUDIT_ACTIONS) audited.inc({ action }, 0);
   return {
     ...process,

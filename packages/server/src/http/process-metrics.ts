@@ -3,7 +3,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 import { BUILD_VERSION } from "../base/version.ts";
 import type { Certificates } from "./tls.ts";
 
-/** Figures of any process that listens. Its parts add theirs to the same registry. */
+/** Metrics of any process that listens. Its parts add theirs to the same registry. */
 export interface ProcessMetrics {
   readonly registry: Registry;
   recordRequest(method: string, status: number, seconds: number): void;
@@ -35,7 +35,7 @@ export function createProcessMetrics(): ProcessMetrics {
   return {
     registry,
     recordRequest(method, status, seconds) {
-      // A client may send any word as method; each would be a time series of its own.
+      // A client may send any word as the method, and each would create a time series.
       const label = methods.has(method) ? method : "other";
       requests.inc({ method: label, code: String(status) });
       durations.observe({ method: label }, seconds);
@@ -55,7 +55,7 @@ export function certificateMetrics(registry: Registry, certificates: Pick<Certif
   });
 }
 
-/** A server for GET /metrics alone. It has no authentication: its address is its protection. */
+/** A server for GET /metrics only. It has no authentication: access to its address is the only protection. */
 export function createMetricsServer(registry: Registry): Server {
   return createServer({ headersTimeout: 5_000, requestTimeout: 10_000 }, (request, response) => {
     if (request.url?.split("?")[0] !== "/metrics" || request.method !== "GET") {

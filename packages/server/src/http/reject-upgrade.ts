@@ -4,7 +4,7 @@ import { BUILD_VERSION_HEADER, type ErrorBody } from "coder-protocol/rest/common
 import { BUILD_VERSION } from "../base/version.ts";
 import type { HttpFailure } from "./failure.ts";
 
-/** Longest wait for a client to read a refusal. */
+/** Maximum wait for a client to read a refusal. */
 const REJECT_LINGER_MS = 2_000;
 
 /** Answers an upgrade with an error and closes the socket. */
@@ -21,7 +21,7 @@ export function rejectUpgrade(socket: Duplex, failure: HttpFailure): void {
   const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   const status = `HTTP/1.1 ${failure.status} ${STATUS_CODES[failure.status] ?? "Error"}\r\n`;
   socket.end(`${status}${head.join("")}\r\n${body}`);
-  // Read on until the client closes: bytes left unread would reset the connection and lose the answer.
+  // Keep reading until the client closes: unread bytes would reset the connection, and the answer would be lost.
   socket.resume();
   setTimeout(() => socket.destroy(), REJECT_LINGER_MS).unref();
 }

@@ -1,9 +1,9 @@
 import type { Node } from "wg-userspace/derp/map";
 
-/** Of a name and of an address. Anything else could add to the policy of a page. */
+/** A host name or address. Any other text could extend the policy of a page. */
 const HOST = /^[a-zA-Z0-9._:-]+$/;
 
-/** The origin at which a page reaches a relay. Undefined for a node without a relay, and for one whose name is no host. */
+/** The origin at which a page reaches a relay. Undefined for a node without a relay, or with a name that is not a host. */
 export function relayOrigin(
   { hostName, derpPort, forceHttp, stunOnly }: Node,
   protocol: "http" | "ws",

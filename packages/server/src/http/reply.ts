@@ -6,7 +6,7 @@ import type { z } from "zod";
 import { HttpFailure } from "./failure.ts";
 import type { HttpEnv } from "./hono.ts";
 
-/** The checked JSON body of a request. Throws HttpFailure 400, 413 or 415. */
+/** The validated JSON body of a request. Throws HttpFailure 400, 413 or 415. */
 export async function readJson<Schema extends z.ZodType>(
   c: Context<HttpEnv>,
   schema: Schema,
@@ -30,7 +30,7 @@ export async function readJson<Schema extends z.ZodType>(
   return parsed.data;
 }
 
-/** The body as text; stops reading at the limit. */
+/** The body as text; reading stops at the limit. */
 export async function readBody(request: IncomingMessage, maxBytes: number): Promise<string> {
   const declared = Number(request.headers["content-length"] ?? 0);
   if (declared > maxBytes) throw tooLarge(maxBytes);
@@ -56,7 +56,7 @@ export function failureResponse(c: Context<HttpEnv>, failure: HttpFailure): Resp
   return c.json(failure.body, failure.status as ContentfulStatusCode);
 }
 
-/** limit and offset of a listing; limit 0 or missing means `fallback`. Throws HttpFailure 400. */
+/** limit and offset of a listing; a limit that is 0 or missing means `fallback`. Throws HttpFailure 400. */
 export function readPage(c: Context<HttpEnv>, fallback: number): { limit: number; offset: number } {
   const read = (name: string): number => {
     const text = c.req.query(name);
@@ -72,7 +72,7 @@ export function readPage(c: Context<HttpEnv>, fallback: number): { limit: number
   return { limit: limit === 0 ? fallback : limit, offset: read("offset") };
 }
 
-/** A UUID of the path in lower case. Throws HttpFailure 400. */
+/** A UUID from the path in lower case. Throws HttpFailure 400. */
 export function uuidParam(c: Context<HttpEnv>, name: string): string {
   const value = (c.req.param(name) ?? "").toLowerCase();
   if (!isUuid(value)) throw new HttpFailure(400, `Invalid UUID "${value.slice(0, 64)}".`);

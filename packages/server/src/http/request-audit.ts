@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import type { Audit, AuditEvent } from "../auth/audit.ts";
 import type { HttpEnv } from "./hono.ts";
 
-/** The audit as routes use it: an event is by the user of the request's login unless it names another. */
+/** The audit for routes: the actor of an event is the request's user unless the event names another. */
 export class RequestAudit {
   readonly #audit: Audit;
   readonly #clientAddress: (request: IncomingMessage) => string;
@@ -17,7 +17,7 @@ export class RequestAudit {
     this.#audit.record({ address: this.addressOf(c), by: event.by ?? c.get("auth").user, ...event });
   }
 
-  /** Of the client. */
+  /** The client's address. */
   addressOf(c: Context<HttpEnv>): string {
     return this.#clientAddress(c.env.incoming);
   }

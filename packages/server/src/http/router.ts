@@ -9,18 +9,18 @@ import { failureResponse } from "./reply.ts";
 /** Adds routes below `/api/v2` (`api`) and at other paths (`root`). */
 export type RouteGroup = (api: Router, root: Router) => void;
 
-/** One router for all groups, with what is common to them: no caching below /api/, errors as answers. */
+/** One router for all groups, with what they share: no caching below /api/, and errors as answers. */
 export function buildRouter(groups: readonly RouteGroup[], log: Logger): Router {
   const root: Router = new Hono<HttpEnv>();
   const api: Router = new Hono<HttpEnv>();
 
   api.use(async (c, next) => {
-    // Answers are personal or change at once; none belongs in a cache.
+    // Answers are personal or outdated soon, so none may be cached.
     c.header("Cache-Control", "no-store");
     await next();
   });
   for (const group of groups) group(api, root);
-  // Copies the routes that `api` has by now.
+  // Copies the routes that have been added to `api` so far.
   root.route("/api/v2", api);
   root.get("/api/v2/", (c) => root.fetch(new Request(new URL("/api/v2", c.req.url)), c.env));
 
@@ -31,7 +31,7 @@ export function buildRouter(groups: readonly RouteGroup[], log: Logger): Router 
   root.onError((error, c) => {
     const failure = failureOf(error);
     if (failure !== undefined) return failureResponse(c, failure);
-    // The client gets a number to quote, the log the rest.
+    // The client gets a number to quote; the log has the details.
     const reference = randomUUID();
     log.error({ err: error, reference, method: c.req.method, path: c.req.path }, "request failed");
     return failureResponse(

@@ -1,4 +1,6 @@
-/** Senders of requests that are no users: agents and workspace proxies. Each has a share of the requests that are being answered. */
+/**
+ * Senders of requests other than users: agents and workspace proxies. Each has a share of the requests that are being answered.
+ */
 import type { Context } from "hono";
 import type { AuthenticatedAgent, Authenticator } from "../auth/authenticator.ts";
 import { DomainError } from "../base/domain-error.ts";
@@ -7,10 +9,10 @@ import type { WorkspaceProxyRow } from "../db/schema.ts";
 import type { ProxyAuthenticator } from "../workspace-proxies/proxy-authenticator.ts";
 import type { HttpEnv } from "./hono.ts";
 
-/** Who sent a request, which takes a place of its sender until it is answered. Throws DomainError. */
+/** Authenticates the sender of a request and takes one of its places until the request is answered. Throws DomainError. */
 export type SenderOf<Sender> = (c: Context<HttpEnv>) => Promise<Sender>;
 
-/** @param places By agent. */
+/** @param places Limits by agent. */
 export function agentSender(
   authenticator: Pick<Authenticator, "authenticateAgent">,
   places: Places,
@@ -23,7 +25,7 @@ export function agentSender(
   };
 }
 
-/** @param places By proxy. */
+/** @param places Limits by proxy. */
 export function proxySender(
   authenticator: Pick<ProxyAuthenticator, "authenticate">,
   places: Places,

@@ -6,12 +6,12 @@ import { HttpFailure } from "./failure.ts";
 import type { Door } from "./listeners.ts";
 import { rejectUpgrade } from "./reject-upgrade.ts";
 
-/** What a server that has no store yet waits for; the text of /readyz. */
+/** What a server that has no store yet is waiting for; the text of /readyz. */
 export type Waiting = "waiting for the database" | "migrating";
 
 /**
- * Answers while the server waits for its database: it lives, so that it is not killed in a long migration, and is not ready, so
- * that no balancer sends it anything.
+ * Answers while the server waits for its database. It reports healthy, so that it is not killed during a long migration, and not
+ * ready, so that balancers send it no requests.
  */
 export class StartingDoor implements Door {
   waiting: Waiting = "waiting for the database";
@@ -29,13 +29,13 @@ export class StartingDoor implements Door {
   }
 
   upgrade(_request: IncomingMessage, socket: Duplex): void {
-    // Without a listener an error on the socket, such as a reset, would end the process.
+    // Without a listener, an error on the socket, such as a reset, would end the process.
     socket.on("error", () => socket.destroy());
     rejectUpgrade(socket, starting());
   }
 
   startClosing(): void {
-    // There is nothing open that outlives its answer.
+    // Nothing open outlives its answer.
   }
 
   destroyUpgraded(): void {

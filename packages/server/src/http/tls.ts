@@ -6,12 +6,12 @@ import { nodeErrorCode, ServerError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { TlsConfig } from "../config/listening.ts";
 
-/** How often the files are looked at. */
+/** How often the files are checked. */
 const DEFAULT_CHECK_MS = 5_000;
-/** A certificate and its key are rarely replaced at the same moment. */
+/** Time to wait after a change, because a certificate and its key are rarely replaced at the same moment. */
 const SETTLE_MS = 250;
 
-/** The certificates of the server: read at the start, and again when somebody asks or a file changes. */
+/** The certificates of the server: read at the start, and again on request or when a file changes. */
 export class Certificates {
   readonly #config: TlsConfig;
   readonly #log: Logger;
@@ -26,12 +26,12 @@ export class Certificates {
     this.#identities = loadIdentities(config);
   }
 
-  /** Options of a listener. The certificate is picked by SNI: the first that names the host, else the first of all. */
+  /** Options of a listener. SNI selects the certificate: the first that names the host, otherwise the first of all. */
   options(): TlsOptions {
     return {
       ...this.#defaultIdentity(),
       minVersion: this.#config.minVersion,
-      // Slow handshakes are cut like slow headers.
+      // Slow handshakes are ended like slow headers.
       handshakeTimeout: 10_000,
       SNICallback: (name, done) => {
         const match = this.#identities.find(({ certificate }) => certificate.checkHost(name) !== undefined);
@@ -48,12 +48,12 @@ export class Certificates {
     }));
   }
 
-  /** New handshakes of this listener use what is read from now on. */
+  /** From now on, new handshakes of this listener use the certificates that were read last. */
   serve(server: Server): void {
     this.#servers.add(server);
   }
 
-  /** Reads the files again and says so in the log. Files that cannot be used change nothing. */
+  /** Reads the files again and logs the outcome. Unusable files change nothing. */
   reload(reason: string): void {
     let identities: readonly Identity[];
     try {
@@ -81,7 +81,7 @@ export class Certificates {
       clearTimeout(this.#settling);
       this.#settling = setTimeout(() => this.reload("a file changed"), Math.min(SETTLE_MS, checkMs)).unref();
     };
-    // Not fs.watch: files that are swapped by a symbolic link, or lie on a network, would be missed.
+    // fs.watch would miss files that are replaced through a symbolic link or are on a network file system.
     for (const file of files) watchFile(file, { interval: checkMs, persistent: false }, changed);
     return () => {
       clearTimeout(this.#settling);

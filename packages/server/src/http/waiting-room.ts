@@ -13,7 +13,7 @@ interface WaitingRoomOptions {
   readonly log: Logger;
 }
 
-/** Listens where the server will, from the moment that it has to wait for its database. */
+/** Listens at the server's addresses while the server waits for its database. */
 export class WaitingRoom {
   readonly #options: WaitingRoomOptions;
   readonly #door = new StartingDoor();
@@ -23,13 +23,13 @@ export class WaitingRoom {
     this.#options = options;
   }
 
-  /** Opens the room with the first call. */
+  /** Starts to listen at the first call. */
   wait(waiting: Waiting): void {
     this.#door.waiting = waiting;
     this.#open ??= this.#listen();
   }
 
-  /** Gives the addresses back. Safe to call twice. */
+  /** Releases the addresses. Safe to call twice. */
   async close(): Promise<void> {
     const listeners = await this.#open;
     this.#open = undefined;
@@ -37,7 +37,7 @@ export class WaitingRoom {
     await listeners?.closed();
   }
 
-  /** Undefined when an address is in use: the server itself will say so when its turn comes. */
+  /** Undefined if an address is in use; the server itself will report that when it starts to listen. */
   async #listen(): Promise<Listeners | undefined> {
     const { http, tls, certificates, log } = this.#options;
     const listeners = new Listeners({ door: this.#door, limits: DEFAULT_LIMITS, streams: new OpenStreams(), log });

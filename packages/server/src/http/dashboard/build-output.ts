@@ -1,29 +1,29 @@
-/** What the dashboard's build left, read once and kept in memory: about a megabyte with the compressed forms. */
+/** The output of the dashboard's build, read once and kept in memory: about a megabyte including the compressed forms. */
 import { z } from "zod";
 import type { ContentCoding } from "../../downloads/range.ts";
 
-/** Where the files are: a folder, or the assets of an executable. */
+/** The location of the files: a folder, or the assets of an executable. */
 export interface DashboardFiles {
-  /** Undefined: there is no file of this name. Names have forward slashes. */
+  /** Undefined if there is no file with this name. Names use forward slashes. */
   read(name: string): Uint8Array | undefined;
 }
 
 export interface Asset {
   readonly type: string;
-  /** Strong, without the encoding. */
+  /** The basis of a strong entity tag, without the encoding. */
   readonly hash: string;
   readonly forms: ReadonlyMap<ContentCoding, Uint8Array>;
 }
 
 export interface BuildOutput {
-  /** index.html, to be filled in. */
+  /** index.html, into which each answer inserts its data. */
   readonly template: string;
-  /** By path of the address. */
+  /** By URL path. */
   readonly assets: ReadonlyMap<string, Asset>;
   readonly pages: readonly PageAddress[];
 }
 
-/** Addresses that are a page, and what the browser should load for it. */
+/** URL paths that are a page, and what the browser should preload for it. */
 export interface PageAddress {
   readonly pattern: RegExp;
   readonly preload: readonly string[];
@@ -41,7 +41,7 @@ const manifest = z.array(
 const routes = z.array(z.object({ pattern: z.string(), preload: z.array(z.string()) }));
 const ENCODINGS = { br: "br", gz: "gzip" } as const;
 
-/** Undefined when nothing was built. Throws when a part is missing or is not what the manifest says. */
+/** Undefined if nothing was built. Throws if a file is missing or does not match the manifest. */
 export function readBuildOutput(files: DashboardFiles): BuildOutput | undefined {
   const template = files.read("index.html");
   if (template === undefined) return undefined;

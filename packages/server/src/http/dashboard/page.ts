@@ -1,8 +1,8 @@
 import type { User } from "coder-protocol/rest/users";
 
-/** What a page finds in itself, so that its first paint needs no request. */
+/** Data embedded in a page, so that its first paint needs no request. */
 export interface Boot {
-  /** Who is logged in. */
+  /** The logged-in user, if any. */
   readonly user: User | null;
   /** Whether the first user exists. */
   readonly ready: boolean;
@@ -11,7 +11,7 @@ export interface Boot {
 
 const MARK = "<!--head-->";
 
-/** index.html for one answer. */
+/** Fills index.html for one answer. */
 export function fillPage(
   template: string,
   { nonce, boot, preload }: { nonce: string; boot: Boot; preload: readonly string[] },
@@ -19,7 +19,7 @@ export function fillPage(
   const [before, after] = template.split(MARK);
   if (before === undefined || after === undefined) throw new Error(`the dashboard's index.html has no ${MARK}`);
   const links = preload.map((path) => `<link rel="modulepreload" crossorigin href="${path}">`);
-  // No "<" is left in the JSON: it cannot end the element.
+  // "<" is escaped everywhere, so the JSON cannot end its element.
   const json = JSON.stringify(boot).replaceAll("<", "\\u003c");
   const head = [
     `<meta name="csp-nonce" nonce="${nonce}">`,

@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
 const MAX_REPORT_BYTES = 8 * 1024;
-/** Reports need no login: the log takes no more than one in this time. */
+/** Reports need no login, so at most one is logged in this time. */
 const LOG_EVERY_MS = 1_000;
 
-/** Takes the reports of browsers and passes some of them to the log. */
+/** Takes the reports of browsers and logs some of them. */
 export class PolicyReports {
   readonly #log: (report: string) => void;
   readonly #now: () => number;

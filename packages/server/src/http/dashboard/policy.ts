@@ -1,6 +1,6 @@
 /** Security headers of the dashboard's answers. */
 
-/** Of a page. `nonce` is new for each answer; `connect` has this host as an origin of WebSockets, and the relays. */
+/** The policy of a page. `nonce` is new for each answer; `connect` contains this host as a WebSocket origin, and the relays. */
 export function pagePolicy({ nonce, connect }: { nonce: string; connect: readonly string[] }): string {
   return [
     "default-src 'none'",
@@ -24,21 +24,24 @@ export function pagePolicy({ nonce, connect }: { nonce: string; connect: readonl
 
 export const REPORTS_PATH = "/api/v2/csp/reports";
 
-/** Of everything that is no page: a script that runs as a worker has no policy but that of its own answer. */
+/** The policy of every file that is not a page. A script that runs as a worker has only the policy of its own answer. */
 export const ASSET_POLICY = "default-src 'none'; frame-ancestors 'none'";
 
-/** Of a script that runs as a worker: it may ask its own server, and load nothing. */
+/** The policy of a script that runs as a worker: it may connect to its own server and load nothing. */
 export function workerPolicy(socketOrigin: string): string {
   return `default-src 'none'; connect-src 'self' ${socketOrigin}; frame-ancestors 'none'`;
 }
 
-/** Of the worker with a tunnel of its own: the only place where WebAssembly is compiled. It reaches the relays besides. */
+/**
+ * The policy of the worker that has its own tunnel, the only place where WebAssembly is compiled. It may also connect to the
+ * relays.
+ */
 export function tunnelWorkerPolicy(socketOrigin: string, relayOrigins: readonly string[]): string {
   const reached = ["'self'", socketOrigin, ...relayOrigins].join(" ");
   return `default-src 'none'; script-src 'wasm-unsafe-eval'; connect-src ${reached}; frame-ancestors 'none'`;
 }
 
-/** Of every page, besides the policy. */
+/** Headers of every page in addition to the policy. */
 export const PAGE_HEADERS: Readonly<Record<string, string>> = {
   "Referrer-Policy": "same-origin",
   "X-Content-Type-Options": "nosniff",

@@ -71,7 +71,7 @@ async function start(secure = false): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** fetch decodes by itself; the raw bytes are wanted. */
+/** fetch would decode the answer, but the raw bytes are needed. */
 const html = { headers: { Accept: "text/html,*/*;q=0.8" } };
 
 describe("pages", () => {

@@ -1,4 +1,4 @@
-/** The dashboard: its pages, its files, and the reports of browsers that its policy was violated. */
+/** The dashboard: its pages, its files, and the reports of browsers about violations of its policy. */
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { RequestRoute } from "../../base/routes.ts";
@@ -11,19 +11,19 @@ import { sendAsset } from "./send-asset.ts";
 
 export interface DashboardParts {
   readonly output: BuildOutput;
-  /** Who asks, by the cookie, and what the page needs to know of the deployment. */
+  /** The user by the request's cookie, and what the page needs to know about the deployment. */
   boot(request: IncomingMessage): Promise<Boot>;
-  /** Whether clients reach this server by https, whatever stands between. */
+  /** Whether clients reach this server by https, even if a proxy terminates TLS. */
   isSecure(request: IncomingMessage): boolean;
-  /** Other origins that pages may ask. */
+  /** Other origins to which pages may connect. */
   connectOrigins(): readonly string[];
-  /** Relays as origins of WebSockets, for the worker with a tunnel. */
+  /** Relays as WebSocket origins, for the worker with a tunnel. */
   relaySockets(): readonly string[];
-  /** A browser reports that something violated the policy. */
+  /** A browser reports a violation of the policy. */
   logReport(report: string): void;
 }
 
-/** What other parts of the server answer; nothing below these is a page. */
+/** Paths that other parts of the server answer; none of them is a page. */
 const RESERVED =
   /^\/(?:api|derp|bin|cli-auth|install\.sh|install\.ps1|healthz|readyz|latency-check|metrics|debug)(?:\/|$)/;
 const FILES = /^\/(?:assets|icon)\//;
@@ -46,7 +46,7 @@ export function dashboardRoute(parts: DashboardParts): RequestRoute {
 }
 
 const WORKERS = "/assets/worker/";
-/** Of `worker.ts` in the room "e2e" of the dashboard. */
+/** The file built from `worker.ts` in the dashboard's folder "e2e". */
 const TUNNEL_WORKER = /^\/assets\/worker\/worker-[\w-]+\.js$/;
 
 function sendFile(parts: DashboardParts, pathname: string, request: IncomingMessage, response: ServerResponse): void {
@@ -104,13 +104,13 @@ function pageAt({ pages }: BuildOutput, pathname: string): PageAddress | undefin
   return pages.find(({ pattern }) => pattern.test(path));
 }
 
-/** A page that exists is sent to any client that accepts it; the page for unknown addresses only to browsers. */
+/** A page that exists is sent to any client that accepts it; the page for unknown paths only to browsers. */
 function takesPage(request: IncomingMessage, exists: boolean): boolean {
   const accept = request.headers.accept?.toLowerCase() ?? "*/*";
   return accept.includes("text/html") || (exists && accept.includes("*/*"));
 }
 
-/** This host as browsers write it; its name was checked before. Anything that is no host is left out of the policy. */
+/** This host as browsers write it; its name was checked before. A value that is not a host is left out of the policy. */
 function socketOrigin({ headers }: IncomingMessage, secure: boolean): string {
   const host = headers.host ?? "";
   return /^(?:[a-zA-Z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?$/.test(host) ? `${secure ? "wss" : "ws"}://${host}` : "";

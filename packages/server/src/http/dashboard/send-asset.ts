@@ -5,7 +5,7 @@ import type { Asset } from "./build-output.ts";
 const IMMUTABLE = "public, max-age=31536000, immutable";
 const PREFERENCE = ["br", "gzip"] as const;
 
-/** Answers a GET or HEAD with the smallest form that the client takes. `named` files have a hash in their name. */
+/** Answers a GET or HEAD with the smallest form that the client accepts. `named` means that the file name contains a hash. */
 export function sendAsset(
   request: IncomingMessage,
   response: ServerResponse,

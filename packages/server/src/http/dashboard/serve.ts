@@ -12,20 +12,20 @@ import type { Boot } from "./page.ts";
 import { dashboardRoute } from "./route.ts";
 
 export interface DashboardDeps {
-  /** Undefined: there is no dashboard, or it is switched off. */
+  /** Undefined if there is no dashboard or it is disabled. */
   readonly files: DashboardFiles | undefined;
   readonly authenticator: Authenticator;
   readonly users: Store["users"];
   readonly deployment: DeploymentIds;
   readonly addresses: OwnAddresses;
-  /** Origins of relays and workspace proxies: pages measure the way there. */
+  /** Origins of relays and workspace proxies, at which pages measure latency. */
   readonly connectOrigins: () => readonly string[];
-  /** Relays as origins of WebSockets, for the worker with a tunnel. */
+  /** Relays as WebSocket origins, for the worker with a tunnel. */
   readonly relaySockets: () => readonly string[];
   readonly log: Logger;
 }
 
-/** The dashboard's route; none where it is switched off or was not built. */
+/** The dashboard's route; empty if it is disabled or was not built. */
 export function dashboardRoutes(deps: DashboardDeps): RequestRoute[] {
   const { files, addresses, log } = deps;
   if (files === undefined) return [];

@@ -4,11 +4,11 @@ import { agentLogView } from "../views/agents.ts";
 import type { Entries } from "./entries.ts";
 import type { FeedSource } from "./feed.ts";
 
-/** The latest lines only: a page shows no more. */
+/** Only the latest lines, since a page shows no more. */
 const MAX_LINES = 2_000;
 const LINES_PER_READ = 1_000;
 
-/** The log of an agent behind a line, by the ids of its lines. */
+/** The log lines of an agent after a given line, by their ids. */
 export class AgentLogLines implements FeedSource {
   readonly #logs: AgentLogs;
   readonly #changes: Changes;

@@ -4,14 +4,20 @@ import type { FeedSource } from "./feed.ts";
 
 const ASK_EVERY_MS = 3_000;
 
-/** What an agent is asked for again and again while somebody follows it. One subscriber's credentials ask for all of them. */
+/**
+ * Data that is requested from an agent periodically while anyone follows it. The credentials of one subscriber are used on behalf
+ * of all.
+ */
 export class AskedSource implements FeedSource {
   readonly everyMs = ASK_EVERY_MS;
   readonly watch?: NonNullable<FeedSource["watch"]>;
   readonly #requests = new Set<TunnelRequest>();
   readonly #ask: (request: TunnelRequest | undefined) => Promise<Readonly<Record<string, unknown>>>;
 
-  /** @param ask Gets no request while the last subscriber leaves. @param watch Changes after which to ask at once. */
+  /**
+   * @param ask Gets no request if the last subscriber has just left. @param watch Calls back after changes that require asking at
+   * once.
+   */
   constructor(
     ask: (request: TunnelRequest | undefined) => Promise<Readonly<Record<string, unknown>>>,
     watch?: NonNullable<FeedSource["watch"]>,
@@ -20,7 +26,7 @@ export class AskedSource implements FeedSource {
     if (watch !== undefined) this.watch = watch;
   }
 
-  /** @param request An object of this subscriber alone. Returns the function to call when the subscriber leaves. */
+  /** @param request An object that belongs to this subscriber only. Returns a function to call when the subscriber leaves. */
   askAs(request: TunnelRequest): () => void {
     this.#requests.add(request);
     return () => this.#requests.delete(request);

@@ -12,9 +12,9 @@ import { Subscriptions } from "./subscriptions.ts";
 import type { Topics } from "./topics.ts";
 
 export const MAX_REQUEST_BYTES = 64 * 1024;
-/** With more than this unsent a browser is behind. */
+/** A browser with more unsent bytes than this is behind. */
 const BEHIND_BYTES = 256 * 1024;
-/** Subscribing costs queries: what a socket may ask for at once, and again in the period. */
+/** Subscribing costs queries, so this limits the requests of a socket: a burst, and as many again in each period. */
 const REQUESTS = { capacity: 256, periodMs: 30_000 };
 
 export interface DashboardStreamOptions {

@@ -12,7 +12,7 @@ import {
 const entries = (data: Record<string, unknown>): Entries => entriesOf(data);
 const parsed = (bodies: readonly string[]) => bodies.map((body) => JSON.parse(message(7, body)));
 
-/** A browser's view of the messages. */
+/** A browser's view after the messages. */
 function applied(start: Record<string, unknown>, bodies: readonly string[]): Record<string, unknown> {
   let state = { ...start };
   for (const body of parsed(bodies)) {

@@ -2,10 +2,10 @@
 
 export type Entries = ReadonlyMap<string, string>;
 
-/** Longest message, but for one that holds a single entry. */
+/** Maximum length of a message, unless it holds a single entry. */
 export const MAX_MESSAGE_CHARACTERS = 256 * 1024;
 
-/** Fields of an object become entries. */
+/** Makes each field of an object an entry. */
 export function entriesOf(data: Readonly<Record<string, unknown>>): Entries {
   const entries = new Map<string, string>();
   for (const [key, value] of Object.entries(data)) if (value !== undefined) entries.set(key, JSON.stringify(value));
@@ -21,8 +21,8 @@ export function changedKeys(before: Entries, after: Entries): string[] {
 }
 
 /**
- * The messages without their beginning, which is the id of a subscription: subscribers of the same data get the same
- * text behind it. A snapshot that is too long is continued by patches.
+ * Messages that carry all entries, without their beginning, which contains the id of a subscription; the rest is the same text
+ * for all subscribers. A snapshot that is too long is continued by patches.
  */
 export function snapshotBodies(rev: number, entries: Entries): string[] {
   const parts = [...pieces([...entries.keys()], entries)];
@@ -30,7 +30,7 @@ export function snapshotBodies(rev: number, entries: Entries): string[] {
   return [`"type":"snapshot","rev":${rev},"data":{${first}}}`, ...rest.map((part) => patchBody(rev, part, []))];
 }
 
-/** Brings a subscriber that knows all but `keys` up to date. None when there is nothing to say. */
+/** Messages that update a subscriber who knows everything but `keys`. Empty if there is nothing to send. */
 export function patchBodies(rev: number, entries: Entries, keys: Iterable<string>): string[] {
   const removed: string[] = [];
   const present: string[] = [];
@@ -49,7 +49,7 @@ function patchBody(rev: number, set: string, del: readonly string[]): string {
   return `"type":"patch","rev":${rev},"set":{${set}},"del":${JSON.stringify(del)}}`;
 }
 
-/** `"key":value,…` of as many entries as fit. */
+/** Texts of the form `"key":value,…`, each with as many entries as fit. */
 function* pieces(keys: readonly string[], entries: Entries): Iterable<string> {
   let part = "";
   for (const key of keys) {

@@ -1,29 +1,29 @@
 import { changedKeys, type Entries, patchBodies } from "./entries.ts";
 
-/** Where the data of one topic and its arguments come from. */
+/** Supplies the data of one topic with its arguments. */
 export interface FeedSource {
-  /** Undefined: it is gone. One call at a time. */
+  /** Undefined if the data no longer exists. Called once at a time. */
   read(): Promise<Entries | undefined>;
   /** Calls `changed` after each change, until the returned function is called. */
   watch?(changed: () => void): () => void;
-  /** Read again after this time, changed or not. */
+  /** Interval after which the data is read again even without a change. */
   readonly everyMs?: number | undefined;
 }
 
-/** What a feed reports to a subscriber. */
+/** A subscriber of a feed. */
 export interface FeedReader {
   /** `keys` changed; `bodies` are the messages about them, the same texts for every reader. */
   changed(keys: readonly string[], bodies: readonly string[]): void;
-  /** No more will come. */
+  /** The feed has ended. */
   ended(why: "gone" | "failed"): void;
 }
 
-/** The shortest time between two reads: changes that come in a row are read once. */
+/** Minimum time between two reads, so that changes in quick succession cause a single read. */
 const MIN_GAP_MS = 50;
 
 const NOTHING: Entries = new Map();
 
-/** The data of one topic for all who may see the same: read once, however many subscribers there are. */
+/** The data of one topic for all users who may see the same: read once, however many subscribers there are. */
 export class Feed {
   readonly source: FeedSource;
   readonly #onError: (error: unknown) => void;
@@ -53,11 +53,11 @@ export class Feed {
     return this.#rev;
   }
 
-  /** Resolves when there is data, or the feed has ended. The reader hears of changes after that. */
+  /** Resolves when there is data, or the feed has ended. The reader is informed of changes after that. */
   async join(reader: FeedReader): Promise<void> {
     this.#readers.add(reader);
     if (this.#first === undefined) {
-      // Before the first read: a change meanwhile causes a second one.
+      // Before the first read, so that a change meanwhile causes a second one.
       this.#leave = this.source.watch?.(() => this.#trigger());
       const { everyMs } = this.source;
       if (everyMs !== undefined) this.#interval = setInterval(() => this.#trigger(), everyMs).unref();
@@ -127,7 +127,7 @@ export class Feed {
   }
 }
 
-/** The feeds that have subscribers, by what they carry and for whom. */
+/** The feeds that have subscribers, by topic and viewer. */
 export class Feeds {
   readonly #feeds = new Map<string, Feed>();
   readonly #onError: (key: string, error: unknown) => void;
@@ -140,7 +140,7 @@ export class Feeds {
     return this.#feeds.size;
   }
 
-  /** The feed of this key; call `join` at once: a feed without readers is never removed. */
+  /** The feed of this key. Call `join` at once, because a feed without readers is never removed. */
   open(key: string, source: () => FeedSource): Feed {
     const known = this.#feeds.get(key);
     if (known !== undefined) return known;

@@ -7,7 +7,7 @@ import { MAX_SUBSCRIPTIONS, Subscriptions } from "./subscriptions.ts";
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** A source that the test changes. */
+/** A source whose data the test changes. */
 class Source implements FeedSource {
   data: Record<string, unknown> | undefined;
   reads = 0;

@@ -6,7 +6,7 @@ import type { Feed, FeedReader } from "./feed.ts";
 
 export const MAX_SUBSCRIPTIONS = 64;
 
-/** What carries the messages. `hasRoom` is false while the browser is behind. */
+/** Carries the messages. `hasRoom` is false while the browser is behind. */
 export interface StreamSink {
   send(text: string): void;
   hasRoom(): boolean;
@@ -14,9 +14,9 @@ export interface StreamSink {
 
 /** A topic that the user may see. */
 export interface OpenedTopic {
-  /** Called once, at the time of joining. */
+  /** Called once, when the subscriber joins. */
   readonly feed: () => Feed;
-  /** The workspace or agent that it is about: its end ends the subscription. */
+  /** The workspace or agent of the topic: when it ends, so does the subscription. */
   readonly concerns: Pick<AccessHolder, "workspaceId" | "agentId">;
   /** Called when the subscription ends. */
   readonly close?: () => void;
@@ -24,25 +24,27 @@ export interface OpenedTopic {
 
 export type TopicArguments = Readonly<Record<string, string | number>>;
 
-/** Rejects with DomainError when the user has no right to it. */
+/** Rejects with DomainError if the user has no right to it. */
 export type OpenTopic = (topic: DashboardTopic, args: TopicArguments) => Promise<OpenedTopic>;
 
 interface Subscription {
   topic?: OpenedTopic;
   feed?: Feed;
   reader?: FeedReader;
-  /** Keys that changed since the browser fell behind, or that it has to get everything; undefined while it is up to date. */
+  /**
+   * Keys that changed since the browser fell behind, or "everything" if it needs a snapshot; undefined while it is up to date.
+   */
   missed?: Set<string> | "everything";
   ended: boolean;
 }
 
 const GONE = "It does not exist any more";
-/** More keys than that are not remembered: the browser gets a snapshot. */
+/** Beyond this number of keys, none is kept and the browser gets a snapshot. */
 const MAX_MISSED = 4_096;
 
 /**
- * The subscriptions of one socket. A browser that reads slowly gets, once it has caught up, the state of what changed
- * meanwhile: what is kept for it are keys, never messages.
+ * The subscriptions of one socket. A browser that reads slowly gets, once it has caught up, the current state of what changed
+ * meanwhile: only keys are kept for it, never messages.
  */
 export class Subscriptions {
   readonly #sink: StreamSink;
@@ -90,7 +92,7 @@ export class Subscriptions {
     for (const id of [...this.#subscriptions.keys()]) this.remove(id);
   }
 
-  /** Subscriptions that rest on what the event takes away end. */
+  /** Ends the subscriptions that depend on what the event takes away. */
   accessChanged(event: AccessEvent): void {
     for (const [id, { topic }] of [...this.#subscriptions]) {
       if (topic === undefined || !endsAccess(event, { ...this.#holder, ...topic.concerns })) continue;
@@ -99,7 +101,7 @@ export class Subscriptions {
     }
   }
 
-  /** The browser has read what was sent. */
+  /** The browser has read everything that was sent. */
   drained(): void {
     for (const [id, subscription] of this.#subscriptions) {
       const { missed, feed } = subscription;
@@ -115,7 +117,7 @@ export class Subscriptions {
     let ready = false;
     const reader: FeedReader = {
       changed: (keys, bodies) => {
-        // Before the snapshot: it will hold them.
+        // Before the snapshot, which will contain the changes.
         if (!ready) return;
         const { missed } = subscription;
         if (missed === undefined && this.#sink.hasRoom()) return this.#send(id, bodies);

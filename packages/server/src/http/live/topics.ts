@@ -31,13 +31,13 @@ export interface TopicsOptions extends WorkspaceListDeps {
   readonly agentPorts: Pick<AgentPorts, "listening" | "shares">;
   readonly agentTerminals: Pick<AgentTerminals, "follow">;
   readonly maxShareLevel: ShareLevel;
-  /** For owners of the deployment. */
+  /** For owners of the deployment only. */
   readonly health: () => Promise<Readonly<Record<string, unknown>>>;
-  /** Undefined once the user is gone. */
+  /** Undefined once the user is deleted. */
   readonly me: (userId: string) => Promise<Readonly<Record<string, unknown>> | undefined>;
 }
 
-/** The topics of the dashboard's stream: the right to each, and where its data come from. */
+/** The topics of the dashboard's stream: the right that each requires, and the source of its data. */
 export class Topics {
   readonly #options: TopicsOptions;
 
@@ -45,7 +45,7 @@ export class Topics {
     this.#options = options;
   }
 
-  /** Throws DomainError when the user may not, or the arguments make no sense. */
+  /** Throws DomainError if the user may not see the topic, or the arguments are invalid. */
   async open(auth: AuthenticatedUser, topic: DashboardTopic, args: TopicArguments): Promise<OpenedTopic> {
     switch (topic) {
       case "workspaces":
@@ -67,7 +67,7 @@ export class Topics {
     const query = parseWorkspaceQuery(q);
     if ("problem" in query) throw new DomainError("invalid", `The filter ${query.problem}`);
     const limit = Math.min(MAX_ROWS, Math.max(1, Math.trunc(Number(args["limit"] ?? MAX_ROWS)) || MAX_ROWS));
-    // Owners of the deployment see the same, unless the query is about themselves.
+    // Owners of the deployment all see the same, unless the query is about themselves.
     const viewer = user.role === "owner" && query.owner !== "me" ? "owners" : user.id;
     return this.#opened(
       `workspaces:${viewer}:${limit}:${q}`,
@@ -125,7 +125,7 @@ export class Topics {
     );
   }
 
-  /** The agent is asked with the credentials of one of those who follow. */
+  /** The agent is asked with the credentials of one of the followers. */
   #asked(auth: AuthenticatedUser, agent: AgentRow, key: string, source: () => AskedSource): OpenedTopic {
     const request = { agentId: agent.id, keyId: auth.key.id, token: auth.token };
     let leave: (() => void) | undefined;
@@ -177,7 +177,7 @@ function polled(read: () => Promise<Readonly<Record<string, unknown>> | AgentNet
   return { everyMs, read: async (): Promise<Entries> => entriesOf({ ...(await read()) }) };
 }
 
-/** In the order of the list, which a map keeps. */
+/** The index in each key keeps the order of the list. */
 function byMetadataKey(data: unknown): Readonly<Record<string, unknown>> {
   const list = data as readonly { readonly description: { readonly key: string } }[];
   return Object.fromEntries(
@@ -185,7 +185,7 @@ function byMetadataKey(data: unknown): Readonly<Record<string, unknown>> {
   );
 }
 
-/** An argument as text, in lower case where it is an id. Throws DomainError when it is missing. */
+/** An argument as text, in lower case if it is an id. Throws DomainError if it is missing. */
 function text(args: TopicArguments, name: string, absent?: string): string {
   const value = args[name] ?? absent;
   if (typeof value !== "string") throw new DomainError("invalid", `The argument "${name}" is missing`);

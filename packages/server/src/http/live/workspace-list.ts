@@ -11,11 +11,11 @@ import type { Entries } from "./entries.ts";
 import type { FeedSource } from "./feed.ts";
 
 export const MAX_ROWS = 2_000;
-/** Paths and latencies move without a change in the store. */
+/** Paths and latencies change without a change in the store. */
 const NETWORK_EVERY_MS = 2_000;
-/** Time alone changes the state of an agent: one that does not come times out. */
+/** The state of an agent can change with time alone: one that does not connect times out. */
 const REREAD_EVERY_MS = 15_000;
-/** With more changes than that at once, the list is read again. */
+/** If more workspaces change at once, the whole list is read again. */
 const MAX_CHANGED = 64;
 
 export interface WorkspaceListDeps {
@@ -26,7 +26,7 @@ export interface WorkspaceListDeps {
   readonly now: () => number;
 }
 
-/** The workspaces that a query finds. Of a change only the workspace that changed is read. */
+/** The workspaces that match a query. After a change only the changed workspace is read. */
 export class WorkspaceList implements FeedSource {
   readonly everyMs = NETWORK_EVERY_MS;
   readonly #deps: WorkspaceListDeps;

@@ -56,14 +56,14 @@ export function agentRoutes(router: Router, deps: AgentRoutesDeps): void {
     browser_only: browserOnly || undefined,
   });
 
-  /** `:agent` of the path, if the user may reach it. */
+  /** The agent named by `:agent`, if the user may reach it. */
   const pathAgent = async (c: Context<HttpEnv>): Promise<AgentRow> => {
     const agent = await authenticator.canReachAgent(c.get("auth").user, uuidParam(c, "agent"));
     if (agent === undefined) throw notFound();
     return agent;
   };
 
-  // Before /workspaceagents/:agent, where this word would be an id.
+  // Must precede /workspaceagents/:agent, which would take "connection" for an id.
   router.get("/workspaceagents/connection", user, (c) =>
     c.json(connectionInfo(connectionPolicies.byAnyWorkspace(c.get("auth").user) !== undefined)),
   );
@@ -138,7 +138,7 @@ export function agentRoutes(router: Router, deps: AgentRoutesDeps): void {
     return RESPONSE_ALREADY_SENT;
   });
 
-  // Stock servers have no such route: clients take a 404 for "not known".
+  // Stock servers have no such route, so clients treat a 404 as "unknown".
   router.get("/workspaceagents/:agent/network", user, async (c) => {
     const agent = await pathAgent(c);
     const network = control.agentNetwork(agent.id);
@@ -148,13 +148,13 @@ export function agentRoutes(router: Router, deps: AgentRoutesDeps): void {
 
   router.get("/workspaceagents/:agent/containers", user, async (c) => {
     await pathAgent(c);
-    // Agents here run no containers.
+    // Agents of this product run no containers.
     const body: ContainersResponse = { devcontainers: [], containers: [], warnings: [] };
     return c.json(body);
   });
 }
 
-/** Of `?probe=shared&probe=3000`. Throws HttpFailure. */
+/** Reads `?probe=shared&probe=3000`. Throws HttpFailure. */
 function portProbe(values: readonly string[]): PortProbe {
   const numbers = values.filter((value) => value !== "shared");
   const ports = numbers.map((text) => (/^[0-9]{1,5}$/.test(text) ? Number(text) : 0));

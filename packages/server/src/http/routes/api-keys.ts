@@ -20,7 +20,7 @@ import type { RequestAudit } from "../request-audit.ts";
 import { apiKeyView } from "../views/users.ts";
 import { pathUser } from "./path-user.ts";
 
-/** By the names of old and of new stock clients. */
+/** The names that older and newer stock clients use. */
 const FULL_SCOPES = new Set(["all", "coder:all"]);
 const APP_SCOPES = new Set(["application_connect", "coder:application_connect"]);
 const MAX_TOKENS_LISTED = 10_000;
@@ -42,7 +42,7 @@ export function apiKeyRoutes(router: Router, deps: ApiKeyRoutesDeps): void {
   const recordRemoval = async (c: Context<HttpEnv>, key: ApiKeyRow): Promise<void> =>
     audit.record(c, { action: "key-removed", target: await users.byId(key.user_id), facts: { key_id: key.id } });
 
-  /** `:key` of the path, if it is `:user`'s; owners of the deployment find every key. */
+  /** The key named by `:key`, if it belongs to `:user`; owners of the deployment find every key. */
   const pathKey = async (c: Context<HttpEnv>): Promise<ApiKeyRow> => {
     const holder = await target(c);
     const key = await apiKeys.byId(c.req.param("key") ?? "");
@@ -52,7 +52,7 @@ export function apiKeyRoutes(router: Router, deps: ApiKeyRoutesDeps): void {
 
   router.post("/users/:user/keys", user, async (c) => {
     const holder = await target(c);
-    // A login in another user's name would give an owner that identity without a trace in their own token list.
+    // A login in another user's name would give an owner that identity without a trace in the owner's own token list.
     if (holder.id !== c.get("auth").user.id) throw new HttpFailure(403, "You may only create a session for yourself");
     const issued = await sessions.issueSession(holder);
     audit.record(c, { action: "session-created", facts: { key_id: issued.row.id } });

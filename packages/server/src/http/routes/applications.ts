@@ -21,7 +21,7 @@ export interface ApplicationRoutesDeps {
   readonly addresses: Pick<OwnAddresses, "browserUrl">;
 }
 
-/** What clients and browsers ask about web apps. */
+/** The routes through which clients and browsers ask about web apps. */
 export function applicationRoutes(router: Router, deps: ApplicationRoutesDeps): void {
   const { user, authenticator, signIn, proxySignIn, wildcard, addresses } = deps;
 
@@ -30,7 +30,7 @@ export function applicationRoutes(router: Router, deps: ApplicationRoutesDeps): 
     return c.json(body);
   });
 
-  // A navigation: the only way from a login to a session with an app.
+  // A navigation, because it is the only way from a login to a session with an app.
   router.get(AUTH_REDIRECT_PATH.replace("/api/v2", ""), async (c) => {
     const { incoming } = c.env;
     if (signIn === undefined && !proxySignIn.isNeeded)
@@ -40,7 +40,7 @@ export function applicationRoutes(router: Router, deps: ApplicationRoutesDeps): 
     if (incoming.headers["sec-fetch-dest"] === "iframe")
       throw new HttpFailure(403, "A sign-in is not shown in a frame");
     c.header("Referrer-Policy", "no-referrer");
-    // A page that opened this window could read the ticket from the address of an answer of its own origin.
+    // Otherwise a page that opened this window could read the ticket from the URL of an answer in its own origin.
     c.header("Cross-Origin-Opener-Policy", "same-origin");
     const auth = await authenticator.authenticateUser(incoming, { navigation: true });
     if (auth instanceof DomainError) {
@@ -57,7 +57,7 @@ export function applicationRoutes(router: Router, deps: ApplicationRoutesDeps): 
   });
 }
 
-/** The host names of apps as clients are shown them; "" when there are none. */
+/** The host names of apps in the form that clients are shown; "" if there are none. */
 export function applicationsHost(wildcard: Wildcard | undefined, accessUrl: URL): string {
   return wildcard === undefined ? "" : wildcardHost(wildcard, accessUrl);
 }

@@ -21,7 +21,7 @@ const STYLE = [
   ".problem{color:#a40e26}",
 ].join("");
 
-/** No script runs on this page, and no other page frames it or receives its form. */
+/** No script runs on this page, and no other page can frame it or receive its form. */
 const POLICY = [
   "default-src 'none'",
   `style-src 'sha256-${createHash("sha256").update(STYLE).digest("base64")}'`,
@@ -30,7 +30,7 @@ const POLICY = [
   "base-uri 'none'",
 ].join("; ");
 
-/** Sends the form at once; without scripts a person presses its button. */
+/** Submits the form at once; without scripts, a person presses its button. */
 const SUBMIT = "document.forms[0].submit()";
 const SUBMIT_HASH = createHash("sha256").update(SUBMIT).digest("base64");
 
@@ -45,10 +45,10 @@ export interface CliAuthDeps {
   readonly csrfKey: Uint8Array;
 }
 
-/** The page that `coder login` opens: log in, get a token, paste it. Works without scripts. */
+/** The page that `coder login` opens: log in, get a token, paste it. It works without scripts. */
 export function cliAuthRoutes(router: Router, deps: CliAuthDeps): void {
   const { authenticator, sessions, cookies, hosts, audit, csrfKey } = deps;
-  /** A new token: shown, or for the listener that asked for it. */
+  /** Issues a token and shows it, or sends it to the listener that requested it. */
   const sendToken = async (
     c: Context<HttpEnv>,
     user: UserRow,
@@ -85,7 +85,7 @@ export function cliAuthRoutes(router: Router, deps: CliAuthDeps): void {
     try {
       const { user, key } = await sessions.login(credentials, audit.addressOf(c));
       for (const cookie of cookies.of(key, c.env.incoming)) c.header("Set-Cookie", cookie, { append: true });
-      // A password alone agrees to nothing: the next page says who asks.
+      // A password alone is not consent: the next page says who requests the token.
       if (callback !== undefined) return page(c, tokenForm(user.username, csrfProof(csrfKey, key.row.id), callback));
       return await sendToken(c, user, undefined);
     } catch (error) {
@@ -97,7 +97,7 @@ export function cliAuthRoutes(router: Router, deps: CliAuthDeps): void {
 }
 
 /**
- * @param referrer A policy under which browsers send the true `Origin` with the page's form, and not "null" (Fetch, "append a
+ * @param referrer A policy under which browsers send the true `Origin` with the page's form instead of "null" (Fetch, "append a
  * request Origin header").
  */
 function page(c: Context<HttpEnv>, body: string, status = 200, policy = POLICY, referrer = "same-origin"): Response {
@@ -111,7 +111,7 @@ function page(c: Context<HttpEnv>, body: string, status = 200, policy = POLICY, 
   );
 }
 
-/** The page that carries a token to the command's listener: in the body of a form, never in an address. */
+/** The page that sends a token to the command's listener: in the body of a form, never in a URL. */
 function handOver(c: Context<HttpEnv>, token: string, { url, origin, state }: CliCallback): Response {
   const policy = POLICY.replace("form-action 'self'", `form-action ${origin}; script-src 'sha256-${SUBMIT_HASH}'`);
   const body =
@@ -119,7 +119,7 @@ function handOver(c: Context<HttpEnv>, token: string, { url, origin, state }: Cl
     `<form method="post" action="${escapeHtml(url)}"><input type="hidden" name="state" value="${escapeHtml(state)}">` +
     `<input type="hidden" name="token" value="${escapeHtml(token)}"><button type="submit">Send the token</button></form>` +
     `<script>${SUBMIT}</script>`;
-  // The form leaves this origin, and https for http on loopback: only this policy names the origin then.
+  // The form leaves this origin, from https to http on loopback; only this policy makes the browser name the origin in that case.
   return page(c, body, 200, policy, "origin");
 }
 

@@ -1,20 +1,20 @@
-/** Where the page of `coder login` sends a token: a listener of the command, on this computer. */
+/** The address to which the page of `coder login` sends a token: a listener of the command on the same computer. */
 
 export interface CliCallback {
-  /** As the form's target; always http to the loopback interface. */
+  /** The form's target; always http on the loopback interface. */
   readonly url: string;
   readonly origin: string;
-  /** What the command gave, to be sent back with the token. */
+  /** A value from the command that is returned with the token. */
   readonly state: string;
 }
 
 const PATH = /^\/[\w/-]{0,64}$/;
 const STATE = /^[\w-]{16,128}$/;
 const LOOPBACK = new Set(["127.0.0.1", "[::1]"]);
-/** Ports of system services do not belong to a command. */
+/** Lower ports belong to system services rather than to a command. */
 const FIRST_PORT = 1024;
 
-/** Undefined: neither is given. "invalid": this is no listener on the computer of the browser. */
+/** Undefined if neither parameter is given. "invalid" if the address is not a listener on the browser's own computer. */
 export function parseCliCallback(
   callback: string | null | undefined,
   state: string | null | undefined,
@@ -25,7 +25,7 @@ export function parseCliCallback(
   const url = new URL(text);
   const plain = url.username === "" && url.password === "" && url.search === "" && url.hash === "";
   const loopback = url.protocol === "http:" && LOOPBACK.has(url.hostname) && Number(url.port) >= FIRST_PORT;
-  // What was written is what is used: an address that the parser changes is read in another way elsewhere.
+  // The address must be used exactly as written: if the parser changes it, another parser may read it differently.
   if (!plain || !loopback || !PATH.test(url.pathname) || url.href !== text) return "invalid";
   return { url: url.href, origin: url.origin, state: state ?? "" };
 }

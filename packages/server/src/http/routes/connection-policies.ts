@@ -22,7 +22,7 @@ export interface ConnectionPolicyRoutesDeps {
   readonly bodyBytes: number;
 }
 
-/** Which users and workspaces are left to browsers; for owners of the deployment. */
+/** The routes that decide for which users and workspaces only browsers may connect; for owners of the deployment. */
 export function connectionPolicyRoutes(router: Router, deps: ConnectionPolicyRoutesDeps): void {
   const { user, users, paths, connectionPolicies, presenter, audit, deployment, bodyBytes } = deps;
 

@@ -3,7 +3,10 @@ import type { ConnectionFilter } from "../../db/connection-reports.ts";
 const MAX_QUERY_LENGTH = 500;
 const KEYS = new Set(["workspace", "owner", "type", "action"]);
 
-/** The filter of the connection log: `key:value` terms; a bare word is part of a workspace's name. Else the problem in words. */
+/**
+ * The filter of the connection log: `key:value` terms; a bare word is part of a workspace's name. Returns the problem in words if
+ * it is invalid.
+ */
 export function parseConnectionQuery(text: string): ConnectionFilter | { readonly problem: string } {
   if (text.length > MAX_QUERY_LENGTH) return { problem: `must have at most ${MAX_QUERY_LENGTH} characters` };
   const found = new Map<string, string>();

@@ -11,7 +11,7 @@ const PER_PAGE = 50;
 const MAX_PER_PAGE = 500;
 const MAX_OFFSET = 100_000;
 
-/** GET /deployment/connections: what agents reported of the connections to them, the newest first. */
+/** GET /deployment/connections: what agents reported about connections to them, newest first. */
 export function connectionRoutes(
   router: Router,
   { user, tables }: { readonly user: Guard; readonly tables: Pick<Tables, "connectionReports"> },

@@ -18,7 +18,7 @@ export interface DebugRoutesDeps {
   readonly bodyBytes: number;
 }
 
-/** For owners of the deployment only: these pages name addresses and keys of all peers. */
+/** For owners of the deployment only: these pages contain addresses and keys of all peers. */
 export function debugRoutes(router: Router, deps: DebugRoutesDeps): void {
   const { user, health, settings, control } = deps;
 
@@ -41,7 +41,7 @@ export function debugRoutes(router: Router, deps: DebugRoutesDeps): void {
 
   router.get("/debug/expvar", user, requireOwner, (c) => c.json(processFigures()));
 
-  // Traffic is not counted by connection; the totals are among the metrics.
+  // Traffic is not counted per connection; the metrics contain the totals.
   router.get("/debug/derp/traffic", user, requireOwner, (c) => c.json([]));
 
   router.get("/debug/coordinator", user, requireOwner, async (c) => {
@@ -62,7 +62,7 @@ async function dismissals(settings: Settings): Promise<HealthSettings["dismissed
   return stored === undefined ? [] : healthSettings.shape.dismissed_healthchecks.parse(JSON.parse(stored));
 }
 
-/** Figures of the process, by the names of Go's expvar. Its command line is not among them: it may hold secrets. */
+/** Figures of the process under the names of Go's expvar. Its command line is omitted, because it may contain secrets. */
 function processFigures(): Record<string, unknown> {
   const { rss, heapTotal, heapUsed, external } = process.memoryUsage();
   return {

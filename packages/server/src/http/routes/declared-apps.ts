@@ -54,7 +54,7 @@ export function declaredAppRoutes(router: Router, deps: DeclaredAppRoutesDeps): 
     return c.body(null, 204);
   });
 
-  // By the agent's token.
+  // Authenticated by the agent's token.
   router.put("/workspaceagents/me/apps", async (c) => {
     const { agent } = await requestAgent(c);
     const request = await readJson(c, putAgentAppsRequest, MAX_AGENT_APPS_BYTES);

@@ -89,7 +89,7 @@ export function deploymentRoutes(router: Router, deps: DeploymentRoutesDeps): vo
   router.get("/external-auth", user, (c) => c.json({ providers: [], links: [] }));
 
   router.get("/updatecheck", (c) => {
-    // This server does not look for updates.
+    // This server does not check for updates.
     const body: UpdateCheck = { current: true, version: BUILD_VERSION, url: "" };
     return c.json(body);
   });
@@ -129,7 +129,7 @@ export function deploymentRoutes(router: Router, deps: DeploymentRoutesDeps): vo
   });
 }
 
-/** What a page may offer. An owner may do everything, a member what concerns their own objects. */
+/** The actions that a page may offer. An owner may do everything, a member only what concerns their own objects. */
 function allows(
   user: UserRow,
   check: { object: { resource_type: string; owner_id?: string | undefined }; action: string },

@@ -10,12 +10,12 @@ import { failureOf, HttpFailure } from "../failure.ts";
 
 export interface DownloadsOptions {
   readonly catalogue: Catalogue;
-  /** Downloads at a time. */
+  /** Concurrent downloads. */
   readonly limits: PlaceLimits;
   readonly clientAddress: (request: IncomingMessage) => string;
 }
 
-/** `/bin/`: the command for other machines, its signatures and the list of checksums. Needs no login, as in stock. */
+/** `/bin/`: the command for other machines, its signatures and the list of checksums. Needs no login, as with stock servers. */
 export function downloadRoute(options: DownloadsOptions): RequestRoute {
   const places = new Places("downloads", options.limits);
   return {
@@ -64,7 +64,7 @@ async function handle(
   await sendProgram(request, response, name.file, program, catalogue);
 }
 
-/** The file is being replaced by a new one: it is complete in a moment. */
+/** Answers 503 while a file is being replaced by a new one, which will be complete shortly. */
 async function orBusy<Value>(work: Promise<Value>): Promise<Value> {
   try {
     return await work;

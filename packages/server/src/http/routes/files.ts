@@ -1,4 +1,4 @@
-/** PUT and GET /workspaceagents/{id}/files: a file into a workspace, and one out of it. */
+/** PUT and GET /workspaceagents/{id}/files: transfers a file to or from a workspace. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Transform } from "node:stream";
 import { isUuid } from "coder-protocol/addresses";
@@ -14,20 +14,20 @@ import type { ConnectionPolicies } from "../../workspaces/connection-policies.ts
 import { HttpFailure } from "../failure.ts";
 
 const PATH = /^\/api\/v2\/workspaceagents\/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\/files$/;
-/** What is still read of a body that was refused, and for how long, so that the client reads the answer instead of an error. */
+/** How much of a refused body is still read, and for how long, so that the client reads the answer instead of failing. */
 const DRAINED_BYTES = 64 * 1024 * 1024;
 const DRAINED_MS = 60_000;
-/** A client that sends nothing for this long is gone. */
+/** A client that sends nothing for this long is disconnected. */
 const STALL_MS = 60_000;
-/** The message of an agent that has no file routes; stock agents answer in plain text. */
+/** The message of an agent without file routes; stock agents answer in plain text. */
 const NO_ROUTE = "Route not found.";
-/** Statuses of agents that reach the client as they are. */
+/** Statuses of agents that are passed on to the client. */
 const PASSED_ON = [400, 403, 404, 409, 507];
 
 export interface FileRoutesDeps {
   readonly authenticator: Authenticator;
   readonly files: AgentFiles;
-  /** Users whose connections are left to browsers move no files; undefined: they do. */
+  /** Refuses files to users whose connections are restricted to browsers; undefined if they may transfer files. */
   readonly policies: Pick<ConnectionPolicies, "refusal"> | undefined;
   /** 0: no uploads. */
   readonly maxUploadBytes: number;
@@ -79,7 +79,7 @@ function leftToBrowsers(): DomainError {
   });
 }
 
-/** What the agent knows of the query. Throws HttpFailure. */
+/** The part of the query that is meant for the agent. Throws HttpFailure. */
 function agentQuery(query: URLSearchParams): URLSearchParams {
   const path = query.get("path") ?? "";
   if (path === "") throw new HttpFailure(400, 'Query param "path" is missing');
@@ -115,7 +115,7 @@ async function upload(deps: FileRoutesDeps, { request, response, tunnel, query }
       done(received > maxUploadBytes ? tooLong() : null, chunk);
     },
   });
-  counted.on("error", () => undefined); // the upload rejects with it
+  counted.on("error", () => undefined); // the upload rejects with the same error
   request.once("error", (error) => counted.destroy(error));
   request.pipe(counted);
   try {
@@ -153,7 +153,7 @@ async function download(
   }
 }
 
-/** 204 where the download would begin. */
+/** Answers 204 if a download would succeed. */
 async function check(
   deps: FileRoutesDeps,
   { response, tunnel, query }: Pick<Upload, "response" | "tunnel" | "query">,
@@ -167,7 +167,7 @@ async function check(
   }
 }
 
-/** RFC 6266: a plain name for all clients, and the whole one in UTF-8. */
+/** RFC 6266: a plain name for all clients, and the full one in UTF-8. */
 function attachment(name: string): string {
   const plain = name.replace(/[^\x20-\x7e]|["\\%]/g, "_");
   const encoded = encodeURIComponent(name).replace(/['()*]/g, (one) => `%${one.charCodeAt(0).toString(16)}`);
@@ -187,18 +187,18 @@ function messageOf(text: string): string | undefined {
     const { message } = JSON.parse(text) as { message?: unknown };
     return typeof message === "string" ? message.slice(0, 300) : undefined;
   } catch {
-    return undefined; // not JSON: a stock agent, or a fault of it
+    return undefined; // not JSON: a stock agent, or a fault of the agent
   }
 }
 
-/** A refusal as it is; anything else is the way to the workspace. */
+/** Passes on a refusal as it is; any other error means that the connection to the workspace failed. */
 function known(log: Logger, { agentId }: TunnelRequest, error: unknown): Error {
   if (error instanceof HttpFailure || error instanceof DomainError) return error;
   log.info({ err: error, agent: agentId }, "a file did not reach its end");
   return new HttpFailure(502, "The connection to the workspace broke off", { detail: "Try again." });
 }
 
-/** Reads on for a while: a client that is still sending would take a closed connection for a failure of the network. */
+/** Keeps reading for a while: a client that is still sending would take a closed connection for a network failure. */
 function drain(request: IncomingMessage): void {
   if (request.destroyed) return;
   let left = DRAINED_BYTES;

@@ -1,6 +1,6 @@
 import { HttpFailure } from "../failure.ts";
 
-/** Id after which logs are wanted; 0 for the beginning. Throws HttpFailure 400. */
+/** The id after which logs are requested; 0 for the beginning. Throws HttpFailure 400. */
 export function logsAfter(text: string | null | undefined): number {
   if (text === undefined || text === null || text === "") return 0;
   if (!/^-?\d{1,15}$/.test(text)) {

@@ -24,7 +24,7 @@ export interface NetworkRoutesDeps {
   readonly now: () => number;
 }
 
-/** How agents are reached: now, over the last day, and what their networks allow. Additions to stock's routes. */
+/** How agents are reached: now, over the last day, and what their networks allow. These routes extend those of stock servers. */
 export function networkRoutes(router: Router, deps: NetworkRoutesDeps): void {
   const { user, authenticator, control, recorder, agentHttp, blockDirect, now } = deps;
   const pathAgent = async (c: Context<HttpEnv>): Promise<AgentRow> => {

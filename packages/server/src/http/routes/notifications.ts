@@ -1,7 +1,7 @@
 import type { InboxResponse } from "coder-protocol/rest/notifications";
 import type { Guard, Router } from "../hono.ts";
 
-/** This server sends no notifications: the inbox that editors read at login exists and is empty. */
+/** This server sends no notifications; it serves an empty inbox, because editors read one at login. */
 export function notificationRoutes(router: Router, { user }: { readonly user: Guard }): void {
   router.get("/notifications/settings", user, (c) => c.json({ notifier_paused: false }));
   router.get("/notifications/templates/system", user, (c) => c.json([]));

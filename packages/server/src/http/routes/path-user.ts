@@ -5,7 +5,7 @@ import type { UserRow } from "../../db/schema.ts";
 import type { Users } from "../../db/users.ts";
 import type { HttpEnv } from "../hono.ts";
 
-/** `:user` of the path: `me`, a user name or an id. A member finds only their own account. */
+/** The user named by `:user`: `me`, a user name or an id. A member finds only their own account. */
 export async function pathUser(c: Context<HttpEnv>, users: Users): Promise<UserRow> {
   const { user } = c.get("auth");
   const name = c.req.param("user") ?? "";

@@ -23,7 +23,7 @@ export interface PortShareRoutesDeps {
   readonly bodyBytes: number;
 }
 
-/** Ports of a workspace that others may use. */
+/** Ports of a workspace that are shared with other users. */
 export function portShareRoutes(router: Router, deps: PortShareRoutesDeps): void {
   const { user, paths, portShares, tables, maxShareLevel, bodyBytes } = deps;
 

@@ -5,13 +5,13 @@ import { installScriptForWindows } from "../../install/install-ps1.ts";
 import { installScript } from "../../install/install-sh.ts";
 import type { Router } from "../hono.ts";
 
-/** What needs no login and is not below /api/: probes, install scripts, the way to the login page. */
+/** Routes outside /api/ that need no login: probes, install scripts, the redirect to the login page. */
 export function probeRoutes(
   root: Router,
   deps: {
     readonly addresses: Pick<OwnAddresses, "accessUrl">;
     readonly store: Pick<Store, "ping">;
-    /** Why this server should get no new clients. */
+    /** The reason why this server should get no new clients; undefined if it may. */
     readonly unready: () => string | undefined;
   },
 ): void {
@@ -32,7 +32,7 @@ export function probeRoutes(
     return c.text("OK");
   });
   root.get("/latency-check", (c) => {
-    // Pages of other origins measure the way to this server; there is nothing to read.
+    // Pages of other origins measure their latency to this server; the answer contains no data.
     c.header("Access-Control-Allow-Origin", "*");
     c.header("Timing-Allow-Origin", "*");
     return c.text("OK");

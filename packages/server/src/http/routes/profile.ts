@@ -19,7 +19,7 @@ export interface ProfileRoutesDeps {
   readonly bodyBytes: number;
 }
 
-/** What people say of themselves and how they want the pages. */
+/** Users' own profiles, and their settings for the pages. */
 export function profileRoutes(router: Router, deps: ProfileRoutesDeps): void {
   const { user, tables, accounts, changes, deployment, audit, bodyBytes } = deps;
 

@@ -1,4 +1,4 @@
-/** What workspace proxies ask for to serve apps and terminals, and what users need to open a terminal there. */
+/** The routes that workspace proxies use to serve apps and terminals, and those through which users open a terminal there. */
 import {
   APP_REFUSAL_HEADER,
   appStatsRequest,
@@ -31,7 +31,7 @@ import { readJson } from "../reply.ts";
 import type { SenderOf } from "../senders.ts";
 
 const API = "/api/v2";
-/** As many uses as the schema takes. */
+/** Sufficient for as many uses as the schema accepts. */
 const MAX_STATS_BYTES = 1024 * 1024;
 
 export interface ProxyAppRoutesDeps {
@@ -49,14 +49,14 @@ export interface ProxyAppRoutesDeps {
 export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
   const { user, requestProxy, keys, tokens, signIn, uses, clock, bodyBytes } = deps;
   const { directory, requireServing } = deps.proxies;
-  /** A proxy that may serve apps and terminals. Throws DomainError "unauthenticated" or "forbidden". */
+  /** The requesting proxy, if it may serve apps and terminals. Throws DomainError "unauthenticated" or "forbidden". */
   const serving = async (c: Context<HttpEnv>): Promise<WorkspaceProxyRow> => {
     const proxy = await requestProxy(c);
     requireServing(proxy);
     return proxy;
   };
 
-  /** That a proxy may serve nothing is a decision about its visitors as well: what it has open for them ends. */
+  /** A refusal to the proxy itself counts as a decision about its visitors as well, so that what it has open for them ends. */
   const decided = async (proxy: WorkspaceProxyRow, question: AppTokenQuestion) => {
     try {
       requireServing(proxy);
@@ -122,7 +122,7 @@ export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
   });
 }
 
-/** A refusal that is the decision about the visitor, for the proxy to tell it from others. */
+/** Marks a refusal as a decision about the visitor, so that the proxy can distinguish it from other failures. */
 function marked(error: unknown): unknown {
   const failure = failureOf(error);
   if (failure === undefined) return error;
@@ -130,7 +130,7 @@ function marked(error: unknown): unknown {
   return new HttpFailure(status, body.message, { ...body, headers: { ...headers, [APP_REFUSAL_HEADER]: "1" } });
 }
 
-/** The proxy at whose access URL a terminal is going to be opened. Throws HttpFailure 400. */
+/** The proxy at whose access URL a terminal will be opened. Throws HttpFailure 400. */
 function proxyOfTerminal(proxies: readonly WorkspaceProxyRow[], text: string, agentId: string): WorkspaceProxyRow {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || (url.protocol !== "ws:" && url.protocol !== "wss:"))

@@ -1,4 +1,4 @@
-/** What a workspace proxy itself asks for, with its own token: `/api/v2/workspaceproxies/me/*`. */
+/** The routes that a workspace proxy uses with its own token: `/api/v2/workspaceproxies/me/*`. */
 
 import {
   deregisterProxyRequest,
@@ -31,7 +31,7 @@ export interface ProxyRoutesDeps {
   readonly requestProxy: SenderOf<WorkspaceProxyRow>;
   readonly proxies: Pick<ProxyServices, "registration">;
   readonly regionIdOf: (regionNumber: number) => number;
-  /** Hex; by the proxy and the generation of its token. */
+  /** Returns hex; depends on the proxy and the generation of its token. */
   readonly meshKeyOf: (proxyId: string, tokenGeneration: number) => string;
   readonly relayMap: () => DerpMap;
   readonly forceWebSockets: boolean;
@@ -71,14 +71,14 @@ export function proxyRoutes(router: Router, deps: ProxyRoutesDeps): void {
     return c.body(null, 204);
   });
 
-  // Whatever else a proxy may ask for is not served yet; nothing below here is the name of a proxy.
+  // Any other request of a proxy is unsupported; the last part of this path is not the name of a proxy.
   router.all("/workspaceproxies/me/:rest{.+}", async (c) => {
     await requestProxy(c);
     throw new HttpFailure(404, "Route not found.");
   });
 }
 
-/** The WebSocket by which a proxy learns which node keys may use its relay. */
+/** The WebSocket through which a proxy learns which node keys may use its relay. */
 export function relayKeysRoute(deps: {
   readonly proxies: Pick<ProxyServices, "authenticator" | "relayKeys">;
   readonly control: Pick<ControlPlane, "throwRefusal">;
@@ -106,7 +106,7 @@ export function relayKeysRoute(deps: {
       const recheck = async (): Promise<void> => {
         if (!(await authenticator.stillHolds(proxy))) accepted.close(CLOSE_POLICY, "the token ended");
       };
-      // The event may be missed: at another server, or before the proxy followed.
+      // The event may be missed: it may occur at another server, or before the stream began.
       const timer = setInterval(() => {
         recheck().catch((error: unknown) => {
           log.warn({ err: error, proxy: proxy.name }, "checking the token of a stream of relay keys failed");

@@ -1,6 +1,6 @@
 /**
- * Which clients an external relay may serve: it asks here about each. Bodies are those of derper's `--verify-client-url`
- * (tailcfg.DERPAdmitClientRequest and DERPAdmitClientResponse).
+ * Which clients an external relay may serve; the relay asks here about each of them. Bodies are those of derper's
+ * `--verify-client-url` (tailcfg.DERPAdmitClientRequest and DERPAdmitClientResponse).
  */
 import { createHmac } from "node:crypto";
 import type { RelayAdmission } from "coder-protocol/rest/deployment";
@@ -17,7 +17,7 @@ import { readJson } from "../reply.ts";
 export const ADMISSION_PATH = "/derp/admit";
 const USER = "relay";
 const MAX_BODY_BYTES = 4 * 1024;
-/** A relay gives up after 10 s. A key reaches the coordinator a moment before or after the relay asks for it. */
+/** A relay gives up after 10 s. A key may reach the coordinator shortly after the relay asks for it. */
 const WAIT_MS = 3_000;
 
 const admitRequest = z.object({
@@ -35,7 +35,7 @@ export interface RelayAdmissionDeps {
 }
 
 export function relayAdmissionRoutes(root: Router, api: Router, deps: RelayAdmissionDeps): void {
-  // A secret of its own: it reveals only whether a key is known, and is kept where the relay runs.
+  // A separate secret: it reveals only whether a key is known, and is kept where the relay runs.
   const secret = createHmac("sha256", deps.signingKey).update("relay admission").digest("hex").slice(0, 32);
   const expected = hashSecret(`Basic ${Buffer.from(`${USER}:${secret}`).toString("base64")}`);
 

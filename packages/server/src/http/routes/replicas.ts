@@ -6,7 +6,7 @@ import type { Guard, Router } from "../hono.ts";
 
 export interface ReplicaRoutesDeps {
   readonly user: Guard;
-  /** Servers that are there, the answering one first. */
+  /** The servers that exist, the answering one first. */
   readonly replicas: () => readonly Replica[];
 }
 

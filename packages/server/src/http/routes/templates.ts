@@ -16,8 +16,8 @@ import {
 } from "../views/templates.ts";
 
 /**
- * One organization and one template, both built in, because stock clients ask for them before they create a
- * workspace. Dry runs are those of an empty plan: they are complete when they are answered.
+ * One organization and one template, both built in, because stock clients request them before they create a workspace. Dry runs
+ * have an empty plan, so they are complete as soon as they are requested.
  */
 export function templateRoutes(
   router: Router,

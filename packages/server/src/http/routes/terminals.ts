@@ -27,7 +27,7 @@ export interface TerminalRoutesDeps {
 export function terminalRoutes(router: Router, deps: TerminalRoutesDeps): void {
   const { user, authenticator, agentHttp, log } = deps;
 
-  /** The way to `:agent` of the path, if the user may reach it. */
+  /** A tunnel request for the agent named by `:agent`, if the user may reach it. */
   const pathAgent = async (c: Context<HttpEnv>): Promise<TunnelRequest> => {
     const auth = c.get("auth");
     const agent = await authenticator.canReachAgent(auth.user, uuidParam(c, "agent"));

@@ -21,7 +21,7 @@ import { WorkspacePaths } from "./workspace-paths.ts";
 
 const ID = "([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})";
 
-/** What a route does for an authenticated user. Everything that may refuse comes before `accept`. */
+/** Serves an authenticated user. Everything that may refuse the request must come before `accept`. */
 type Serve = (request: {
   id: string;
   url: URL;
@@ -41,7 +41,7 @@ export interface RestUpgradeDeps {
   readonly clientAddress: (request: IncomingMessage) => string;
 }
 
-/** WebSockets of the REST surface: watching a workspace, following logs, the echo of the health check. */
+/** WebSockets of the REST API: watching a workspace, following logs, the echo of the health check. */
 export function restUpgradeRoutes(deps: RestUpgradeDeps): UpgradeRoute[] {
   const { authenticator, sockets, watches, watchables } = deps;
   const paths = new WorkspacePaths(deps.tables);
@@ -60,7 +60,7 @@ export function restUpgradeRoutes(deps: RestUpgradeDeps): UpgradeRoute[] {
       },
     };
   };
-  // Stock clients follow logs with a cookie and, not being browsers, without an Origin.
+  // Stock clients follow logs with a cookie and, since they are not browsers, without an Origin.
   const logs: AuthenticateOptions = { originOptional: true };
 
   return [
@@ -99,7 +99,7 @@ export function restUpgradeRoutes(deps: RestUpgradeDeps): UpgradeRoute[] {
       socket?.close(CLOSE_NORMAL, "");
     }),
 
-    // This server sends no notifications: the socket stays open and silent.
+    // This server sends no notifications, so the socket stays open and silent.
     route("watch-inbox", "/notifications/inbox/watch", {}, async ({ auth, accept }) => {
       const socket = await accept();
       if (socket !== undefined) endWithAccess(deps.access, socket, holderOf(auth, {}));
@@ -109,7 +109,7 @@ export function restUpgradeRoutes(deps: RestUpgradeDeps): UpgradeRoute[] {
   ];
 }
 
-/** For the health check of a server, which has no login, and for owners. */
+/** For a server's own health check, which has no login, and for owners. */
 function echo({ authenticator, echoTickets, sockets, access, clientAddress }: RestUpgradeDeps): UpgradeRoute {
   return {
     name: "echo",

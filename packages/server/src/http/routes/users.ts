@@ -81,7 +81,8 @@ export function userRoutes(router: Router, deps: UserRoutesDeps): void {
     await sessions.revoke(key);
     audit.record(c, { action: "logout" });
     for (const cookie of cookies.cleared()) c.header("Set-Cookie", cookie, { append: true });
-    // What pages of this origin kept for the login: caches and storage, not the cookies of every app below the domain.
+    // Removes what pages of this origin stored for the login: caches and storage. Cookies are excluded, because browsers would
+    // clear those of every app below the domain.
     c.header("Clear-Site-Data", '"cache", "storage"');
     return c.json({ message: "Logged out!" });
   });
@@ -134,7 +135,7 @@ export function userRoutes(router: Router, deps: UserRoutesDeps): void {
     const row = await target(c);
     const request = await readJson(c, updatePasswordRequest, bodyBytes);
     const self = row.id === c.get("auth").user.id;
-    // Only an owner may change a password without knowing it, and never their own: a stolen session must not suffice.
+    // Only an owner may change a password without knowing it, and never their own, so that a stolen session is not enough.
     if (self && !(await sessions.confirmPassword(row, request.old_password, audit.addressOf(c)))) {
       throw new HttpFailure(400, "Old password is incorrect.", {
         validations: [{ field: "old_password", detail: "Old password is incorrect." }],

@@ -11,7 +11,7 @@ export interface VisibleBuild {
   readonly build: WorkspaceBuildRow;
 }
 
-/** The workspaces, builds and agents that paths name, as far as the user may see them. */
+/** The workspaces, builds and agents named in paths, if the user may see them. */
 export class WorkspacePaths {
   readonly #tables: Pick<Tables, "workspaces" | "builds" | "agents">;
 
@@ -19,7 +19,7 @@ export class WorkspacePaths {
     this.#tables = tables;
   }
 
-  /** `:workspace` of the path. Throws DomainError "not-found", or "deleted" for one that is. */
+  /** The workspace named by `:workspace`. Throws DomainError "not-found", or "deleted" if it is deleted. */
   async workspace(c: Context<HttpEnv>, withDeleted = false): Promise<WorkspaceRow> {
     const workspace = await this.#tables.workspaces.byId(uuidParam(c, "workspace"));
     if (workspace === undefined || !mayUse(c.get("auth").user, workspace)) throw notFound();
@@ -32,7 +32,7 @@ export class WorkspacePaths {
     return workspace;
   }
 
-  /** `:agent` of the path, a name. */
+  /** The agent that `:agent` gives by name. */
   async agent(c: Context<HttpEnv>, workspace: WorkspaceRow): Promise<AgentRow> {
     const agents = await this.#tables.agents.ofWorkspace(workspace.id);
     const agent = agents.find((candidate) => candidate.name === c.req.param("agent"));
@@ -40,14 +40,14 @@ export class WorkspacePaths {
     return agent;
   }
 
-  /** `:build` of the path. */
+  /** The build named by `:build`. */
   async build(c: Context<HttpEnv>): Promise<VisibleBuild> {
     const found = await this.visibleBuild(c.get("auth").user, uuidParam(c, "build"));
     if (found === undefined) throw notFound();
     return found;
   }
 
-  /** Builds of deleted workspaces stay visible: the CLI reads the build that deletes. */
+  /** Builds of deleted workspaces stay visible, because the CLI reads the build that deletes a workspace. */
   async visibleBuild(user: UserRow, buildId: string): Promise<VisibleBuild | undefined> {
     const build = await this.#tables.builds.byId(buildId);
     const workspace = build === undefined ? undefined : await this.#tables.workspaces.byId(build.workspace_id);

@@ -1,4 +1,4 @@
-/** The regions of the deployment for everyone, and its workspace proxies for owners. */
+/** The regions of the deployment for all users, and its workspace proxies for owners. */
 import { PRIMARY_PROXY_NAME } from "coder-protocol/proxy-names";
 import type { MessageBody } from "coder-protocol/rest/common";
 import type { RegionsResponse } from "coder-protocol/rest/deployment";
@@ -58,13 +58,13 @@ export function workspaceProxyRoutes(router: Router, deps: WorkspaceProxyRoutesD
     wildcardHostname: applicationsHost(config.wildcardAccessUrl, addresses.browserUrl()),
     derpEnabled: config.derp.serverEnabled,
   });
-  /** A proxy serves apps below paths where the deployment lets them be served at all. */
+  /** A proxy serves apps below paths only if the deployment allows such apps at all. */
   const belowPaths = !config.pathApps.disabled;
   const proxyRegion = (row: WorkspaceProxyRow): RegionView => ({
     ...proxyRegionView(row),
     path_apps: belowPaths && row.path_apps === 1,
   });
-  /** Browsers are not led to a proxy that an owner has not confirmed. */
+  /** Browsers are not sent to a proxy that an owner has not confirmed. */
   const regionOfApps = (row: WorkspaceProxyRow): RegionView => {
     const region = proxyRegion(row);
     return { ...region, healthy: region.healthy && mayServe(row) };
@@ -73,7 +73,7 @@ export function workspaceProxyRoutes(router: Router, deps: WorkspaceProxyRoutesD
     proxy: proxyView(proxy, clock.now()),
     proxy_token: token,
   });
-  /** The proxy of the path; undefined for the primary. */
+  /** The proxy named in the path; undefined for the primary. */
   const pathProxy = async (c: Context<HttpEnv>): Promise<WorkspaceProxyRow | undefined> => {
     const which = c.req.param("proxy") ?? "";
     if (which.toLowerCase() === PRIMARY_PROXY_NAME || which.toLowerCase() === deployment.deploymentId) return undefined;
@@ -86,7 +86,7 @@ export function workspaceProxyRoutes(router: Router, deps: WorkspaceProxyRoutesD
   };
 
   router.get("/regions", user, async (c) => {
-    // Proxies that only relay have no apps to be chosen for; commands ask for them as regions of the relay map.
+    // Proxies that only relay have no apps; commands list them as regions of the relay map.
     const listed =
       c.req.query("derp_only") === "true"
         ? directory.all.map((row) => ({ ...proxyRegion(row), derp_only: row.derp_only === 1 }))

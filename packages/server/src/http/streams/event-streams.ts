@@ -3,7 +3,7 @@ import { shuttingDown } from "../../base/domain-error.ts";
 import type { OpenStreams } from "../../base/open-streams.ts";
 import type { PlaceHolder, Places } from "../../base/places.ts";
 
-/** The event streams (text/event-stream) that are open. */
+/** The open event streams (text/event-stream). */
 export class EventStreams {
   readonly #places: Places;
   readonly #streams: OpenStreams;
@@ -17,7 +17,9 @@ export class EventStreams {
     return this.#places.taken;
   }
 
-  /** Begins the stream. False: the client has left. Throws DomainError when there are too many or the server is closing. */
+  /**
+   * Begins the stream. Returns false if the client has left. Throws DomainError if there are too many or the server is closing.
+   */
   begin(response: ServerResponse, holder: PlaceHolder): boolean {
     if (response.destroyed) return false;
     if (this.#streams.closing) throw shuttingDown();

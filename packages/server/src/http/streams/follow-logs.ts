@@ -14,7 +14,7 @@ export interface LogFollowersOptions {
   readonly access: AccessWatch;
 }
 
-/** Sends the logs of agents to those that follow them. */
+/** Sends the logs of agents to their followers. */
 export class LogFollowers {
   readonly #options: LogFollowersOptions;
 
@@ -24,11 +24,11 @@ export class LogFollowers {
 
   /**
    * Sends an agent's logs after id `after`, then each batch as it is stored, as JSON arrays, until the socket closes. The first
-   * message comes at once; it is an empty array when there are none.
+   * message is sent at once; it is an empty array if there are no logs.
    */
   async follow(socket: TextSocket, holder: AccessHolder, agentId: string, after: number): Promise<void> {
     const { agentLogs, changes, access } = this.#options;
-    // Holds what is stored while the history is read. An agent's logs are bounded, and so is this.
+    // Collects what is stored while the history is read. An agent's logs are bounded, and so is this.
     let waiting: AgentLogRow[] | undefined = [];
     let sent = after;
     const send = (logs: readonly AgentLogRow[]): void => {

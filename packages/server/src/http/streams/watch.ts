@@ -8,15 +8,15 @@ import type { Changes } from "../../workspaces/changes.ts";
 import type { EventStreams } from "./event-streams.ts";
 import type { Watched } from "./watched.ts";
 
-/** Unsent bytes after which a watcher that does not read is cut off. */
+/** Unsent bytes at which a watcher that does not read is disconnected. */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
 
-/** Where events go; SSE and WebSocket differ only here. */
+/** The destination of events; only this differs between SSE and WebSocket. */
 interface EventSink {
   send(event: ServerSentEvent): void;
-  /** Keeps the connection alive. Absent where the transport does that by itself. */
+  /** Keeps the connection alive. Absent if the transport does so itself. */
   ping?(): void;
-  /** `denied`: access was taken away. */
+  /** `denied`: access has ended. */
   close(denied: boolean): void;
   onClose(listener: () => void): void;
 }
@@ -29,7 +29,7 @@ export interface WatchesOptions {
   readonly log: Logger;
 }
 
-/** Sends what is watched now and after each change, until the watcher leaves, loses access or has seen the last of it. */
+/** Sends the watched data now and after each change, until the watcher leaves, loses access or has received the last state. */
 export class Watches {
   readonly #options: WatchesOptions;
 
@@ -37,7 +37,7 @@ export class Watches {
     this.#options = options;
   }
 
-  /** Throws DomainError when there are too many event streams. */
+  /** Throws DomainError if there are too many event streams. */
   bySse(response: ServerResponse, holder: AccessHolder, watched: Watched): void {
     const { eventStreams, clientAddress } = this.#options;
     if (!eventStreams.begin(response, { userId: holder.userId, address: clientAddress(response.req) })) return;
@@ -62,7 +62,9 @@ export class Watches {
     });
   }
 
-  /** Changes that arrive while one is being read count as one, so there is no queue. Time alone may change the status. */
+  /**
+   * Changes that arrive while one is being read are combined, so there is no queue. The status may also change with time alone.
+   */
   #watch(holder: AccessHolder, watched: Watched, sink: EventSink): void {
     const { changes, access, log } = this.#options;
     let running = false;
@@ -112,7 +114,7 @@ export class Watches {
         sink.ping?.();
         trigger();
       },
-      // The next refresh shows the deletion and ends the watch.
+      // The next refresh shows the deletion and then ends the watch.
       ignores: (event) => watched.showsDeletion && event.kind === "workspace-deleted",
     });
     const stop = (): void => {

@@ -3,19 +3,19 @@ import type { Tables } from "../../db/store.ts";
 import { agentMetadataView } from "../views/agents.ts";
 import type { WorkspacePresenter } from "../views/presenter.ts";
 
-/** What is watched: read again after every change of the topic. */
+/** Data that is watched: read again after every change of the topic. */
 export interface Watched {
-  /** Of `Changes`. */
+  /** A topic of `Changes`. */
   readonly topic: string;
-  /** For the log and the error event. */
+  /** Used in the log and the error event. */
   readonly name: string;
-  /** `last`: nothing will follow. Undefined: it was removed. */
+  /** `last`: nothing will follow. Undefined if it was removed. */
   readonly read: () => Promise<{ readonly data: unknown; readonly last: boolean } | undefined>;
-  /** A deleted workspace is sent once more, as deleted, and not cut off before. */
+  /** A deleted workspace is sent once more as deleted before the watch ends. */
   readonly showsDeletion: boolean;
-  /** Whether a ping event comes before the first data. */
+  /** Whether a ping event is sent before the first data. */
   readonly pingsFirst: boolean;
-  /** Data is sent again after this time even when it is the same: it contains its own age. */
+  /** The data is sent again after this time even if it is the same, because it contains its own age. */
   readonly repeatMs?: number;
 }
 
@@ -26,7 +26,7 @@ export interface WatchablesOptions {
   readonly repeatMetadataMs: number;
 }
 
-/** The things that clients may watch. */
+/** The data that clients may watch. */
 export class Watchables {
   readonly #options: WatchablesOptions;
 

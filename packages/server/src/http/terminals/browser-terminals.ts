@@ -1,4 +1,4 @@
-/** The browser's terminal: GET /workspaceagents/{id}/pty as a WebSocket, with the login of a user. */
+/** The browser's terminal: GET /workspaceagents/{id}/pty as a WebSocket, authenticated by a user's login. */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { AccessWatch } from "../../auth/access-watch.ts";

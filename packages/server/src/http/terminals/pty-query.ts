@@ -1,9 +1,9 @@
-/** What a page asks for when it opens a terminal. */
+/** The parameters with which a page opens a terminal. */
 import { isUuid } from "coder-protocol/addresses";
 import { DomainError } from "../../base/domain-error.ts";
 
 const MAX_COMMAND_LENGTH = 4096;
-/** Seconds for which an unattended program is kept. */
+/** How long, in seconds, a program without a viewer may be kept. */
 const KEEP = { least: 300, most: 259_200 };
 
 export interface PtyQuery {
@@ -16,12 +16,12 @@ export interface PtyQuery {
   readonly backend: string;
   /** 0: the agent's default. */
   readonly keepSeconds: number;
-  /** Text frames with events and controls are spoken. */
+  /** Text frames carry events and controls. */
   readonly control: boolean;
   readonly readOnly: boolean;
 }
 
-/** Throws DomainError "invalid", which names every parameter that is wrong. */
+/** Throws DomainError "invalid", which names every invalid parameter. */
 export function readPtyQuery(query: URLSearchParams): PtyQuery {
   const problems: { field: string; detail: string }[] = [];
   const wrong = (field: string, what: string): void =>

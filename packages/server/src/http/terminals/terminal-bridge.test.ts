@@ -1,4 +1,4 @@
-/** The bridge between a page and an agent, both played by the test. */
+/** The bridge between a page and an agent, both simulated by the test. */
 import { EventEmitter } from "node:events";
 import { Duplex } from "node:stream";
 import { setImmediate } from "node:timers/promises";
@@ -22,7 +22,7 @@ const QUERY: PtyQuery = {
   readOnly: false,
 };
 
-/** As much of a WebSocket as the bridge uses. */
+/** The part of a WebSocket that the bridge uses. */
 class Page extends EventEmitter {
   readonly OPEN = 1;
   readyState = 1;
@@ -55,7 +55,7 @@ class Page extends EventEmitter {
 
 class AgentEnd extends Duplex {
   got = "";
-  /** Takes nothing while it is set. */
+  /** While set, the agent's end accepts nothing. */
   stalled = false;
   #taken: (() => void) | undefined;
   override _read(): void {}
@@ -68,7 +68,7 @@ class AgentEnd extends Duplex {
     this.stalled = false;
     this.#taken?.();
   }
-  /** What came after the first message. */
+  /** Everything after the first message. */
   get input(): string {
     const head = Buffer.from(this.got, "latin1");
     return this.got.slice(2 + head.readUInt16LE());
@@ -223,13 +223,13 @@ test("acknowledgements that wait behind input of the page do not stop the output
   agent.stalled = true;
   page.says({ data: "x".repeat(100_000) }, true);
   expect([page.isPaused, agent.isPaused()]).toEqual([true, false]);
-  page.bufferedAmount = 600 * 1024; // what waits for the page counts as before
+  page.bufferedAmount = 600 * 1024; // what waits for the page still counts
   await receives(PIECE);
   expect(agent.isPaused()).toBe(true);
   page.bufferedAmount = 0;
   agent.goOn();
   await setImmediate();
-  expect([page.isPaused, agent.isPaused()]).toEqual([false, true]); // the acknowledgements come now
+  expect([page.isPaused, agent.isPaused()]).toEqual([false, true]); // the acknowledgements arrive now
   page.says({ type: "ack", bytes: 700 * 1024 });
   expect(agent.isPaused()).toBe(false);
 });

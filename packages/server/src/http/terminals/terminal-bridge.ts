@@ -1,7 +1,7 @@
 /**
- * Joins a page's WebSocket with the agent's stream of a terminal (port 2 of its tunnel). Input goes to the agent as it is.
- * Output comes back raw or, from an agent that can, in records; to a page that speaks control frames, what is not output goes
- * as text frames. The end of either is the end of both.
+ * Joins a page's WebSocket with the agent's stream of a terminal (port 2 of its tunnel). Input is passed to the agent unchanged.
+ * Output arrives raw or, from an agent that supports it, in records. To a page that supports control frames, everything but
+ * output is sent as text frames. When either side ends, so does the other.
  */
 import type { Duplex } from "node:stream";
 import {
@@ -18,15 +18,15 @@ import type { PtyQuery } from "./pty-query.ts";
 
 /** RFC 6455 §7.4.1: an internal error. */
 export const CLOSE_INTERNAL_ERROR = 1011;
-/** Another viewer asked this one to leave. */
+/** Another viewer replaced this one. */
 const CLOSE_REPLACED = 4000;
 const BEAT_EVERY_MS = 10_000;
-/** A control frame is short; anything longer is none. */
+/** Maximum length of a control frame; a longer text is not one. */
 const MAX_CONTROL_BYTES = 4_096;
-/** RFC 6455 §5.5: a close frame holds 125 bytes, two of them the code. */
+/** RFC 6455 §5.5: a close frame holds 125 bytes, two of which are the code. */
 const MAX_REASON_BYTES = 123;
 
-/** The first message of the agent's protocol, with its names. */
+/** The first message of the agent's protocol, with the protocol's field names. */
 interface Init {
   readonly ID: string;
   readonly Height: number;
@@ -35,7 +35,7 @@ interface Init {
   readonly Container: string;
   readonly ContainerUser: string;
   readonly BackendType: string;
-  /** Extensions; agents that do not know them ignore them. A terminal that one user opened is refused to others. */
+  /** Extensions, which other agents ignore. A terminal that one user opened is refused to others. */
   readonly User: string;
   readonly UserName: string;
   readonly KeepSeconds: number;
@@ -48,9 +48,9 @@ export interface BridgeOptions {
   readonly user: { readonly id: string; readonly username: string };
   /** The agent sends records. */
   readonly framed: boolean;
-  /** Whether this server never saw the terminal before; what it says for an agent that does not. */
+  /** Whether this server has not seen the terminal before; reported to the page if the agent does not report it. */
   readonly fresh: boolean;
-  /** The agent sent what are no records. */
+  /** The agent sent data that are not records. */
   readonly onMisframed: (problem: string) => void;
 }
 
@@ -63,7 +63,7 @@ export class TerminalBridge {
   #sent = 0;
   #acknowledged = 0;
   #windowFull = false;
-  /** What the page is closed with; undefined: the agent has announced no end. */
+  /** The code and reason with which the page is closed; undefined if the agent has announced no end. */
   #end: { readonly code: number; readonly reason: string } | undefined;
   #notice = "";
 
@@ -85,7 +85,7 @@ export class TerminalBridge {
     stream.on("end", () => this.#ended());
     stream.on("error", () => undefined); // "close" follows
     stream.on("close", () => {
-      clearInterval(this.#beat); // the page may have gone before this bridge: its "close" then never comes
+      clearInterval(this.#beat); // the page may have left before the bridge existed, in which case its "close" never comes
       this.#close(CLOSE_INTERNAL_ERROR, "the connection to the workspace ended");
     });
     webSocket.on("message", (message, isBinary) => this.#message(asBuffer(message), isBinary));
@@ -96,21 +96,24 @@ export class TerminalBridge {
     this.#begin();
   }
 
-  /** Sends an event; nothing to a page that speaks no control frames. */
+  /** Sends an event, unless the page does not support control frames. */
   tell(event: TerminalEvent): void {
     if (!this.#options.query.control || this.#webSocket.readyState !== this.#webSocket.OPEN) return;
     this.#webSocket.send(JSON.stringify(event), () => this.#pace());
     this.#pace();
   }
 
-  /** Answers a control of the page, which may send controls without reading: dropped where much waits for the page. */
+  /**
+   * Answers a control of the page. The answer is dropped if much is waiting for the page, since a page may send controls without
+   * reading.
+   */
   #answer(text: string): void {
     if (this.#webSocket.bufferedAmount <= OUTPUT_WINDOW_BYTES) this.tell({ type: "notice", text });
   }
 
   #begin(): void {
     const { query, fresh, framed } = this.#options;
-    // The page or its right ended meanwhile: the first message would start its program.
+    // The page or its right ended meanwhile: the first message would start the program.
     if (this.#webSocket.readyState !== this.#webSocket.OPEN) {
       this.#stream.destroy();
       return;
@@ -118,7 +121,7 @@ export class TerminalBridge {
     const json = Buffer.from(JSON.stringify(firstMessage(this.#options)));
     const head = Buffer.alloc(2);
     head.writeUInt16LE(json.length);
-    this.#stream.write(Buffer.concat([head, json])); // one write: agents read it with one read
+    this.#stream.write(Buffer.concat([head, json])); // In one write, because the agent expects them in one read.
     if (query.control) this.#beat = setInterval(() => this.tell({ type: "beat" }), BEAT_EVERY_MS).unref();
     if (!framed) {
       this.tell({
@@ -151,8 +154,8 @@ export class TerminalBridge {
   }
 
   /**
-   * Reads from the agent as fast as the page takes it. A full window does not count while the page's input waits for the
-   * agent: acknowledgements wait behind that input, and the agent may take it only after it was able to send.
+   * Reads from the agent as fast as the page takes the output. A full window does not count while the page's input waits for the
+   * agent: acknowledgements wait behind that input, and the agent may accept it only once it has been able to send.
    */
   #pace(): void {
     const { bufferedAmount, isPaused: inputWaits } = this.#webSocket;
@@ -160,7 +163,7 @@ export class TerminalBridge {
     else if (bufferedAmount < OUTPUT_RESUME_BYTES) this.#stream.resume();
   }
 
-  /** Only events of this version pass. */
+  /** Passes on only events of this version. */
   #event(json: string): void {
     const event = parseTerminalEvent(json);
     if (event === undefined) return;
@@ -181,7 +184,7 @@ export class TerminalBridge {
   }
 
   #message(message: Buffer, isBinary: boolean): void {
-    // A page that does not answer the close frame goes on sending.
+    // A page that does not answer the close frame may go on sending.
     if (this.#webSocket.readyState !== this.#webSocket.OPEN) return;
     const { control, readOnly } = this.#options.query;
     if (control && !isBinary && this.#control(message)) return;
@@ -194,12 +197,12 @@ export class TerminalBridge {
     this.#pace();
   }
 
-  /** @returns whether it is one; other text is input. */
+  /** @returns whether the message is a control; other text is input. */
   #control(message: Buffer): boolean {
     const value = message.length > MAX_CONTROL_BYTES ? undefined : parseObject(message);
     if (value === undefined || !("type" in value)) return false;
     const control = terminalControl(value);
-    if (control === undefined) return true; // of a later version
+    if (control === undefined) return true; // a control of a later version
     if (control.type === "ack") {
       this.#acknowledged = Math.min(this.#sent, Math.max(this.#acknowledged, control.bytes));
       if (this.#sent - this.#acknowledged < OUTPUT_RESUME_BYTES) this.#windowFull = false;
@@ -214,7 +217,7 @@ export class TerminalBridge {
 function firstMessage({ query, user, framed }: BridgeOptions): Init {
   return {
     ID: query.id,
-    // A viewer that only watches has no size of its own.
+    // A read-only viewer has no size of its own.
     Height: query.readOnly ? 0 : query.rows,
     Width: query.readOnly ? 0 : query.columns,
     Command: query.command,
@@ -234,7 +237,7 @@ function parseObject(bytes: Buffer): Readonly<Record<string, unknown>> | undefin
     const value: unknown = JSON.parse(bytes.toString("utf8"));
     return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
   } catch {
-    return undefined; // not JSON: the agent says what is wrong with it
+    return undefined; // not JSON: the agent will report what is wrong
   }
 }
 
@@ -243,7 +246,7 @@ function asBuffer(message: RawData): Buffer {
   return Buffer.isBuffer(message) ? message : Buffer.from(message);
 }
 
-/** Whole characters that fit a close frame. */
+/** As many whole characters as fit a close frame. */
 export function shortened(reason: string): string {
   return Buffer.from(reason)
     .subarray(0, MAX_REASON_BYTES)

@@ -1,15 +1,18 @@
-/** The user that each terminal id belongs to: the id alone gives no access to another user's terminal. The agent checks it as well, as long as the terminal exists. */
+/**
+ * The user to whom each terminal id belongs: the id alone gives no access to another user's terminal. The agent checks this as
+ * well while the terminal exists.
+ */
 export class TerminalOwners {
   readonly #limit: number;
   /** User by agent and terminal; the least recently used first. */
   readonly #owners = new Map<string, string>();
 
-  /** @param limit Beyond it, the terminal used longest ago is forgotten here. */
+  /** @param limit Beyond this number, the least recently used terminal is forgotten here. */
   constructor(limit = 10_000) {
     this.#limit = limit;
   }
 
-  /** An id that is not in use becomes the user's. @returns "new" for such an id, else whose it is. */
+  /** Assigns an unused id to the user. @returns "new" for an unused id, otherwise whose it is. */
   claim(agentId: string, terminalId: string, userId: string): "new" | "own" | "other" {
     const key = `${agentId} ${terminalId}`;
     const owner = this.#owners.get(key);

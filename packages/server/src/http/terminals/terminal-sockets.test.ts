@@ -1,4 +1,4 @@
-/** What reaches the agent when the right to a terminal ends, over real WebSockets. */
+/** What reaches the agent when the right to a terminal ends, tested with real WebSockets. */
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -106,7 +106,7 @@ async function terminal(before: { dial?: Promise<void>; acquire?: Promise<void> 
 test("security R10: a page that does not answer the close frame sends nothing more to the agent", async () => {
   const on = await terminal();
   await on.agent.first;
-  on.page.pause(); // it reads no close frame, and so answers none
+  on.page.pause(); // it reads no close frame, so it answers none
   on.end("access ended");
   const closed = once(on.page, "close");
   on.page.send("rm -rf ~");

@@ -1,6 +1,6 @@
 /**
- * WebSockets of browsers' terminals that were admitted: each is bridged through a tunnel to the reconnecting terminal of the
- * agent (port 2 of its tunnel), until either side or the right to it ends.
+ * WebSockets of admitted browser terminals: each is bridged through a tunnel to the reconnecting terminal of the agent (port 2 of
+ * its tunnel), until either side or the right to it ends.
  */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
@@ -21,31 +21,31 @@ import { CLOSE_INTERNAL_ERROR, shortened, TerminalBridge } from "./terminal-brid
 /** The path of an agent's terminal; its first group is the agent's id. */
 export const TERMINAL_PATH =
   /^\/api\/v2\/workspaceagents\/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\/pty$/;
-/** One message is one input object; the agent takes no longer ones. */
+/** One message is one input object, and the agent accepts none that is longer. */
 const MAX_MESSAGE_BYTES = 1024 * 1024;
 const PING_EVERY_MS = 15_000;
-/** A page whose right ended has this long to answer the close frame (RFC 6455 §7.1.1). */
+/** How long a page whose right has ended may take to answer the close frame (RFC 6455 §7.1.1). */
 const CLOSE_ANSWER_MS = 1_000;
-/** An agent that is silent for this long while data waits is gone. */
+/** An agent that is silent for this long while data is waiting is gone. */
 const AGENT_TIMEOUT_MS = 60_000;
 
 export interface TerminalSocketsOptions {
   readonly tunnels: Pick<AgentTunnels, "acquire">;
   readonly agentHttp: Pick<AgentHttp, "capabilities" | "forgetCapabilities">;
   readonly streams: OpenStreams;
-  /** Why a terminal could not be opened, for its page; absent: in the words of the error. */
+  /** Why a terminal could not be opened, in the words shown on its page; absent: the text of the error. */
   readonly reasonOf?: (error: unknown) => string;
   readonly log: Logger;
 }
 
-/** A page that was admitted, and what it asked for. */
+/** A page that was admitted, and what it requested. */
 export interface AdmittedTerminal {
   readonly query: PtyQuery;
   readonly user: { readonly id: string; readonly username: string };
   readonly request: TunnelRequest;
-  /** Whether this server never saw the terminal before. */
+  /** Whether this server has not seen the terminal before. */
   readonly fresh: boolean;
-  /** Calls back when the right ends, with the reason. Returns the way to stop. */
+  /** Calls back with the reason when the right ends. Returns a function that stops the watch. */
   readonly watch: (end: (reason: string) => void) => () => void;
 }
 
@@ -58,13 +58,13 @@ export class TerminalSockets {
     this.#server.on("headers", (headers) => headers.push(`${BUILD_VERSION_HEADER}: ${BUILD_VERSION}`));
   }
 
-  /** Answers the upgrade. */
+  /** Completes the upgrade. */
   open(request: IncomingMessage, socket: Duplex, head: Buffer, admitted: AdmittedTerminal): void {
-    // ws answers a malformed handshake itself and then never calls back; the socket closes.
+    // ws itself answers a malformed handshake and then never calls back; the socket closes.
     this.#server.handleUpgrade(request, socket, head, (webSocket) => void this.#serve(webSocket, admitted));
   }
 
-  /** A page cannot see why an upgrade was refused: any failure from here on is shown in the terminal or beside it. */
+  /** A page cannot see why an upgrade was refused, so any failure from here on is shown in the terminal or beside it. */
   async #serve(webSocket: WebSocket, admitted: AdmittedTerminal): Promise<void> {
     const leaveStreams = this.#options.streams.add({
       end: () => webSocket.close(CLOSE_GOING_AWAY, "server is shutting down"),
@@ -80,7 +80,7 @@ export class TerminalSockets {
       giveUp ??= setTimeout(() => webSocket.terminate(), CLOSE_ANSWER_MS).unref();
     });
     const closed = new Promise<void>((resolve) => webSocket.once("close", () => resolve()));
-    webSocket.pause(); // keystrokes wait for the agent
+    webSocket.pause(); // Keystrokes wait until the agent is connected.
     try {
       const tunnel = await this.#options.tunnels.acquire(admitted.request);
       try {
@@ -107,9 +107,9 @@ export class TerminalSockets {
   }
 
   /**
-   * Nothing reaches the agent once the page or its right has ended.
-   * @param over Aborts when the right ends.
-   * @returns how to stop sending the page events about the path.
+   * Nothing is sent to the agent once the page or its right has ended.
+   * @param over Aborted when the right ends.
+   * @returns a function that stops the events about the path to the page.
    */
   async #bridge(
     webSocket: WebSocket,
@@ -142,14 +142,14 @@ export class TerminalSockets {
   }
 }
 
-/** Ends the socket when the page no longer answers. Returns the way to stop. */
+/** Ends the socket when the page no longer answers pings. Returns a function that stops this. */
 function keepAsking(webSocket: WebSocket): () => void {
   let answered = true;
   webSocket.on("pong", () => {
     answered = true;
   });
   const pinging = setInterval(() => {
-    // A paused socket receives no pong; it waits for the agent, not for the page.
+    // A paused socket receives no pong, because the agent and not the page is being waited for.
     if (!answered && !webSocket.isPaused) webSocket.terminate();
     answered = false;
     webSocket.ping();

@@ -7,23 +7,23 @@ import { agentStatus, DEFAULT_LOG_SOURCE_ID } from "../../workspaces/agent-state
 import type { LoadedAgent } from "../../workspaces/loader.ts";
 import { appView } from "./apps.ts";
 
-/** What the coordinator knows of an agent at this moment. */
+/** What the coordinator currently knows about an agent. */
 export interface LiveAgent {
-  /** To each relay region; undefined when no node of the agent is known. */
+  /** Latency to each relay region; undefined if the agent's node is unknown. */
   readonly latency: WorkspaceAgent["latency"];
-  /** Where the agents are that contest one token; undefined when none do. */
+  /** The addresses of the agents that compete for one token; undefined if there is no contest. */
   readonly contest: readonly string[] | undefined;
 }
 
-/** What the views of agents depend on besides rows. */
+/** What the views of agents need besides rows. */
 export interface AgentFacts {
   readonly now: number;
   readonly live: (agentId: string) => LiveAgent;
-  /** The widest level that an administrator allows. */
+  /** The widest level that the administrator allows. */
   readonly maxShareLevel: ShareLevel;
 }
 
-/** @param browserOnly Whether its owner may connect from browsers only. */
+/** @param browserOnly Whether the agent's owner may connect from browsers only. */
 export function agentView(
   { row: agent, logSources, scripts, apps }: LoadedAgent,
   facts: AgentFacts,

@@ -5,7 +5,7 @@ import { narrowerLevel } from "../../base/share-level.ts";
 import { declarationOf, pendingLevel } from "../../workspaces/app-rows.ts";
 import type { PlacedApp } from "../../workspaces/declared-apps.ts";
 
-/** @param maxLevel The widest level that an administrator allows. */
+/** @param maxLevel The widest level that the administrator allows. */
 export function appView({ row, place }: PlacedApp, maxLevel: ShareLevel): WorkspaceApp {
   const requested = pendingLevel(row);
   const declared = declarationOf(row);

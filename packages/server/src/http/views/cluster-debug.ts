@@ -8,7 +8,7 @@ import type { SiblingStatus } from "../../relay/relay-mesh.ts";
 
 export interface ClusterDebugFacts {
   readonly own: Replica;
-  /** Undefined where there is one server alone. */
+  /** Undefined if there is only one server. */
   readonly cluster:
     | {
         readonly state: string;

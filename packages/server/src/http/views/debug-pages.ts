@@ -1,7 +1,7 @@
-/** The debug pages for a browser: plain tables, no style, no script. */
+/** The debug pages for a browser: plain tables without style and script. */
 import type { CoordinatorDebug, PeerDebug, TailnetDebug } from "../../control/debug.ts";
 
-/** Rows of one table; a longer one is cut, and says so. */
+/** Maximum number of rows in one table; a longer table is truncated with a note. */
 const MAX_ROWS = 2_000;
 
 export function coordinatorPage(debug: CoordinatorDebug): string {
@@ -76,7 +76,7 @@ function table(title: string, columns: readonly string[], rows: readonly (readon
   return `<h2>${escapeHtml(title)}</h2>${cut}<table border="1"><tr>${head}</tr>${body}</table>`;
 }
 
-/** Peers choose some of these words. */
+/** Peers choose some of these texts. */
 function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }

@@ -2,7 +2,7 @@ import { formatListenAddress, type ListenAddress } from "../../base/listen-addre
 import { msToNanoseconds } from "../../config/durations.ts";
 import type { ServerConfig } from "../../config/parse.ts";
 
-/** The settings by the names that stock servers give them. None of them is secret; paths of files are left out. */
+/** The settings under the names that stock servers use. None of them is secret; paths of files are omitted. */
 export function deploymentConfig(config: ServerConfig): Record<string, unknown> {
   const { derp, tls } = config;
   return {

@@ -1,6 +1,6 @@
 import type { ServerFlag, ServerFlagValues } from "../../config/flags.ts";
 
-/** A setting as GET /deployment/config lists it, by stock's names. */
+/** A setting as GET /deployment/config lists it, with the field names of stock servers. */
 export interface OptionView {
   readonly name: string;
   readonly flag: string;
@@ -12,10 +12,10 @@ export interface OptionView {
   readonly value_source: "" | "default" | "env" | "flag";
 }
 
-/** Holds the password of the database. */
+/** It contains the password of the database. */
 const MASKED = new Set(["postgres-url"]);
 
-/** Every setting with where its value comes from. `environment` has the variables that were set at the start. */
+/** Every setting, with the source of its value. `environment` contains the variables that were set at the start. */
 export function optionList(
   flags: readonly ServerFlag[],
   given: ServerFlagValues,

@@ -4,7 +4,7 @@ import { narrowerLevel } from "../../base/share-level.ts";
 import { choiceFields } from "../../db/app-choices.ts";
 import type { PortShareRow } from "../../db/schema.ts";
 
-/** @param maxLevel The widest level that an administrator allows. */
+/** @param maxLevel The widest level that the administrator allows. */
 export function portShareView(row: PortShareRow, maxLevel: ShareLevel): PortShare {
   return {
     workspace_id: row.workspace_id,

@@ -16,7 +16,7 @@ export interface PresenterOptions {
   readonly clock: WallClock;
 }
 
-/** Workspaces, builds and agents as the bodies that clients expect: loads what belongs to the rows, then applies the views. */
+/** Workspaces, builds and agents as the bodies that clients expect: loads the data of the rows, then applies the views. */
 export class WorkspacePresenter {
   readonly #options: PresenterOptions;
 

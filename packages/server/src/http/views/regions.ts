@@ -1,21 +1,21 @@
 import type { DerpMap, Region } from "wg-userspace/derp/map";
 import { relayOrigin } from "../relay-origin.ts";
 
-/** A relay region, with the addresses at which a browser measures the way to it. */
+/** A relay region, with the addresses at which a browser measures its latency. */
 export interface RegionView {
   readonly region_id: number;
   readonly code: string;
   readonly name: string;
-  /** Of this server itself. */
+  /** Whether it is this server's own. */
   readonly embedded: boolean;
-  /** The embedded relay is measured at this very host. */
+  /** The embedded relay is measured at the host that the browser already uses. */
   readonly latency_urls: readonly string[];
-  /** Agents that have their home there. */
+  /** Number of agents whose home it is. */
   readonly agents: number;
 }
 
 const LATENCY_CHECK = "/derp/latency-check";
-/** A public map may have many nodes; a browser measures these of each region. */
+/** Addresses per region that a browser measures; a public map may have many nodes. */
 const MAX_URLS = 2;
 
 export function regionViews(
@@ -36,7 +36,7 @@ export function regionViews(
   }));
 }
 
-/** Origins that pages measure, for their policy. */
+/** Origins at which pages measure latency, for their policy. */
 export function relayOrigins(map: DerpMap, embeddedRegionId: number | undefined): string[] {
   const regions = [...map.regions.values()].filter(({ regionId }) => regionId !== embeddedRegionId);
   return regions.flatMap(measuredOrigins);

@@ -1,4 +1,7 @@
-/** The built-in organization and template, and the jobs that a deployment with provisioners would run. Fields without a meaning here have the value a plain deployment sends. */
+/**
+ * The built-in organization and template, and the jobs that a deployment with provisioners would run. Fields without a meaning
+ * here have the value that a plain deployment sends.
+ */
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import { NIL_UUID } from "coder-protocol/rest/common";
 import type { Organization } from "coder-protocol/rest/organizations";
@@ -95,7 +98,7 @@ export function templateVersionView(deployment: DeploymentIds): TemplateVersion 
   };
 }
 
-/** What the version holds: one machine with one agent, no agent record yet. */
+/** The resources of the version: one machine with one agent, but no agent record yet. */
 export function templateResources(deployment: DeploymentIds): WorkspaceResource[] {
   return [
     {

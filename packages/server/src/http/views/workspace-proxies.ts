@@ -11,7 +11,7 @@ import { healthOf, warningsOf } from "../../workspace-proxies/health-state.ts";
 
 export type RegionView = RegionsResponse["regions"][number];
 
-/** What is known of the deployment itself, as the first of its regions. */
+/** The data of the deployment itself, shown as the first of its regions. */
 export interface PrimaryRegion {
   readonly deployment: DeploymentIds;
   readonly displayName: string;

@@ -15,7 +15,7 @@ import type { LoadedAgent, LoadedBuild, LoadedWorkspace } from "../../workspaces
 import { type AgentFacts, agentView } from "./agents.ts";
 import { completedJob, TEMPLATE_DISPLAY_NAME, TEMPLATE_ICON, TEMPLATE_VERSION_NAME } from "./templates.ts";
 
-/** What the views of workspaces depend on besides rows. */
+/** What the views of workspaces need besides rows. */
 export interface WorkspaceFacts extends AgentFacts {
   /** Whether the owner may connect from browsers only, and by whose setting. */
   readonly browserOnlyBy: (workspace: WorkspaceRow, ownerPolicy: ConnectionPolicy) => BrowserOnlyBy | undefined;
