@@ -13,21 +13,21 @@ export interface ProxyConfig extends ListeningConfig {
   readonly primaryUrl: URL;
   readonly token: ProxyToken;
   readonly accessUrl: URL;
-  /** Where other processes of the same proxy reach this one's relay. */
+  /** Where the other processes of the same proxy reach this one's relay. */
   readonly relayUrl: URL | undefined;
   /** Undefined: no STUN server. */
   readonly stunServer: ListenAddress | undefined;
   /** Whether it has a relay. */
   readonly relay: boolean;
-  /** Whether it serves nothing but its relay. */
+  /** Whether it serves only its relay. */
   readonly derpOnly: boolean;
-  /** Host names of apps; undefined: none has a host of its own. */
+  /** Host names of apps; undefined if no app has a host of its own. */
   readonly wildcard: Wildcard | undefined;
   /** Whether it serves apps below paths of its access URL. */
   readonly pathApps: boolean;
 }
 
-/** Applies defaults and checks everything. Throws ServerError ERR_CONFIG with one sentence that names the flag. */
+/** Applies defaults and validates everything. Throws ServerError ERR_CONFIG with one sentence that names the flag. */
 export function parseProxyConfig(values: ServerFlagValues): ProxyConfig {
   const read = new FlagReader(PROXY_FLAGS, values);
   const primaryUrl = originOf(read, "primary-access-url");
@@ -56,7 +56,7 @@ export function parseProxyConfig(values: ServerFlagValues): ProxyConfig {
     token: tokenOf(read),
     accessUrl,
     relayUrl: originOf(read, "derp-server-relay-url"),
-    // STUN is announced with the relay.
+    // STUN is announced together with the relay.
     stunServer: !relay || read.text("stun-address") === "disable" ? undefined : read.listenAddress("stun-address"),
     relay,
     derpOnly,

@@ -1,7 +1,7 @@
-/** The settings of a workspace proxy as one table: its own, and those that it has in common with the server. */
+/** The settings of a workspace proxy in one table: its own, and those that it shares with the server. */
 import { type ServerFlag, serverFlags } from "../config/flags.ts";
 
-/** In the order in which help lists them; a description replaces the server's. */
+/** In the order in which help lists them; a text replaces the server's description. */
 const SHARED: Readonly<Record<string, string | undefined>> = {
   "access-url": "URL under which clients, agents and the primary reach this proxy; it has no path",
   "wildcard-access-url":

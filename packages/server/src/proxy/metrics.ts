@@ -3,7 +3,7 @@ import { monotonicNow } from "wg-userspace/io/host/clock";
 import type { ProxyApps } from "./apps/proxy-apps.ts";
 import type { RelayKeys } from "./relay-keys.ts";
 
-/** A workspace proxy's own figures on /metrics, read when they are asked for. */
+/** A workspace proxy's own metrics, read when they are requested. */
 export function proxyMetrics(
   registry: Registry,
   facts: {
@@ -44,7 +44,7 @@ export function proxyMetrics(
   });
 }
 
-/** What browsers have open at a proxy, and what the primary answered about it. */
+/** What browsers have open at a proxy, and the primary's answers about it. */
 export function proxyAppMetrics(registry: Registry, apps: Pick<ProxyApps, "openCount" | "counts" | "useCounts">): void {
   const registers = [registry];
   new Gauge({

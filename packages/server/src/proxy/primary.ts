@@ -1,4 +1,4 @@
-/** What a workspace proxy asks the primary deployment. */
+/** The requests that a workspace proxy sends to the primary deployment. */
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { ClientError } from "coder-client/base/client-error";
@@ -35,11 +35,11 @@ import { BUILD_VERSION } from "../base/version.ts";
 import type { ProxyToken } from "./token.ts";
 
 const TIMEOUT_MS = 10_000;
-/** The process ends then, whether the primary knows or not. */
+/** After this time the process ends, whether or not the primary has been informed. */
 const DEREGISTER_TIMEOUT_MS = 3_000;
-/** Of an answer for a visitor: a page or JSON. */
+/** For an answer to a visitor: a page or JSON. */
 const MAX_ANSWER_BYTES = 256 * 1024;
-/** What of such an answer is for the visitor's browser. */
+/** The headers of such an answer that the visitor's browser receives. */
 const PASSED_HEADERS = [
   "content-type",
   "content-security-policy",
@@ -51,14 +51,14 @@ const PASSED_HEADERS = [
   "coder-app-login",
 ] as const;
 
-/** What the primary answers a visitor; it is passed on as it is. */
+/** The primary's answer to a visitor, which is passed on unchanged. */
 export interface PassedAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
 
-/** Only what is used: stock deployments have other fields beside it. */
+/** Only the fields that are used; stock deployments send others as well. */
 const primaryInfo = z.object({
   version: z.string(),
   dashboard_url: z.string().default(""),
@@ -68,7 +68,7 @@ const primaryInfo = z.object({
 export type PrimaryInfo = z.infer<typeof primaryInfo>;
 
 export class Primary {
-  /** With the proxy's token on every request. */
+  /** Sends the proxy's token with every request. */
   readonly deployment: Deployment;
 
   constructor(options: { readonly url: URL; readonly token: ProxyToken; readonly dialer: Dialer }) {
@@ -81,7 +81,7 @@ export class Primary {
     });
   }
 
-  /** Each of these rejects with ClientError, EngineError, `signal.reason`, or an Error in words. */
+  /** Each of these methods rejects with ClientError, EngineError, `signal.reason`, or an Error with a readable message. */
   async identify(signal: AbortSignal): Promise<PrimaryInfo> {
     const body = await this.deployment.call("/api/v2/buildinfo", { signal, timeoutMs: TIMEOUT_MS });
     return shaped(primaryInfo, body, "/api/v2/buildinfo");
@@ -98,7 +98,9 @@ export class Primary {
     return shaped(cryptoKeysResponse, body, "the question for keys").crypto_keys;
   }
 
-  /** Rejects when what is answered is not about the visitor. @param accept What the visitor's browser takes, for a refusal. */
+  /**
+   * Rejects if the answer is not about the visitor. @param accept The types that the visitor's browser accepts, for a refusal.
+   */
   async issueAppToken(
     request: IssueAppTokenRequest,
     accept: string,
@@ -110,7 +112,7 @@ export class Primary {
     return { token: body.signed_token_str };
   }
 
-  /** Undefined: the ticket is not valid for this browser and host. */
+  /** Undefined if the ticket is not valid for this browser and host. */
   async redeemTicket(request: RedeemAppTicketRequest): Promise<RedeemAppTicketResponse | undefined> {
     const answer = await this.#answerFor(PROXY_REDEEM_TICKET_PATH, request, "application/json");
     if (answer.status === 400) return undefined;
@@ -119,8 +121,8 @@ export class Primary {
   }
 
   /**
-   * One POST on behalf of a visitor. A redirect is an answer like any other. Rejects when the answer is not the primary's own, or
-   * the primary is busy, or failed.
+   * Sends one POST on behalf of a visitor. Redirects are returned like any other answer. Rejects if the answer is not the
+   * primary's own, or the primary is busy or has failed.
    */
   async #answerFor(path: string, body: object, accept: string): Promise<PassedAnswer & { isDecision: boolean }> {
     const url = this.deployment.resolve(path);
@@ -156,7 +158,7 @@ export class Primary {
     };
   }
 
-  /** @param isLast The process ends: it waits no longer than for deregistering. */
+  /** @param isLast The process is ending, so the request waits no longer than deregistering does. */
   async reportUses(stats: readonly AppUse[], isLast: boolean): Promise<void> {
     const timeoutMs = isLast ? DEREGISTER_TIMEOUT_MS : TIMEOUT_MS;
     await this.deployment.call(PROXY_APP_STATS_PATH, { method: "POST", body: { stats }, timeoutMs });
@@ -168,17 +170,17 @@ export class Primary {
   }
 }
 
-/** An answer that decides nothing about a visitor. With 401 the primary does not accept the proxy. */
+/** For an answer that decides nothing about a visitor. 401 means that the primary does not accept the proxy. */
 function failedWith(status: number): Error {
   return Object.assign(new Error(`HTTP ${status}`), { status, code: status === 401 ? "ERR_UNAUTHORIZED" : undefined });
 }
 
-/** Whether the primary itself, and nothing on the way to it, does not accept the token. */
+/** Whether the primary itself, and not something in between, refuses the token. */
 export function isTokenRefused(error: unknown): boolean {
   return (error as Partial<ClientError> | undefined)?.code === "ERR_UNAUTHORIZED";
 }
 
-/** What failed, in words that name no host: the report that a proxy publishes has them. */
+/** What failed, in words that name no host, because the proxy publishes them in its report. */
 export function publicReasonOf(error: unknown): string {
   const { code, status } = (error ?? {}) as Partial<ClientError>;
   if (code === "ERR_NOT_A_CODER_SERVER") return "what answered is not a Coder deployment";

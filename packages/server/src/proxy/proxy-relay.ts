@@ -1,4 +1,4 @@
-/** The relay of a workspace proxy: which clients it admits and which siblings it is linked with, by what the primary says. */
+/** The relay of a workspace proxy: the primary decides which clients it admits and with which siblings it is linked. */
 import type { Dialer } from "coder-client/dial/dialer";
 import type { Deployment } from "coder-client/rest/deployment";
 import type { RegisterProxyResponse } from "coder-protocol/rest/workspace-proxies";
@@ -45,7 +45,7 @@ export class ProxyRelay {
       random: nodeRandom,
       clock: monotonicNow,
       admit: (key) => this.#keys.admits(key, connected, monotonicNow()),
-      // Clients reach the relay before their keys do.
+      // Clients may reach the relay before their keys do.
       holdUnknown: true,
       isSibling: (address) => addresses.has(address),
       addressOf: clientAddress,
@@ -53,7 +53,7 @@ export class ProxyRelay {
     this.#links = new SiblingLinks({ relay: this.listener, privateKey, dialer, addresses, log });
   }
 
-  /** Keys that are known. */
+  /** The known keys. */
   get keys(): Pick<RelayKeys, "size" | "ageMs"> {
     return this.#keys;
   }
@@ -62,7 +62,7 @@ export class ProxyRelay {
     return this.#keys.state(monotonicNow());
   }
 
-  /** Why there is no stream of relay keys, while there is none. */
+  /** Why there is no stream of relay keys; undefined if there is one. */
   get streamProblem(): string | undefined {
     return this.#stream?.problem;
   }
@@ -71,12 +71,12 @@ export class ProxyRelay {
     return this.#links.counts();
   }
 
-  /** What is wrong with the links, for the primary: it names hosts. "" for nothing. */
+  /** What is wrong with the links; "" if nothing. The text names hosts, so it is only for the primary. */
   problem(): string {
     return this.#links.problem();
   }
 
-  /** @param replicaId Of this process. */
+  /** @param replicaId The id of this process. */
   registered(registration: RegisterProxyResponse, replicaId: string): void {
     this.listener.setWebSocketOnly(registration.derp_force_websockets);
     const siblings = registration.sibling_replicas
@@ -86,12 +86,12 @@ export class ProxyRelay {
     this.#admitBy(registration.admission === "stream");
   }
 
-  /** A token that was replaced opens no links: its owner has reasons. */
+  /** A token that was replaced must open no links: its owner had a reason to replace it. */
   tokenRefused(): void {
     this.#links.update("", []);
   }
 
-  /** The stream of keys does not tell any more who comes and goes. */
+  /** Stops following the stream of keys. */
   async stopFollowing(): Promise<void> {
     await this.#stream?.close();
   }

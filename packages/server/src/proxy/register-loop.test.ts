@@ -6,7 +6,7 @@ import { RegisterLoop, type RegisterStep } from "./register-loop.ts";
 const START = instant(1_000);
 const MINUTE = 60_000;
 
-/** The loop in virtual time: what it does, and when. */
+/** The loop in virtual time: its steps and when they happen. */
 class Time {
   now: Instant = START;
   readonly loop: RegisterLoop;
@@ -16,7 +16,7 @@ class Time {
     this.loop = new RegisterLoop(this.now, random);
   }
 
-  /** Goes to the next step, which is under way then. Undefined: there is none any more. */
+  /** Advances to the next step, which is then in progress. Undefined if there is none. */
   next(): RegisterStep | undefined {
     for (;;) {
       const step = this.loop.due(this.now);

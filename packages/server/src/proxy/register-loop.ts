@@ -1,34 +1,34 @@
 /**
- * When a workspace proxy asks the primary what it is, and when it registers. Pure: the shell does what is `due`, reports
- * the outcome, and calls again at `nextTimeout`.
+ * Decides when a workspace proxy asks the primary for its identity, and when it registers. Pure: the caller does what is `due`,
+ * reports the outcome, and calls again at `nextTimeout`.
  *
  *     identify ─ register ─ (30 s) ─ register …
  *
- * A failure is followed by another attempt, however many there were. Two things end the process: a primary that is itself
- * a proxy, and a token that the primary does not accept. A token that was accepted before is tried for 15 minutes more,
- * while the clients that are known already are served; it ends the process only when the last answer refused it as well: while
- * the primary is away it is not known whether the token holds.
+ * After a failure there is always another attempt. Two things end the process: a primary that is itself a proxy, and a token that
+ * the primary refuses. If the token was accepted before, attempts continue for 15 minutes, while known clients are still served;
+ * the process then ends only if the last answer was a refusal too, because while the primary is away it is unknown whether the
+ * token is valid.
  */
 import { addMs, type Instant } from "wg-userspace/base/instant";
 
 export type RegisterStep = "identify" | "register";
-/** Why the process cannot go on. */
+/** Why the process cannot continue. */
 export type RegisterEnd = "primary-is-proxy" | "token-refused" | "token-revoked";
 
 export interface RegisterFailure {
-  /** In words that name no host: it is part of the public report. */
+  /** In words that name no host, because they are part of the public report. */
   readonly why: string;
   readonly since: Instant;
 }
 
 const DEFAULT_REFRESH_MS = 30_000;
-/** What the primary may ask for. */
+/** Limits for the interval that the primary may ask for. */
 const MIN_REFRESH_MS = 5_000;
 const MAX_REFRESH_MS = 600_000;
 const MIN_RETRY_MS = 5_000;
 const FIRST_RETRY_LIMIT_MS = 10_000;
 const MAX_RETRY_MS = 60_000;
-/** Between attempts that something else asks for. */
+/** Minimum time between attempts outside the schedule. */
 const MIN_GAP_MS = 1_000;
 /** As long as a key that could not be confirmed may use a relay. */
 const REFUSED_GRACE_MS = 15 * 60_000;
@@ -45,7 +45,7 @@ export class RegisterLoop {
   #registered = false;
   #failure: RegisterFailure | undefined;
   #refusedAt: Instant | undefined;
-  /** Whether the last attempt failed because the token was not accepted. */
+  /** Whether the last attempt failed because the token was refused. */
   #isRefused = false;
   #retryLimitMs = FIRST_RETRY_LIMIT_MS;
   #end: RegisterEnd | undefined;
@@ -55,17 +55,17 @@ export class RegisterLoop {
     this.#random = random;
   }
 
-  /** Whether there was a registration since the start. */
+  /** Whether a registration has succeeded since the start. */
   get registered(): boolean {
     return this.#registered;
   }
 
-  /** What the last attempt failed with, and since when attempts fail. Undefined when the last one succeeded. */
+  /** Why the last attempt failed, and since when attempts have failed. Undefined if the last one succeeded. */
   get failure(): RegisterFailure | undefined {
     return this.#failure;
   }
 
-  /** Since when the token is not accepted any more. */
+  /** Since when the token has been refused. */
   get refusedAt(): Instant | undefined {
     return this.#refusedAt;
   }
@@ -74,7 +74,7 @@ export class RegisterLoop {
     return this.#end;
   }
 
-  /** The step to take now. It is under way until its outcome is reported; nothing else is due before. */
+  /** The step to take now. It is in progress until its outcome is reported; until then no other step is due. */
   due(now: Instant): RegisterStep | undefined {
     const giveUpAt = this.#giveUpAt();
     if (giveUpAt !== undefined && now >= giveUpAt) this.#end ??= "token-revoked";
@@ -91,7 +91,7 @@ export class RegisterLoop {
     return giveUpAt === undefined || this.#dueAt < giveUpAt ? this.#dueAt : giveUpAt;
   }
 
-  /** Something else suggests that the registration does not hold: it is renewed soon instead of at its time. */
+  /** The registration may no longer be valid: it is renewed soon instead of on schedule. */
   hurry(now: Instant): void {
     const soonest = this.#startedAt === undefined ? now : addMs(this.#startedAt, MIN_GAP_MS);
     const at = soonest > now ? soonest : now;
@@ -107,7 +107,7 @@ export class RegisterLoop {
     this.#settled(now, 0);
   }
 
-  /** @param refreshMs After this time the registration has to be renewed. */
+  /** @param refreshMs Interval after which the registration has to be renewed. */
   accepted(refreshMs: number | undefined, now: Instant): void {
     this.#registered = true;
     this.#refusedAt = undefined;
@@ -121,7 +121,7 @@ export class RegisterLoop {
     this.#retry(why, now);
   }
 
-  /** The primary itself does not accept the token. */
+  /** The primary itself refuses the token. */
   refused(why: string, now: Instant): void {
     if (!this.#registered) this.#end = "token-refused";
     this.#refusedAt ??= now;

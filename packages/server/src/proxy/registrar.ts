@@ -8,12 +8,12 @@ export interface RegistrarOptions {
   readonly primary: Pick<Primary, "identify" | "register">;
   readonly clock: () => Instant;
   readonly random: () => number;
-  /** What to state about this process. */
+  /** The statement about this process that each registration sends. */
   readonly statement: () => RegisterProxyRequest;
   readonly onIdentified: (info: PrimaryInfo) => void;
   readonly onRegistered: (registration: RegisterProxyResponse) => void;
   readonly onFailed: (why: string, tokenRefused: boolean) => void;
-  /** The process cannot go on. Called once. */
+  /** Called once, when the process cannot continue. */
   readonly onEnd: (end: RegisterEnd) => void;
 }
 
@@ -34,7 +34,7 @@ export class Registrar {
     this.#advance();
   }
 
-  /** The registration may not hold any more: it is renewed soon. */
+  /** The registration may no longer be valid: it is renewed soon. */
   hurry(): void {
     this.loop.hurry(this.#options.clock());
     this.#advance();

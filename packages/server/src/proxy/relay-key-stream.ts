@@ -1,4 +1,4 @@
-/** Keeps a stream of relay keys from the primary open, and feeds what arrives to the proxy's set of keys. */
+/** Keeps a stream of relay keys from the primary open, and passes what arrives to the proxy's set of keys. */
 import { Backoff } from "coder-client/base/backoff";
 import { openWebSocket } from "coder-client/control/open-web-socket";
 import { SilenceAlarm } from "coder-client/control/silence-alarm";
@@ -17,11 +17,11 @@ export interface RelayKeyStreamOptions {
   readonly keys: RelayKeys;
   readonly clock: () => Instant;
   readonly onChanges: (changes: KeyChanges) => void;
-  /** The stream ended or could not be opened. It is opened again after a while. */
+  /** The stream ended or could not be opened. It is reopened after a while. */
   readonly onLost: (why: string, tokenRefused: boolean) => void;
 }
 
-/** A message names 4,096 keys of 67 characters at most, with some room. */
+/** A message contains at most 4,096 keys of 67 characters, so this leaves some room. */
 const MAX_MESSAGE_BYTES = 1024 * 1024;
 const CLOSE_GRACE_MS = 1_000;
 
@@ -43,7 +43,7 @@ export class RelayKeyStream {
     this.#options = options;
   }
 
-  /** Why there is no stream, in words that name no host. Undefined while there is one, and before the first attempt has failed. */
+  /** Why there is no stream, in words that name no host. Undefined while there is one, and until the first attempt has failed. */
   get problem(): string | undefined {
     return this.#problem;
   }
@@ -83,7 +83,7 @@ export class RelayKeyStream {
     }
   }
 
-  /** Resolves when the stream is over, with the reason. */
+  /** Resolves with the reason when the stream has ended. */
   #follow(socket: WebSocket): Promise<Loss> {
     const { keys, clock } = this.#options;
     const { signal } = this.#stop;
@@ -149,7 +149,7 @@ export class RelayKeyStream {
     return true;
   }
 
-  /** Grace periods end also while there is no stream. */
+  /** Grace periods end even while there is no stream. */
   #armGrace(): void {
     const { keys, clock, onChanges } = this.#options;
     clearTimeout(this.#graceTimer);
@@ -166,7 +166,7 @@ export class RelayKeyStream {
   }
 }
 
-/** In good order, or after a short while without it. */
+/** Closes properly, or destroys the connection after a short while. */
 function endSocket(socket: WebSocket, code: number): void {
   socket.close(code);
   const timer = setTimeout(() => socket.terminate(), CLOSE_GRACE_MS);

@@ -11,7 +11,7 @@ const hex = (n: number): string => n.toString(16).padStart(64, "0");
 const key = (n: number): Uint8Array => hexDecode(hex(n));
 const none = (): boolean => false;
 
-/** Registered, with a complete set of these. */
+/** Keys after the registration and a complete snapshot of these. */
 function listed(...keys: readonly number[]): RelayKeys {
   const known = new RelayKeys();
   known.registered(true);

@@ -1,7 +1,7 @@
 /**
- * Which clients a workspace proxy's relay admits: the keys that the primary names on a stream, which begins with all of
- * them and continues with changes. A primary that has just started knows few of its nodes yet, and another server of its
- * cluster may be behind: keys that the first snapshot of a new stream lacks stay admitted for a grace period, or until the
+ * Decides which clients a workspace proxy's relay admits, by the keys that the primary names on a stream, which begins with all
+ * keys and continues with changes. A primary that has just started knows only a few of its nodes, and another server of its
+ * cluster may be behind, so keys that the first snapshot of a new stream lacks stay admitted for a grace period, or until the
  * primary names them as removed. Pure.
  */
 import type { RelayKeysMessage } from "coder-protocol/rest/workspace-proxies";
@@ -9,23 +9,23 @@ import { hexDecode, hexEncode } from "wg-userspace/base/bytes";
 import { addMs, earliest, type Instant } from "wg-userspace/base/instant";
 
 /**
- *  - `closed`: not registered yet;
- *  - `open`: the primary names no keys, so every client is admitted;
- *  - `listed`: clients whose keys it named;
- *  - `frozen`: it was silent for too long, so the clients that are connected stay, and no others come.
+ * - `closed`: not registered yet;
+ * - `open`: the primary names no keys, so every client is admitted;
+ * - `listed`: only clients whose keys it named are admitted;
+ * - `frozen`: it was silent for too long, so connected clients stay and no others are admitted.
  */
 export type AdmissionState = "closed" | "open" | "listed" | "frozen";
 
 /** What a message changed. */
 export interface KeyChanges {
   readonly admitted: readonly Uint8Array[];
-  /** Keys that are not admitted any more. */
+  /** Keys that are no longer admitted. */
   readonly removed: readonly Uint8Array[];
-  /** Clients with keys that were never named may be connected, and are not admitted any more. */
+  /** Clients with keys that were never named may be connected, and are no longer admitted. */
   readonly unnamed: boolean;
 }
 
-/** Nodes connect to a primary that was restarted well within this time. */
+/** Nodes reconnect to a restarted primary well within this time. */
 const GRACE_MS = 60_000;
 /** As long as a key may use the primary's own relay without being confirmed. */
 const SILENCE_MS = 15 * 60_000;
@@ -39,15 +39,15 @@ export class RelayKeys {
   readonly #graceMs: number;
   #mode: "closed" | "open" | "listed" = "closed";
   #keys = new Set<string>();
-  /** Keys that the snapshot of a new stream lacked, and until when they are admitted; the earliest first. */
+  /** Keys that the snapshot of a new stream lacked, with the end of their grace period; the earliest first. */
   #graces = new Map<string, Instant>();
-  /** Every client was admitted before the primary named keys. */
+  /** Every client was admitted until the primary named keys. */
   #admittedAll = false;
-  /** Until then clients stay that came while every client was admitted. */
+  /** Until this time, clients stay that connected while every client was admitted. */
   #unnamedUntil: Instant | undefined;
-  /** The stream has not named all keys yet. */
+  /** The stream has not yet named all keys. */
   #isNew = true;
-  /** A snapshot whose end has not come. */
+  /** A snapshot that has not ended yet. */
   #arriving: Set<string> | undefined;
   #complete = false;
   #heardAt: Instant | undefined;
@@ -57,7 +57,7 @@ export class RelayKeys {
     this.#graceMs = options.graceMs ?? GRACE_MS;
   }
 
-  /** Keys known. */
+  /** Number of known keys. */
   get size(): number {
     return this.#keys.size;
   }
@@ -67,7 +67,7 @@ export class RelayKeys {
     return this.#complete;
   }
 
-  /** Since the stream last gave a sign of life. Undefined: it never did. */
+  /** Time since the stream last sent anything. Undefined if it never did. */
   ageMs(now: Instant): number | undefined {
     return this.#heardAt === undefined ? undefined : now - this.#heardAt;
   }
@@ -77,7 +77,7 @@ export class RelayKeys {
     return now < addMs(this.#heardAt, SILENCE_MS) ? "listed" : "frozen";
   }
 
-  /** The primary accepted the registration. Returns whether the way of admission is another one now. */
+  /** The primary accepted the registration. Returns whether the state of admission changed. */
   registered(listed: boolean): boolean {
     const mode = listed ? "listed" : "open";
     if (mode === this.#mode) return false;
@@ -92,19 +92,19 @@ export class RelayKeys {
     return true;
   }
 
-  /** A new stream: it begins with a snapshot. */
+  /** A new stream was opened, which will begin with a snapshot. */
   opened(now: Instant): void {
     this.#isNew = true;
     this.#arriving = undefined;
     this.heard(now);
   }
 
-  /** The stream gave a sign of life. */
+  /** The stream sent something. */
   heard(now: Instant): void {
     if (this.#complete) this.#heardAt = now;
   }
 
-  /** Undefined: the message breaks the protocol, and the stream has to be opened again. What was known stays. */
+  /** Undefined if the message breaks the protocol, in which case the stream has to be reopened. The known keys are kept. */
   received(message: RelayKeysMessage, now: Instant): KeyChanges | undefined {
     const { add = [], remove = [] } = message;
     if (!add.every(isKey) || !remove.every(isKey)) return undefined;
@@ -126,12 +126,12 @@ export class RelayKeys {
       case "frozen":
         return connected(key);
       case "listed":
-        // Clients that came while every client was admitted stay until the keys are known, and for the grace period.
+        // Clients that connected while every client was admitted stay until the keys are known, and then for the grace period.
         return (this.#complete && this.#isNamed(hexEncode(key))) || (this.#keepsUnnamed(now) && connected(key));
     }
   }
 
-  /** When a grace period ends. */
+  /** When the next grace period ends. */
   nextTimeout(): Instant | undefined {
     const [first] = this.#graces.values();
     return earliest(first, this.#unnamedUntil);
@@ -177,7 +177,7 @@ export class RelayKeys {
     return { admitted: admitted.map(hexDecode), removed: removed.map(hexDecode), unnamed: false };
   }
 
-  /** Returns the keys for which there is no room: the oldest. */
+  /** Returns the keys for which there is no room, the oldest ones. */
   #grace(missing: readonly string[], now: Instant): string[] {
     for (const key of missing) this.#graces.set(key, addMs(now, this.#graceMs));
     const dropped: string[] = [];

@@ -1,13 +1,13 @@
 /**
- * What a workspace proxy reports about itself at `/healthz-report`. Errors take its region out of the map. Anyone may read it:
- * it names no host. The log has the details, and the primary gets those of siblings with each registration. Pure.
+ * What a workspace proxy reports about itself at `/healthz-report`. Errors remove its region from the map. Anyone may read the
+ * report, so it names no host; the log has the details, and each registration sends those about siblings to the primary. Pure.
  */
 
 import type { ProxyHealthReport } from "coder-protocol/rest/workspace-proxies";
 import { minorVersion } from "../base/minor-version.ts";
 import type { AdmissionState } from "./relay-keys.ts";
 
-/** The other processes of this proxy, and those of them to which the link fails. */
+/** The number of other processes of this proxy, and of those to which the link fails. */
 export interface SiblingCounts {
   readonly all: number;
   readonly failed: number;
@@ -15,25 +15,25 @@ export interface SiblingCounts {
 
 export interface ProxyFacts {
   readonly version: string;
-  /** Undefined until the primary answered. */
+  /** Undefined until the primary has answered. */
   readonly primaryVersion: string | undefined;
   readonly registered: boolean;
-  /** Of registering, while it fails. */
+  /** The failure of registering, while it lasts. */
   readonly failure: { readonly why: string; readonly forMs: number } | undefined;
-  /** How long the primary has not accepted the token any more. */
+  /** How long the primary has refused the token; undefined if it does not. */
   readonly refusedForMs: number | undefined;
   /** Undefined without a relay. */
   readonly admission: AdmissionState | undefined;
-  /** Why there is no stream of relay keys, while there is none. */
+  /** Why there is no stream of relay keys; undefined if there is one. */
   readonly streamProblem: string | undefined;
   readonly siblings: SiblingCounts;
-  /** Why there are no new keys of app tokens, if they were asked for and there are none. */
+  /** Why requesting keys for app tokens failed; undefined if it did not. */
   readonly appKeysProblem: string | undefined;
-  /** How far the clock is ahead of the primary's; undefined where nothing depends on it, or the primary does not state its own. */
+  /** How far the clock is ahead of the primary's; undefined if nothing depends on it, or the primary does not state its time. */
   readonly clockAheadMs: number | undefined;
 }
 
-/** Half of what app tokens allow for. */
+/** Half of the tolerance for app tokens. */
 const MAX_CLOCK_DIFFERENCE_MS = 30_000;
 
 export function reportOf(facts: ProxyFacts): ProxyHealthReport {
@@ -45,7 +45,7 @@ export function reportOf(facts: ProxyFacts): ProxyHealthReport {
       `The primary has not accepted this proxy's token for ${seconds(refusedForMs)}: start the proxy with its new token.`,
     );
   } else if (!registered && failure !== undefined) {
-    // Without a failure the first registration is under way: the primary may ask before its answer has arrived.
+    // Without a failure, the first registration is in progress: the primary may ask before its answer has arrived.
     errors.push(`The proxy is not registered with the primary: ${failure.why}.`);
   } else if (failure !== undefined) {
     warnings.push(`Registering with the primary has failed for ${seconds(failure.forMs)}: ${failure.why}.`);

@@ -1,10 +1,10 @@
-/** What a workspace proxy answers besides its relay: probes, and what it is. */
+/** The routes of a workspace proxy other than its relay: probes and its identity. */
 import type { ServerResponse } from "node:http";
 import type { ProxyHealthReport } from "coder-protocol/rest/workspace-proxies";
 import type { RequestRoute } from "../base/routes.ts";
 
 export interface ProxyRouteDeps {
-  /** Whether it takes clients: it is registered, and does not stop. */
+  /** Whether it accepts clients: it is registered and not stopping. */
   readonly ready: () => boolean;
   readonly report: () => ProxyHealthReport;
   readonly buildInfo: () => object;
@@ -19,7 +19,7 @@ export function proxyRoutes({ ready, report, buildInfo }: ProxyRouteDeps): Reque
       if (ready()) text(response, 200, "OK");
       else text(response, 503, "not registered with the primary", { "Retry-After": "5" });
     }),
-    // Pages of other origins measure the way to this proxy; there is nothing to read.
+    // Pages of other origins measure their latency to this proxy; the answer contains no data.
     route("latency-check", "/latency-check", (response) =>
       text(response, 200, "OK", { "Access-Control-Allow-Origin": "*", "Timing-Allow-Origin": "*" }),
     ),

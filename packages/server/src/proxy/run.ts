@@ -8,18 +8,18 @@ import type { ProxyConfig } from "./config.ts";
 import { WorkspaceProxy } from "./workspace-proxy.ts";
 
 export interface RunProxyOptions {
-  /** Ends the proxy when aborted, besides SIGINT and SIGTERM. */
+  /** Stops the proxy when aborted, in addition to SIGINT and SIGTERM. */
   readonly signal?: AbortSignal;
   readonly dialer?: Dialer;
-  /** What a person reads: addresses. */
+  /** Output for people: addresses. */
   readonly stdout?: TextSink;
   /** Log lines. */
   readonly stderr?: TextSink;
 }
 
 /**
- * Runs a workspace proxy until a signal ends it. Resolves after a clean stop; throws ServerError when it cannot start or
- * go on. SIGHUP reads the TLS certificates again.
+ * Runs a workspace proxy until a signal stops it. Resolves after a clean stop; throws ServerError if it cannot start or continue.
+ * SIGHUP reloads the TLS certificates.
  */
 export async function runWorkspaceProxy(config: ProxyConfig, options: RunProxyOptions = {}): Promise<void> {
   markOnMainThread();

@@ -1,4 +1,7 @@
-/** Links of a workspace proxy's relay to those of the other processes of the same proxy, by the mesh key of the registration. */
+/**
+ * Links from a workspace proxy's relay to the relays of the same proxy's other processes, with the mesh key from the
+ * registration.
+ */
 import type { Dialer } from "coder-client/dial/dialer";
 import { monotonicNow } from "wg-userspace/io/host/clock";
 import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
@@ -7,12 +10,12 @@ import type { RelayListener } from "../relay/relay-listener.ts";
 import { RelayMesh, type Sibling, type SiblingAddresses } from "../relay/relay-mesh.ts";
 import type { SiblingCounts } from "./report.ts";
 
-/** What a registration takes. */
+/** The maximum that a registration accepts. */
 const MAX_PROBLEM_LENGTH = 4_096;
 
 export interface SiblingLinksOptions {
   readonly relay: Pick<RelayListener, "mesh" | "setMeshKey">;
-  /** The relay's. */
+  /** The relay's private key. */
   readonly privateKey: Uint8Array;
   readonly dialer: Dialer;
   readonly addresses: SiblingAddresses;
@@ -28,7 +31,7 @@ export class SiblingLinks {
     this.#options = options;
   }
 
-  /** @param meshKey "" for no mesh. Links that another key opened end. */
+  /** @param meshKey "" for no mesh. Links that were opened with another key end. */
   update(meshKey: string, siblings: readonly Sibling[]): void {
     if (this.#options.relay.setMeshKey(meshKey)) {
       this.#end();
@@ -37,7 +40,7 @@ export class SiblingLinks {
     this.#mesh?.update(siblings);
   }
 
-  /** What is wrong, for the primary: it names hosts. "" for nothing. */
+  /** What is wrong with the links; "" if nothing. The text names hosts, so it is only for the primary. */
   problem(): string {
     return (this.#mesh?.problem() ?? "").slice(0, MAX_PROBLEM_LENGTH);
   }

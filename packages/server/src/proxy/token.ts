@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { PROXY_TOKEN_PATTERN } from "coder-protocol/rest/workspace-proxies";
 import { nodeErrorCode } from "../base/errors.ts";
 
-/** The token of a workspace proxy: given itself, or the first line of a file that is read each time. It is never shown. */
+/** The token of a workspace proxy: given directly, or the first line of a file that is read each time. It is never shown. */
 export class ProxyToken {
   readonly #source: { readonly text: string } | { readonly file: string };
 
@@ -10,7 +10,7 @@ export class ProxyToken {
     this.#source = source;
   }
 
-  /** Throws an Error that names the file when it cannot be read or holds no token. */
+  /** Throws an Error that names the file if it cannot be read or contains no token. */
   read(): string {
     const problem = this.problem();
     if (problem !== undefined) throw new Error(`the token ${problem}`);
@@ -34,7 +34,7 @@ export class ProxyToken {
     return (readFileSync(this.#source.file, "utf8").split("\n", 1)[0] ?? "").trim();
   }
 
-  /** For logs: never the token. */
+  /** Used in logs, so it never contains the token. */
   toString(): string {
     return "[token]";
   }

@@ -1,7 +1,7 @@
 /**
- * A workspace proxy: a relay near its users, and terminals of browsers, of a deployment elsewhere, the primary. It has no store
- * and no state but memory: the primary says which clients it admits, which siblings it has, and who may open what. It goes on
- * while the primary is away.
+ * A workspace proxy: a relay near its users, and browser terminals and apps, for a deployment elsewhere, the primary. It has no
+ * store and keeps all state in memory: the primary decides which clients it admits, which siblings it has, and who may open what.
+ * It continues to serve while the primary is away.
  */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
@@ -43,20 +43,20 @@ import { proxyRoutes } from "./routes.ts";
 
 export interface ProxyDeps {
   readonly log: Logger;
-  /** To the primary and to siblings. */
+  /** Dials the primary and siblings. */
   readonly dialer?: Dialer | undefined;
   /** How often the files of the TLS certificates are checked for changes. */
   readonly certificateCheckMs?: number;
   /** How long clients stay that the first message of a new stream of relay keys does not name. */
   readonly keyGraceMs?: number;
-  /** In the place of real tunnels to agents. */
+  /** Replaces the real tunnels to agents. */
   readonly tunnels?: Pick<AgentTunnels, "acquire" | "end" | "close">;
 }
 
 export class WorkspaceProxy implements Bound, AsyncDisposable {
-  /** Another one at every start. */
+  /** New at every start. */
   readonly replicaId = randomUUID();
-  /** Resolves when the proxy cannot go on. */
+  /** Resolves when the proxy cannot continue. */
   readonly failed: Promise<ServerError>;
   readonly #config: ProxyConfig;
   readonly #deps: ProxyDeps;
@@ -103,7 +103,7 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
     this.#addMetrics();
   }
 
-  /** Undefined for a proxy without one. */
+  /** Undefined for a proxy without a relay. */
   get relay(): RelayListener | undefined {
     return this.#relay?.listener;
   }
@@ -116,12 +116,12 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
   get metricsAddress(): Bound["metricsAddress"] {
     return this.#bound.metricsAddress;
   }
-  /** UDP port of the proxy's own STUN server, when there is one. */
+  /** UDP port of the proxy's own STUN server, if there is one. */
   get stunPort(): number | undefined {
     return this.#stun?.port;
   }
 
-  /** Binds every configured address and begins to register. Throws ServerError. */
+  /** Binds every configured address and starts to register. Throws ServerError. */
   async listen(): Promise<void> {
     const { stunServer } = this.#config;
     const log = this.#log;
@@ -138,7 +138,7 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
     this.#registrar.start();
   }
 
-  /** What `/healthz-report` answers. */
+  /** The answer of `/healthz-report`. */
   report(): ProxyHealthReport {
     const now = monotonicNow();
     const { registered, failure, refusedAt } = this.#registrar.loop;
@@ -156,13 +156,13 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
     });
   }
 
-  /** Reads the TLS certificates again and logs the outcome. */
+  /** Reloads the TLS certificates and logs the outcome. */
   reloadCertificates(reason: string): void {
     if (this.#certificates === undefined) this.#log.info({ reason }, "there are no TLS certificates to reload");
     else this.#certificates.reload(reason);
   }
 
-  /** Deregisters, tells clients to come back, ends everything. Idempotent. */
+  /** Deregisters, asks clients to reconnect, and ends everything. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -300,7 +300,7 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
     this.#apps?.registered(registration);
   }
 
-  /** Registering finds out whether the primary still takes the token. */
+  /** Registers soon, which shows whether the primary still accepts the token. */
   #tokenDoubted(): void {
     if (this.#registrar.loop.refusedAt === undefined) this.#registrar.hurry();
   }

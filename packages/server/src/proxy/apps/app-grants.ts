@@ -1,7 +1,7 @@
 /**
- * What the primary granted the visitors of apps a moment ago: a page asks for hundreds of files, and each needs the same right. A
- * grant is kept by the app and the visitor's credential for as long as its token counts, a minute at most. That a visitor has to
- * sign in is kept for a second: such questions cost a stranger nothing.
+ * Keeps the primary's recent answers about visitors of apps: a page requests hundreds of files, and each needs the same right. A
+ * grant is kept by app and visitor's credential while its token is valid, but at most for a minute. The answer that a visitor has
+ * to sign in is kept for a second, because any stranger can cause such questions.
  */
 import { createHash } from "node:crypto";
 import type { IssueAppTokenRequest } from "coder-protocol/rest/proxy-apps";
@@ -34,10 +34,10 @@ export class AppGrants {
   readonly #options: AppGrantsOptions;
   /** The oldest first. */
   readonly #kept = new Map<string, Kept>();
-  /** Of visitors who have to sign in, the oldest first. */
+  /** Answers for visitors who have to sign in, the oldest first. */
   readonly #refused = new Map<string, Refused>();
   readonly #asking = new Map<string, Promise<IssuedRight>>();
-  /** What was asked before the last `forget…` is not kept. */
+  /** Increased by each `forget…`: answers to earlier questions are not kept. */
   #generation = 0;
 
   constructor(options: AppGrantsOptions) {
@@ -49,8 +49,8 @@ export class AppGrants {
   }
 
   /**
-   * What is known, or is being asked for the same; undefined: the primary has to be asked.
-   * @param accept What the visitor's browser takes, for a refusal.
+   * The kept answer, or that of a pending question; undefined if the primary has to be asked.
+   * @param accept The types that the visitor's browser accepts, for a refusal.
    */
   known(question: IssueAppTokenRequest, accept: string): Promise<IssuedRight | undefined> | IssuedRight | undefined {
     const { clock, now } = this.#options;
@@ -64,8 +64,8 @@ export class AppGrants {
   }
 
   /**
-   * Asks the primary, once for all that ask the same at the same time. An answer that leads elsewhere holds the address that was asked
-   * for, and is given to those alone who asked for the same. Never rejects.
+   * Asks the primary, once for all concurrent questions that are equal. An answer that redirects contains the requested address,
+   * so it is shared only by questions about the same address. Never rejects.
    */
   async ask(question: IssueAppTokenRequest, accept?: string): Promise<IssuedRight> {
     const asking = askingOf(grantKey(question), accept);
@@ -86,7 +86,7 @@ export class AppGrants {
     return asked;
   }
 
-  /** Rights to the agent may have ended: what was granted or asked before says nothing about it. */
+  /** Rights to the agent may have ended, so earlier grants and pending questions about it no longer count. */
   forgetAgent(agentId: string): void {
     for (const [key, { claims }] of this.#kept) if (claims.agent_id === agentId) this.#kept.delete(key);
     this.#asking.clear();
@@ -114,7 +114,7 @@ export class AppGrants {
   }
 }
 
-/** When a grant counts no more, by the time of day. */
+/** When a grant expires, by the time of day. */
 function endOf({ exp, grant }: AppTokenClaims): number {
   return Math.min(exp * 1_000, grant.ends_at ?? Number.POSITIVE_INFINITY);
 }
@@ -125,7 +125,7 @@ function keep<Value>(map: Map<string, Value>, key: string, value: Value, max: nu
   if (map.size > max && oldest !== undefined) map.delete(oldest);
 }
 
-/** Whether an answer depends on the app and the visitor alone. */
+/** Whether an answer depends only on the app and the visitor. */
 function isForAll(right: IssuedRight): boolean {
   return !("refused" in right) || right.refused.status < 300 || right.refused.status >= 400;
 }
@@ -134,7 +134,7 @@ function askingOf(key: string, accept = ""): string {
   return `${key} ${accept}`;
 }
 
-/** Of what one answer is about. A host stands for its app, but for the proxy's own host, which has all apps below paths. */
+/** The key of an answer. A host stands for its app, except for the proxy's own host, which has all apps below paths. */
 export function grantKey({
   app_request: named,
   app_hostname: host = "",

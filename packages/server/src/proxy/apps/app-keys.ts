@@ -1,7 +1,7 @@
 /**
- * The keys of this proxy's app tokens. They rotate: those that are known are asked for again after a while, and when a token is
- * signed with another one, at most once in ten seconds, whatever tokens come. Keys belong to the proxy's own token: another
- * token in its file makes the keys void, although they have the same numbers.
+ * The keys of this proxy's app tokens. They rotate, so known keys are requested again after a while, and also when a token is
+ * signed with an unknown one, but at most once in ten seconds, whatever tokens arrive. Keys belong to the proxy's own token: if
+ * that is replaced, the old keys are invalid, although the new ones have the same numbers.
  */
 import type { CryptoKey } from "coder-protocol/rest/proxy-apps";
 import type { Instant } from "wg-userspace/base/instant";
@@ -14,23 +14,23 @@ import {
 } from "../../base/app-token.ts";
 
 const REFRESH_MS = 10 * 60_000;
-/** Between two questions about tokens that the known keys did not sign. */
+/** Minimum time between two requests caused by tokens that no known key signed. */
 const UNKNOWN_KEY_GAP_MS = 10_000;
-/** After a question that failed. */
+/** Minimum time after a request that failed. */
 const FAILED_GAP_MS = 1_000;
 
 export type AppTokenVerdict =
   | { readonly claims: AppTokenClaims }
   | { readonly refused: AppTokenRefusal }
-  /** The primary was not asked or did not answer: whether the token counts is not known. */
+  /** The primary was not asked or did not answer, so the token could not be verified. */
   | { readonly unknown: string };
 
 export interface AppKeysOptions {
   readonly ask: () => Promise<readonly CryptoKey[]>;
-  /** The proxy's own token, which it asks with. */
+  /** The proxy's own token, which authenticates its requests. */
   readonly token: () => string;
   readonly clock: () => Instant;
-  /** In words that name no host. */
+  /** Must return words that name no host. */
   readonly reasonOf: (error: unknown) => string;
 }
 
@@ -40,27 +40,27 @@ export class AppKeys {
   #asking: Promise<void> | undefined;
   #askedAt: Instant | undefined;
   #problem: string | undefined;
-  /** The proxy's token that the keys were asked for with. */
+  /** The token of the proxy with which the keys were requested. */
   #askedWith: string | undefined;
-  /** What was asked before the last `forget` says nothing. */
+  /** Increased by each `forget`: answers to earlier requests are discarded. */
   #generation = 0;
 
   constructor(options: AppKeysOptions) {
     this.#options = options;
   }
 
-  /** Why the last question failed, in words that name no host. */
+  /** Why the last request failed, in words that name no host. */
   get problem(): string | undefined {
     return this.#problem;
   }
 
-  /** Asks unless it did a while ago. Never rejects. */
+  /** Requests the keys unless they were requested recently. Never rejects. */
   async freshen(): Promise<void> {
     this.#forgetOfOtherToken();
     if (this.#problem !== undefined || this.#ageMs() >= REFRESH_MS) await this.#ask();
   }
 
-  /** The primary does not take this proxy's token any more: nothing counts that it signed. */
+  /** The primary no longer accepts this proxy's token: nothing that it signed is valid any more. */
   forget(): void {
     this.#keys = [];
     this.#askedAt = undefined;

@@ -1,6 +1,6 @@
 /**
- * What the hosts of apps at this proxy ask the primary for a visitor, and what they make of its answers: an admission, the way to
- * the sign-in, or the primary's own words. Hosts below the wildcard and apps below paths share it.
+ * What the hosts of apps at this proxy ask the primary about a visitor, and what follows from its answers: an admission, a
+ * redirect to the sign-in, or the primary's own answer. Shared by hosts below the wildcard and apps below paths.
  */
 import type { IncomingMessage } from "node:http";
 import type { AppGrantTarget, AppRequest, IssueAppTokenRequest } from "coder-protocol/rest/proxy-apps";
@@ -23,7 +23,7 @@ import type { AppGrants } from "./app-grants.ts";
 import type { IssuedRight } from "./app-tokens.ts";
 import type { RightAnswer } from "./open-rights.ts";
 
-/** As the primary issues them. */
+/** The form in which the primary issues session values. */
 const SESSION = /^[\w-]{43}$/;
 const MAX_CREDENTIAL = 256;
 const ENDED = { holds: false, reason: "access ended" } as const;
@@ -31,13 +31,13 @@ const ENDED = { holds: false, reason: "access ended" } as const;
 export interface AppQuestionsOptions {
   readonly grants: AppGrants;
   readonly primary: Pick<Primary, "redeemTicket">;
-  /** Where the deployment's dashboard is. */
+  /** The URL of the deployment's dashboard. */
   readonly deploymentUrl: () => URL;
   readonly accessUrl: URL;
   readonly reasonOf: (error: unknown) => string;
   /** The time of day in milliseconds. */
   readonly now: () => number;
-  /** For questions to the primary that requests cause. Those about what is open already take none. */
+  /** Limits questions to the primary that requests cause. Questions about what is already open need no place. */
   readonly places: Places;
   readonly clientAddress: (request: IncomingMessage) => string;
 }
@@ -54,23 +54,23 @@ export interface Visit {
 }
 
 export interface Admittance {
-  /** By which the visitor's session counts. */
+  /** Decides whether the visitor's session is honoured. */
   readonly relation: Relation;
-  /** By which the program's answer is changed. */
+  /** Decides how the program's answer is changed. */
   readonly answerRelation: Relation;
-  /** In front of the app's own paths; "" on a host of its own. */
+  /** Precedes the app's own paths; "" on an app's own host. */
   readonly prefix: string;
-  /** The request target behind it. */
+  /** The request target after the prefix. */
   readonly rest: string;
   readonly onMainHost: boolean;
-  /** To a request that is no navigation. */
+  /** The answer to a request that is not a navigation and needs a sign-in. */
   readonly loginNeeded: () => AppAnswer;
-  /** An answer of the proxy's or the primary's own, for the page that asked. */
+  /** Makes an answer of the proxy or the primary readable for the requesting page. */
   readonly readable: (answer: AppAnswer) => AppAnswer;
   readonly onApp?: (app: ShownApp) => void;
 }
 
-/** How a decision came about, to ask for it again. */
+/** How a decision was made, so that it can be requested again. */
 export interface DecisionOrigin {
   readonly question: IssueAppTokenRequest;
   /** By the time of day. */
@@ -85,14 +85,14 @@ export class AppQuestions {
     this.#options = options;
   }
 
-  /** What the app is, for the visitor's session, or for a stranger; undefined where that is not known. */
+  /** The app as the visitor's session, or a stranger, may use it; undefined if unknown. */
   async targetFor(visit: Visit, as: "visitor" | "stranger"): Promise<AppTarget | undefined> {
     const credential = as === "visitor" ? this.#session(visit) : "";
     const right = await this.#right(visit.request, this.#question(visit, credential), "application/json");
     return "claims" in right ? targetOf(right.claims) : undefined;
   }
 
-  /** Takes the ticket of a request for a session. Undefined: there is none in it. */
+  /** Exchanges the ticket in a request for a session. Undefined if the request has no ticket. */
   async redeem({ request, facts, hostname, origin }: Visit): Promise<AppAnswer | undefined> {
     const { primary, reasonOf } = this.#options;
     const target = request.url ?? "/";
@@ -133,12 +133,12 @@ export class AppQuestions {
     return this.#admitted(visit, admittance, question, right.claims);
   }
 
-  /** Sends a navigation to the deployment. */
+  /** Redirects a navigation to the deployment. */
   beginSignIn(origin: string, target: string): AppAnswer {
     return beginSignIn(this.#options.deploymentUrl(), origin, target);
   }
 
-  /** Whether what was decided holds, and until when. Never rejects. */
+  /** Whether a decision still holds, and until when. Never rejects. */
   async askAgain(decision: AppDecision): Promise<RightAnswer> {
     const origin = this.#origins.get(decision);
     if (origin === undefined) return ENDED;
@@ -158,7 +158,7 @@ export class AppQuestions {
     return { ageMs: this.#options.now() - origin.decidedAt, question: origin.question };
   }
 
-  /** What is known of the right, or the primary's answer; that there are too many questions, where it has to be asked. */
+  /** The known right, or the primary's answer; a refusal if there are too many questions to ask it. */
   async #right(
     request: IncomingMessage,
     question: IssueAppTokenRequest,
@@ -176,7 +176,7 @@ export class AppQuestions {
     }
   }
 
-  /** A place for a question. Undefined: there are too many. */
+  /** A place for a question; undefined if there are too many. */
   #place(request: IncomingMessage): (() => void) | undefined {
     const { clientAddress, places } = this.#options;
     try {
@@ -195,7 +195,7 @@ export class AppQuestions {
     const { deploymentUrl, now } = this.#options;
     const app = appOf(claims);
     const decision = app && AppDecision.make(app.target, visitorOf(claims), { maxLevel: "public", now: now() });
-    // The primary has decided; a share whose time has come since is not the visitor's any more.
+    // The primary has decided, but a share that has expired since is no longer valid for the visitor.
     if (app === undefined || !(decision instanceof AppDecision)) return loginNeeded();
     onApp?.(app);
     if (app.state !== "running") return readable(notRunning(app, decision.visitor, deploymentUrl()));
@@ -215,7 +215,7 @@ export class AppQuestions {
     };
   }
 
-  /** The session of the host; "" without one, or with what cannot be one. */
+  /** The value of the host's session cookie; "" if there is none or it is malformed. */
   #session({ facts }: Visit): string {
     const session = cookieValue(facts.headers.cookie, appCookies(this.#isSecure).session) ?? "";
     return SESSION.test(session) ? session : "";
@@ -230,7 +230,7 @@ export class AppQuestions {
       app_hostname: hostname,
       app_path: query < 0 ? target : target.slice(0, query),
       app_query: query < 0 ? "" : target.slice(query + 1),
-      // The primary issues none that is longer.
+      // The primary issues no longer ones.
       session_token: credential.length > MAX_CREDENTIAL ? "" : credential,
     };
   }

@@ -1,4 +1,6 @@
-/** Rights to apps and terminals, as the primary grants them: asked for, and verified as those that browsers bring. */
+/**
+ * Rights to apps and terminals that the primary grants: requests them, and verifies their tokens like those that browsers bring.
+ */
 import type { CryptoKey, IssueAppTokenRequest } from "coder-protocol/rest/proxy-apps";
 import type { Instant } from "wg-userspace/base/instant";
 import { type AppTokenClaims, proxyAudience } from "../../base/app-token.ts";
@@ -7,25 +9,25 @@ import { AppKeys, type AppTokenVerdict } from "./app-keys.ts";
 
 export type IssuedRight =
   | { readonly claims: AppTokenClaims }
-  /** Of the primary, for the visitor. */
+  /** The primary's answer for the visitor. */
   | { readonly refused: PassedAnswer }
-  /** The primary was not reached, in words that name no host. */
+  /** The primary was not reached; the reason, in words that name no host. */
   | { readonly unknown: string };
 
 export interface AppTokensOptions {
   readonly primary: {
     cryptoKeys(): Promise<readonly CryptoKey[]>;
-    /** Rejects when the primary was not reached. */
+    /** Rejects if the primary was not reached. */
     issueAppToken(
       request: IssueAppTokenRequest,
       accept: string,
     ): Promise<{ token: string } | { refused: PassedAnswer }>;
   };
-  /** Undefined until the primary has said so. */
+  /** Undefined until the primary has named it. */
   readonly issuer: () => string | undefined;
-  /** The proxy's own token. May throw: the one that was read last counts then. */
+  /** The proxy's own token. May throw, in which case the token that was read last is used. */
   readonly proxyToken: () => string;
-  /** The primary does not take the proxy's token. Called at each such answer. */
+  /** Called at each answer in which the primary refuses the proxy's token. */
   readonly onTokenRefused: () => void;
   readonly clock: () => Instant;
   readonly wallClock: () => number;
@@ -36,7 +38,7 @@ const NOT_IDENTIFIED = "the primary was not reached yet";
 
 export class AppTokens {
   readonly keys: AppKeys;
-  /** Rights that were granted, refused, and not answered about. */
+  /** The number of rights that were granted, refused, or left unanswered. */
   readonly counts = { granted: 0, refused: 0, unknown: 0 };
   readonly #options: AppTokensOptions;
   #proxyToken = "";
@@ -52,7 +54,7 @@ export class AppTokens {
     });
   }
 
-  /** Of a token that a browser brought. Never rejects. */
+  /** Verifies a token that a browser brought. Never rejects. */
   async verify(text: string): Promise<AppTokenVerdict> {
     const { issuer, wallClock } = this.#options;
     const deployment = issuer();
@@ -64,7 +66,9 @@ export class AppTokens {
     });
   }
 
-  /** Asks the primary. Never rejects. @param accept What the visitor's browser takes, for a refusal. */
+  /**
+   * Requests a right from the primary. Never rejects. @param accept The types that the visitor's browser accepts, for a refusal.
+   */
   async issue(request: IssueAppTokenRequest, accept = "application/json"): Promise<IssuedRight> {
     const right = await this.#issue(request, accept);
     if ("claims" in right) this.counts.granted++;
@@ -95,7 +99,7 @@ export class AppTokens {
     try {
       this.#proxyToken = this.#options.proxyToken();
     } catch {
-      // Its file is being replaced, or cannot be read: registering reports that.
+      // The token's file is being replaced or cannot be read; registering reports that.
     }
     return this.#proxyToken;
   }

@@ -16,7 +16,7 @@ function started() {
   return new AppUses(() => `id-${++ids}`);
 }
 
-/** A report, in short. */
+/** A report in short form. */
 const reportOf = (uses: AppUses, now: number) =>
   uses.take(now).map((use) => [use.session_id, use.slug_or_port, use.requests, Date.parse(use.session_ended_at) - NOW]);
 
@@ -47,7 +47,7 @@ test("what is open is reported again and again as the same session, with what is
   expect(reportOf(uses, NOW + 10)).toEqual([["id-1", "8080", 1, 10]]);
   uses.reported();
   expect(reportOf(uses, NOW + 20)).toEqual([["id-1", "8080", 0, 20]]);
-  uses.begin(app(), NOW + 21)(NOW + 22); // while the report is under way
+  uses.begin(app(), NOW + 21)(NOW + 22); // while the report is in progress
   uses.reported();
   over(NOW + 25);
   expect(reportOf(uses, NOW + 30)).toEqual([["id-1", "8080", 1, 25]]);

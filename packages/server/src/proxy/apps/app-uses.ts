@@ -1,14 +1,14 @@
 /**
- * Who used which app at this proxy since the last report to the primary. Pure. A use is a session: it begins with a request and goes on
- * while something is open; what is reported twice has the same id. What cannot be reported is kept, in a bounded number of sessions and for
- * as long as the primary would count it; beyond that it is dropped and counted.
+ * Which user used which app at this proxy since the last report to the primary. Pure. A use is a session: it begins with a
+ * request and lasts while something is open; if it is reported twice, its id is the same. Uses that cannot be reported are kept,
+ * in a bounded number of sessions and for as long as the primary would accept them; after that they are dropped and counted.
  */
 import type { AppAccessMethod, AppUse } from "coder-protocol/rest/proxy-apps";
 
-/** In one report. */
+/** Maximum number of sessions in one report. */
 const MAX_BATCH = 1_024;
 const MAX_SESSIONS = 4_096;
-/** The primary counts what it granted within the last 16 minutes. */
+/** The primary counts uses of what it granted within the last 16 minutes. */
 const KEEP_MS = 15 * 60_000;
 
 export interface UsedApp {
@@ -26,22 +26,22 @@ interface Session {
   readonly startedAt: number;
   lastAt: number;
   open: number;
-  /** That were not reported. */
+  /** Requests that have not been reported. */
   requests: number;
-  /** Of these, those in the report that is under way. */
+  /** The part of them in the report in progress. */
   sent: number;
-  /** When the first of what was not reported happened. */
+  /** The time of the first unreported request. */
   unreportedSince: number;
 }
 
 export class AppUses {
-  /** By app and user; those that were reported last at the end. */
+  /** By app and user, those reported most recently last. */
   readonly #sessions = new Map<string, Session>();
   readonly #newId: () => string;
   #underWay: readonly Session[] = [];
-  /** When the report that is under way was taken. */
+  /** When the report in progress was taken. */
   #takenAt = 0;
-  /** Requests that were reported, and that were dropped. */
+  /** The number of requests that were reported, and that were dropped. */
   readonly counts = { reported: 0, dropped: 0 };
 
   constructor(newId: () => string) {
@@ -52,7 +52,7 @@ export class AppUses {
     return this.#sessions.size;
   }
 
-  /** @param now The time of day, as of the other functions. Returns the way out; call it once, when the use is over. */
+  /** @param now The time of day, as in the other functions. Returns a function to call once, when the use is over. */
   begin(app: UsedApp, now: number): (now: number) => void {
     const key = keyOf(app);
     let session = this.#sessions.get(key);
@@ -85,8 +85,8 @@ export class AppUses {
   }
 
   /**
-   * The next report, with those first that were reported longest ago; empty: there is nothing. One of the three functions below
-   * has to follow.
+   * The next report, starting with those reported longest ago; empty if there is nothing to report. Call one of the three
+   * functions below afterwards.
    */
   take(now: number, max = MAX_BATCH): AppUse[] {
     this.#dropOld(now);
@@ -97,19 +97,19 @@ export class AppUses {
     return batch.map((session) => useOf(session, now));
   }
 
-  /** The primary has it. */
+  /** The primary has accepted the report. */
   reported(): void {
     for (const session of this.#underWay) this.#settle(session, "reported");
     this.#underWay = [];
   }
 
-  /** The primary does not want it. */
+  /** The primary does not want the report. */
   refused(): void {
     for (const session of this.#underWay) this.#settle(session, "dropped");
     this.#underWay = [];
   }
 
-  /** Whether the primary has it is not known: it is reported again. */
+  /** Whether the primary received the report is unknown, so it is sent again. */
   failed(): void {
     for (const session of this.#underWay) session.sent = 0;
     this.#underWay = [];

@@ -7,7 +7,7 @@ afterEach(() => void vi.useRealTimers());
 
 const HOLDS: RightAnswer = { holds: true, endsAt: undefined };
 
-/** The clocks go on together unless a test says otherwise. */
+/** The clocks advance together unless a test says otherwise. */
 function rightsWith(onNoneLeft: (agentId: string) => void = () => undefined, now = Date.now): OpenRights {
   return new OpenRights({ clock: () => instant(Date.now()), now, onNoneLeft });
 }
@@ -72,7 +72,7 @@ test("what casts doubt on the rights to an agent makes it ask at once, about tha
   rights.doubt("a");
   await vi.advanceTimersByTimeAsync(0);
   expect([at.asked, at.ended]).toEqual([1, "access ended"]);
-  // Of neither is anything open: a tunnel that is left leads nowhere.
+  // Nothing is open to either agent, so their tunnels are no longer needed.
   expect(at.noneLeft).toEqual(["b", "a"]);
 });
 

@@ -1,22 +1,24 @@
 /**
- * What is open at this proxy by a right that the primary granted: terminals, requests and WebSockets of apps. The primary is
- * asked again for each once a minute, and at once when something casts doubt on it; its refusal is the end. While the primary
- * does not answer, what is open goes on for a while: the tunnel below needs no control plane, and an outage ends no sessions.
+ * What is open at this proxy under a right that the primary granted: terminals, requests and WebSockets of apps. The primary is
+ * asked again about each once a minute, and at once after a doubt; a refusal ends it. While the primary does not answer, what is
+ * open continues for a while: the tunnel does not need the control plane, and an outage should end no sessions.
  */
 import type { Instant } from "wg-userspace/base/instant";
 
-/** A decision counts for this long. */
+/** A decision is valid for this long. */
 export const ASK_EVERY_MS = 60_000;
-/** After a question that was not answered. */
+/** Pause after a question that was not answered. */
 const ASK_AGAIN_MS = 5_000;
 /** As long as a relay serves clients that the primary does not confirm. */
 const UNANSWERED_MS = 15 * 60_000;
 const SWEEP_MS = 500;
-/** Different questions that begin in one interval of sweeps, the oldest first: an outage that ends must not become a flood. */
+/**
+ * Different questions that may begin in one interval of sweeps, the oldest first, so that the end of an outage causes no flood.
+ */
 const MAX_ASKED_PER_SWEEP = 100;
 
 export type RightAnswer =
-  /** @param endsAt When it ends if nothing renews it; undefined: it does not by itself. */
+  /** @param endsAt When the right expires unless it is renewed; undefined if it does not. */
   | { readonly holds: true; readonly endsAt: number | undefined }
   | { readonly holds: false; readonly reason: string }
   | "unknown";
@@ -25,9 +27,9 @@ export interface OpenRight {
   readonly agentId: string;
   /** By the time of day. */
   readonly endsAt: number | undefined;
-  /** When to ask for the first time: the decision may have been made a while before the use began. */
+  /** When to ask for the first time, since the decision may have been made some time before the use began. */
   readonly askAfterMs: number;
-  /** Equal for rights that one answer of the primary is about: they are asked for at the same time. */
+  /** Equal for rights that one answer of the primary covers: they are asked about together. */
   readonly question: string;
   /** Asks the primary. Never rejects. */
   ask(): Promise<RightAnswer>;
@@ -41,15 +43,15 @@ interface Entry {
   dueAt: number;
   lastHeldAt: number;
   asking: boolean;
-  /** Something cast doubt on it while it was asked about. */
+  /** There was a doubt while the question was pending. */
   doubted: boolean;
 }
 
 export interface OpenRightsOptions {
   readonly clock: () => Instant;
-  /** The time of day in milliseconds: for the ends of rights alone. */
+  /** The time of day in milliseconds, used only for the expiry of rights. */
   readonly now: () => number;
-  /** Called when nothing is open of an agent whose rights were refused or doubted. */
+  /** Called when the rights to an agent were refused or doubted and nothing is open to it. */
   readonly onNoneLeft: (agentId: string) => void;
 }
 
@@ -69,7 +71,7 @@ export class OpenRights {
     return this.#open.size;
   }
 
-  /** Returns the way out; call it when the use is over. */
+  /** Returns a function to call when the use is over. */
   add(right: OpenRight): () => void {
     const at = this.#options.clock();
     const { askAfterMs, endsAt } = right;
@@ -91,14 +93,14 @@ export class OpenRights {
       entry.dueAt = this.#options.clock();
       entry.doubted = entry.asking;
     }
-    // Once for all agents: with the primary their control connections end together.
+    // Once for all agents: if the primary ends, so do the control connections to all of them.
     this.#soon ??= setImmediate(() => {
       this.#soon = undefined;
       this.#sweep();
     });
   }
 
-  /** None counts any more. */
+  /** Ends everything, because no right is valid any more. */
   endAll(reason: string): void {
     for (const entry of [...this.#open]) this.#end(entry, reason);
   }

@@ -1,4 +1,7 @@
-/** What browsers open at a proxy besides its relay: joins rights, tunnels and terminals, and owns what outlives a request. */
+/**
+ * What browsers open at a proxy besides its relay: joins rights, tunnels and terminals, and owns the state that outlives a
+ * request.
+ */
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
@@ -35,7 +38,7 @@ import { ProxyTerminals } from "./terminals.ts";
 import { UseReports } from "./use-reports.ts";
 
 const TUNNEL_LINGER_MS = 120_000;
-/** Fewer than the primary serves of one address at a time: registering and renewing need some. */
+/** Fewer than the primary serves for one address at a time, because registering and renewing need some. */
 const APP_QUESTIONS: PlaceLimits = { total: 256, perAddress: 32 };
 
 export interface ProxyAppsOptions {
@@ -44,18 +47,18 @@ export interface ProxyAppsOptions {
   };
   readonly primaryUrl: URL;
   readonly accessUrl: URL;
-  /** Undefined: no app has a host of its own here. */
+  /** Undefined if no app has a host of its own here. */
   readonly wildcard: Wildcard | undefined;
-  /** Whether it serves apps below paths. */
+  /** Whether apps below paths are served. */
   readonly pathApps: boolean;
   /** The proxy's own token. May throw. */
   readonly proxyToken: () => string;
-  /** The primary does not take the proxy's token. */
+  /** The primary does not accept the proxy's token. */
   readonly onTokenRefused: () => void;
   readonly terminalLimits: PlaceLimits;
   readonly streams: OpenStreams;
   readonly clientAddress: (request: IncomingMessage) => string;
-  /** In the place of real tunnels. */
+  /** Replaces the real tunnels. */
   readonly tunnels?: Pick<AgentTunnels, "acquire" | "end" | "close"> | undefined;
   readonly log: Logger;
 }
@@ -79,7 +82,7 @@ export class ProxyApps implements AppHosts {
   constructor(options: ProxyAppsOptions) {
     const { primary, log } = options;
     this.#options = options;
-    // The primary has ended the tunnel, or is about to: a right that is granted later needs another one.
+    // The primary has ended the tunnel, or is about to, so a right that is granted later needs a new one.
     this.#rights = new OpenRights({
       clock: monotonicNow,
       now: Date.now,
@@ -109,7 +112,7 @@ export class ProxyApps implements AppHosts {
       });
     this.#agentHttp = new AgentHttp(this.#tunnels, log);
     this.#grants = new AppGrants({ tokens: this.#tokens, now: Date.now, clock: monotonicNow });
-    // The tunnels have the proxy's own credentials.
+    // The tunnels use the proxy's own credentials.
     const dial = appDialer(this.#tunnels, "");
     this.#pools = new ProgramPools(dial);
     const questions = this.#newQuestions();
@@ -147,12 +150,12 @@ export class ProxyApps implements AppHosts {
     return [this.#terminals.route];
   }
 
-  /** Terminals, requests and WebSockets of apps that are open. */
+  /** Number of open terminals, requests and WebSockets of apps. */
   get openCount(): number {
     return this.#rights.size;
   }
 
-  /** How often the primary granted a right, refused it, and did not answer. */
+  /** How often the primary granted a right, refused it, or did not answer. */
   get counts(): AppTokens["counts"] {
     return this.#tokens.counts;
   }
@@ -162,7 +165,7 @@ export class ProxyApps implements AppHosts {
     return this.#uses.counts;
   }
 
-  /** Why there are no new keys of tokens, if they were asked for and there are none. */
+  /** Why requesting new keys for tokens failed; undefined if it did not. */
   get keysProblem(): string | undefined {
     return this.#tokens.keys.problem;
   }
@@ -176,7 +179,7 @@ export class ProxyApps implements AppHosts {
     void this.#tokens.keys.freshen();
   }
 
-  /** The primary does not take this proxy's token any more: it vouches for nothing that the proxy serves. */
+  /** The primary no longer accepts this proxy's token, so it vouches for nothing that the proxy serves. */
   tokenRefused(): void {
     this.#tokens.keys.forget();
     this.#grants.forgetAll();
@@ -189,18 +192,18 @@ export class ProxyApps implements AppHosts {
     await Promise.all([this.#tunnels.close(), this.#reports.close()]);
   }
 
-  /** Whether a host, in lower case and without a port, is one of an app. */
+  /** Whether a host, in lower case and without a port, is an app host. */
   isAppHost(hostname: string): boolean {
     const { wildcard } = this.#options;
     return wildcard !== undefined && wildcardLabel(wildcard, hostname) !== undefined;
   }
 
-  /** Whether a request target, as it came, is for an app below a path. */
+  /** Whether a request target, as received, is for an app below a path. */
   isAppPath(target: string): boolean {
     return parseAppPath(target) !== undefined;
   }
 
-  /** @param hostname Undefined: the proxy's own host, at the path of an app. */
+  /** @param hostname Undefined for an app at a path of the proxy's own host. */
   async request(request: IncomingMessage, response: ServerResponse, hostname: string | undefined): Promise<void> {
     if (hostname === undefined) await this.#paths.request(request, response);
     else await this.#host?.request(request, response, hostname);
@@ -263,7 +266,7 @@ export class ProxyApps implements AppHosts {
     });
   }
 
-  /** A request or WebSocket of a visitor who is signed in. Returns the way out. */
+  /** Records a request or WebSocket of a signed-in visitor. Returns a function to call when it is over. */
   #useOf(
     { target, visitor }: AppDecision,
     { access_method: method, app_slug_or_port }: IssueAppTokenRequest["app_request"],
@@ -286,7 +289,7 @@ export class ProxyApps implements AppHosts {
     );
   }
 
-  /** Where the deployment shows itself to browsers. */
+  /** The URL at which browsers use the deployment. */
   #deploymentUrl(): URL {
     const shown = this.#primaryInfo?.dashboard_url ?? "";
     return URL.canParse(shown) ? new URL(shown) : this.#options.primaryUrl;
@@ -299,7 +302,7 @@ export class ProxyApps implements AppHosts {
     return { derp_map, derp_force_websockets, disable_direct_connections };
   }
 
-  /** Where programs of workspaces have the proxy's own origin, that one is none. */
+  /** If apps below paths are served, their pages have the proxy's own origin, which must then not count as a dashboard's. */
   #dashboardOrigins(): ReadonlySet<string> {
     const { primaryUrl, accessUrl, pathApps } = this.#options;
     const shown = this.#primaryInfo?.dashboard_url ?? "";

@@ -1,4 +1,4 @@
-/** Who may use which app at a host below this proxy's wildcard: the primary decides, and a browser signs in there. */
+/** Decides who may use which app at a host below this proxy's wildcard: asks the primary, and lets a browser sign in there. */
 import type { IncomingMessage } from "node:http";
 import type { Instant } from "wg-userspace/base/instant";
 import { loginNeeded, readable } from "../../apps/app-answers.ts";
@@ -22,7 +22,7 @@ export interface ProxyGateOptions {
 
 export class ProxyGate implements AppGate {
   readonly #options: ProxyGateOptions;
-  /** The owner's name by the alias of an agent, the least recently learned first. It counts as long as a grant. */
+  /** The owner's name by the alias of an agent, the oldest entry first. An entry is valid as long as a grant. */
   readonly #aliases = new Map<string, { readonly owner: string; readonly learnedAt: Instant }>();
 
   constructor(options: ProxyGateOptions) {
@@ -57,7 +57,7 @@ export class ProxyGate implements AppGate {
     const { questions } = this.#options;
     const { facts, origin, rule } = asked;
     const target = request.url ?? "/";
-    // Also with a session: where the chain goes on from here is part of the answer to the ticket.
+    // Even if there is a session, because the answer to the ticket says where the chain continues.
     if (chainId(target) !== undefined)
       return isNavigation(facts) ? questions.beginSignIn(origin, target) : loginNeeded(asked);
     return await questions.admit(visitOf(asked), {

@@ -1,4 +1,4 @@
-/** Who may use which app below a path of this proxy's own host: the primary decides, and a browser signs in there. */
+/** Decides who may use which app below a path of this proxy's own host: asks the primary, and lets a browser sign in there. */
 import type { Admission } from "../../apps/app-traffic.ts";
 import type { AppAnswer } from "../../apps/pages.ts";
 import { type PathAsked, type PathGate, pathLoginNeeded } from "../../apps/path-gate.ts";

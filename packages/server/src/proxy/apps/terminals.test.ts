@@ -8,7 +8,7 @@ import { ProxyTerminals, type ProxyTerminalsOptions } from "./terminals.ts";
 
 const PATH = `/api/v2/workspaceagents/99999999-8888-4777-8666-555555555555/pty?coder_signed_app_token=x`;
 
-/** Terminals whose tokens are looked at until the test answers. */
+/** Terminals that check tokens until the test answers. */
 function started() {
   const answer = Promise.withResolvers<AppTokenVerdict>();
   const unused = (): never => {
@@ -28,7 +28,7 @@ function started() {
     log: {} as ProxyTerminalsOptions["log"],
   });
   const { handle } = terminals.route;
-  /** Why the upgrade was refused. */
+  /** The reason why the upgrade was refused. */
   const upgrade = async (address: string): Promise<string> => {
     const request = { url: PATH, headers: { "x-address": address } } as unknown as IncomingMessage;
     try {

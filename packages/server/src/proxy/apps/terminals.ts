@@ -1,6 +1,6 @@
 /**
- * Terminals of browsers through this proxy: GET /workspaceagents/{id}/pty as a WebSocket, with the token that the primary
- * issued for it. The token is in the address, since a page can give a WebSocket no headers; it counts for a minute.
+ * Browser terminals through this proxy: GET /workspaceagents/{id}/pty as a WebSocket, with the token that the primary issued for
+ * it. The token is in the URL, because a page cannot set headers of a WebSocket; it is valid for a minute.
  */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
@@ -18,19 +18,19 @@ import type { AppTokens } from "./app-tokens.ts";
 import type { UsedApp } from "./app-uses.ts";
 import { ASK_EVERY_MS, type OpenRights, type RightAnswer } from "./open-rights.ts";
 
-/** A page opens its terminal at once. A token that is older may have been found in an address, and its login have ended. */
+/** A page opens its terminal at once. The holder of an older token may have found it in a URL, and its login may have ended. */
 const FRESH_TOKEN_MS = 5_000;
-/** Errors of the proxy's own way to the primary name it by an address that may be internal: the log has them. */
+/** Errors of the proxy's own connection to the primary may contain an internal address, so only the log has them. */
 const NO_CONNECTION =
   "the workspace proxy has no connection to the workspace; open the terminal again, or at the deployment itself";
-/** Fewer than a primary that does not answer would let wait otherwise; a token of known keys takes no time. */
+/** Limits the checks that would otherwise wait for a primary that does not answer; with known keys a token takes no time. */
 const CHECKS: PlaceLimits = { total: 256, perAddress: 32 };
 const NEXT_STEP = "Open the terminal again from the dashboard: it asks for a new token.";
 
 export interface ProxyTerminalsOptions extends TerminalSocketsOptions {
   readonly tokens: Pick<AppTokens, "verify" | "issue">;
   readonly rights: Pick<OpenRights, "add">;
-  /** A terminal is open. Returns the way out. */
+  /** Called when a terminal is opened. Returns a function to call when it is closed. */
   readonly onUse: (app: UsedApp) => () => void;
   /** Origins of the pages that may open terminals. */
   readonly origins: () => ReadonlySet<string>;
@@ -43,7 +43,7 @@ export interface ProxyTerminalsOptions extends TerminalSocketsOptions {
 export class ProxyTerminals {
   readonly #options: ProxyTerminalsOptions;
   readonly #places: Places;
-  /** Of upgrades whose token is being looked at. */
+  /** Limits the upgrades whose token is being checked. */
   readonly #checks = new Places("terminals whose token is being checked", CHECKS);
   readonly #owners = new TerminalOwners();
   readonly #sockets: TerminalSockets;
@@ -65,7 +65,7 @@ export class ProxyTerminals {
 
   async #handle(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const { origin } = request.headers;
-    // Programs send none.
+    // Programs send no Origin.
     if (origin !== undefined && !this.#options.origins().has(origin))
       throw new DomainError("forbidden", "Pages of this origin may not open terminals", {
         detail: "Only the dashboard of the deployment may.",
@@ -125,7 +125,7 @@ export class ProxyTerminals {
     });
   }
 
-  /** A token of unknown keys makes the proxy ask for them: a stranger may bring any number of these. */
+  /** A token of an unknown key causes a request for keys, and a stranger can send any number of such tokens. */
   async #verdict(token: string, address: string): Promise<AppTokenVerdict> {
     const done = this.#checks.take({ address });
     try {
@@ -135,7 +135,7 @@ export class ProxyTerminals {
     }
   }
 
-  /** The token's id stands for the login that it was issued to. */
+  /** The token's id stands for the login to which it was issued. */
   async #askAgain({ agent_id, jti }: AppTokenClaims): Promise<RightAnswer> {
     const issued = await this.#options.tokens.issue({
       app_request: { access_method: "terminal", agent_name_or_id: agent_id },

@@ -1,21 +1,23 @@
-/** Reports the uses of apps to the primary: one report at a time, at an interval, and a last one at the end. */
+/** Reports the uses of apps to the primary: one report at a time, at an interval, and a final one at the end. */
 import type { ClientError } from "coder-client/base/client-error";
 import type { AppUse } from "coder-protocol/rest/proxy-apps";
 import type { AppUses } from "./app-uses.ts";
 
 const REPORT_EVERY_MS = 30_000;
-/** More than the sessions that are kept fill. */
+/** Sufficient for all sessions that are kept. */
 const MAX_REPORTS_AT_ONCE = 8;
-/** Refusals that may end: of a token that is being replaced, of a proxy that is not confirmed yet, and of a busy primary. */
+/**
+ * Refusals that may be temporary: of a token that is being replaced, of a proxy that is not confirmed yet, and by a busy primary.
+ */
 const PASSING: ReadonlySet<number> = new Set([401, 403, 408, 429]);
 
 export interface UseReportsOptions {
   readonly uses: AppUses;
-  /** Rejects as a request to the primary does. */
+  /** Rejects like any request to the primary. */
   readonly tell: (stats: readonly AppUse[], isLast: boolean) => Promise<void>;
   /** The time of day in milliseconds. */
   readonly now: () => number;
-  /** Of each failure, which is tried again. */
+  /** Called for each failed report, which will be repeated. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -29,7 +31,7 @@ export class UseReports {
     this.#timer = setInterval(() => void this.report(), REPORT_EVERY_MS).unref();
   }
 
-  /** Reports what there is, unless that is under way. Never rejects. */
+  /** Reports what there is, unless a report is in progress. Never rejects. */
   report(): Promise<void> {
     this.#underWay ??= this.#tellAll(false).finally(() => {
       this.#underWay = undefined;
@@ -45,7 +47,7 @@ export class UseReports {
 
   async #tellAll(isLast: boolean): Promise<void> {
     const { uses, now } = this.#options;
-    // A session that is open is reported once.
+    // A session that is open is reported only once in this call.
     let left = uses.size;
     for (let reports = 0; reports < MAX_REPORTS_AT_ONCE && left > 0; reports++) {
       const stats = uses.take(now(), left);
