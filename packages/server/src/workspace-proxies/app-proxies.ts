@@ -4,7 +4,7 @@ import type { WorkspaceProxyRow } from "../db/schema.ts";
 import { type OwnHosts, overlap, overlapsOwn } from "./address-overlap.ts";
 import { healthOf } from "./health-state.ts";
 
-/** Why the proxy may serve no apps and terminals, as the rest of a sentence; undefined: it may. */
+/** Why the proxy may serve no apps and terminals, as the rest of a sentence; undefined if it may. */
 export function appRefusal(row: WorkspaceProxyRow, own: OwnHosts): string | undefined {
   if (row.url === "") return "it has not registered";
   if (row.derp_only === 1) return "it only relays";
@@ -13,7 +13,7 @@ export function appRefusal(row: WorkspaceProxyRow, own: OwnHosts): string | unde
   return undefined;
 }
 
-/** What an owner has to know of a proxy that changed by itself. */
+/** What an owner has to know about a proxy that changed itself. */
 export const UNCONFIRMED =
   'its address or what it serves changed without an owner; "coder wsproxy edit" with --access-url and --wildcard-access-url confirms it';
 
@@ -25,8 +25,9 @@ export function requireServing(row: WorkspaceProxyRow, own: OwnHosts): void {
 }
 
 /**
- * Those that browsers may be sent to: they may serve apps and terminals, are well, and share no host with another proxy, as an
- * earlier release let them: which of the two a browser reaches is not known, whichever is well.
+ * The proxies to which browsers may be sent: they may serve apps and terminals, are healthy, and share no host with another
+ * proxy. An earlier release allowed shared hosts; then it is unknown which of the two a browser reaches, even if only one is
+ * healthy.
  */
 export function appProxies(rows: readonly WorkspaceProxyRow[], own: OwnHosts): WorkspaceProxyRow[] {
   return rows.filter(

@@ -1,4 +1,4 @@
-/** One check of a proxy: what it answers at its address. */
+/** One check of a proxy: requests the report at its address. */
 import { proxyHealthReport } from "coder-protocol/rest/workspace-proxies";
 import { dialerToOthers, fetchText } from "../base/outgoing.ts";
 import { withoutNul } from "../base/text.ts";
@@ -11,8 +11,8 @@ const MAX_LINES = 16;
 const MAX_LINE_LENGTH = 256;
 
 /**
- * Asks for `<url>/healthz-report`. The address is what the proxy stated: of an answer that is no report nothing but its
- * status is passed on, redirects are not followed, and size and time are bounded. Never rejects.
+ * Requests `<url>/healthz-report`. The proxy itself stated the address, so only the status is passed on of an answer that is not
+ * a report, redirects are not followed, and size and time are limited. Never rejects.
  */
 export async function checkProxy(url: string, timeoutMs = TIMEOUT_MS): Promise<Observation> {
   const signal = AbortSignal.timeout(timeoutMs);

@@ -19,7 +19,7 @@ const ERRORS: Observation = { kind: "reports-errors", errors: ["no relay"], warn
 const GONE: Observation = { kind: "gone", why: "it ended" };
 const UNATTENDED: Observation = { kind: "unattended" };
 
-/** Observations a minute apart, from minute 1 on. */
+/** The health after these observations, a minute apart from minute 1 on. */
 function after(observations: readonly Observation[], hasRelay = true): ProxyHealth {
   return observations.reduce(
     (health, observation, index) => observed(health, observation, hasRelay, (index + 1) * MINUTE),
@@ -72,7 +72,7 @@ describe("the region", () => {
   });
 
   test("is held out for ten minutes after it left for the third change within ten", () => {
-    const flapping = after([OK, GONE, OK, GONE]); // changes in the minutes 1 to 4: the last three count
+    const flapping = after([OK, GONE, OK, GONE]); // changes in minutes 1 to 4, of which the last three count
     expect(flapping).toMatchObject({ inMap: false, heldUntil: 14 * MINUTE });
     const held = observed(flapping, OK, true, 13 * MINUTE);
     expect(held).toMatchObject({ status: "ok", inMap: false });

@@ -1,6 +1,6 @@
 /**
- * What is known of a proxy's health, and whether its region belongs to the relay map. A state machine without I/O: the result
- * of a check and the time go in.
+ * The health of a proxy, and whether its region belongs in the relay map. A state machine without I/O: its inputs are results of
+ * checks and the time.
  */
 import type { ProxyStatus } from "coder-protocol/rest/workspace-proxies";
 import { z } from "zod";
@@ -13,37 +13,40 @@ export type Observation =
   | { readonly kind: "ok"; readonly warnings: readonly string[] }
   /** Its own report has errors. */
   | { readonly kind: "reports-errors"; readonly errors: readonly string[]; readonly warnings: readonly string[] }
-  /** It answered with something that is no report. */
+  /** It answered with something other than a report. */
   | { readonly kind: "bad-answer"; readonly why: string }
-  /** No answer. */
+  /** It did not answer. */
   | { readonly kind: "no-answer"; readonly why: string }
-  /** Its last process ended and said so, or its token was replaced. */
+  /** Its last process ended properly, or its token was replaced. */
   | { readonly kind: "gone"; readonly why: string }
-  /** No process of it is registered: whatever answers at its address is not known to be the proxy. */
+  /** No process of it is registered, so what answers at its address may not be the proxy. */
   | { readonly kind: "unattended" };
 
-/** Failed checks in a row after which the region leaves the map. */
+/** Consecutive failed checks after which the region leaves the map. */
 const FAILURES_TO_LEAVE = 2;
-/** A region that leaves the map with the third change within this time stays out as long: each makes every client measure. */
+/**
+ * A region whose leaving is the third change within this time stays out for as long, because each change makes every client
+ * measure again.
+ */
 const FLAPPING_MS = 10 * 60_000;
 const FLAPPING_CHANGES = 3;
-/** After the first failed check of a region in the map the next one follows soon. */
+/** Time until the next check after the first failed one of a region in the map. */
 const DOUBT_MS = 5_000;
 
 export interface ProxyHealth {
   readonly status: ProxyStatus;
   readonly errors: readonly string[];
   readonly warnings: readonly string[];
-  /** Undefined: never. */
+  /** Undefined if it was never checked. */
   readonly checkedAt: number | undefined;
-  /** When it came to have this status. */
+  /** Since when it has this status. */
   readonly since: number;
-  /** Failed checks in a row. */
+  /** Consecutive failed checks. */
   readonly failures: number;
   readonly inMap: boolean;
-  /** When the region came into the map, left it or was altered there: the latest, oldest first. */
+  /** When the region entered the map, left it or was changed in it: the latest such times, oldest first. */
   readonly changes: readonly number[];
-  /** The region does not come into the map before. */
+  /** The region does not enter the map before this time. */
   readonly heldUntil: number;
 }
 
@@ -80,8 +83,8 @@ export function observed(before: ProxyHealth, observation: Observation, hasRelay
 }
 
 /**
- * The relay or the STUN server of a proxy came or went. In the map that counts as a change: with the third one within ten
- * minutes the region leaves.
+ * The relay or the STUN server of a proxy appeared or disappeared. In the map this counts as a change: with the third one within
+ * ten minutes, the region leaves.
  */
 export function altered(before: ProxyHealth, hasRelay: boolean, now: number): ProxyHealth {
   if (!before.inMap) return before;
@@ -96,7 +99,7 @@ export function checkDueAt({ checkedAt, failures, inMap }: ProxyHealth, interval
   return checkedAt + (inMap && failures > 0 ? Math.min(DOUBT_MS, intervalMs) : intervalMs);
 }
 
-/** The warnings of its report, and why a proxy that is well is not in the map. */
+/** The warnings of its report, and why a healthy proxy is not in the map. */
 export function warningsOf({ status, warnings, inMap, heldUntil }: ProxyHealth, now: number): readonly string[] {
   if (status !== "ok" || inMap || now >= heldUntil) return warnings;
   const until = new Date(heldUntil).toISOString();
@@ -129,7 +132,7 @@ function wordsOf(before: ProxyHealth, observation: Observation): Pick<ProxyHealt
     case "reports-errors":
       return { errors: observation.errors, warnings: observation.warnings };
     case "unattended":
-      // What took the last process away is known already: an end, another token, no answer.
+      // It is already known why the last process is gone: it ended, its token was replaced, or it did not answer.
       if (before.status === "unregistered" || before.status === "unreachable")
         return { errors: before.errors, warnings: before.warnings };
       return { errors: ["no process of it has registered for a while"], warnings: [] };
@@ -170,7 +173,7 @@ export function healthColumns(health: ProxyHealth): HealthColumns {
   };
 }
 
-/** A proxy that was never checked, or whose column cannot be read, is unregistered and out of the map. */
+/** A proxy that was never checked, or whose column is unreadable, is unregistered and not in the map. */
 export function healthOf(columns: HealthColumns & { readonly created_at: number }): ProxyHealth {
   const read = stored.safeParse(parsedJson(columns.health));
   if (!read.success) return unregistered(columns.created_at);

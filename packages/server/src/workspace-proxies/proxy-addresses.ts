@@ -22,7 +22,7 @@ export function checkedAccessUrl(text: string): string {
   });
 }
 
-/** The wildcard in lower case; "" stays "". Throws DomainError "invalid". */
+/** The wildcard in lower case; "" is kept. Throws DomainError "invalid". */
 export function checkedWildcard(text: string): string {
   if (text === "") return "";
   const wildcard = parseWildcard(text);
@@ -32,7 +32,7 @@ export function checkedWildcard(text: string): string {
   });
 }
 
-/** Throws DomainError "contested" when the deployment or another proxy has the address or a part of it. */
+/** Throws DomainError "contested" if the deployment or another proxy uses the address or a part of it. */
 export function refuseOverlap(
   address: ProxyAddress & Pick<WorkspaceProxyRow, "id">,
   proxies: readonly WorkspaceProxyRow[],

@@ -1,4 +1,4 @@
-/** What owners do with workspace proxies: create, change and delete them. */
+/** How owners create, change and delete workspace proxies. */
 
 import { randomUUID } from "node:crypto";
 import { PRIMARY_PROXY_NAME } from "coder-protocol/proxy-names";
@@ -17,7 +17,7 @@ import type { ProxyDirectory } from "./proxy-directory.ts";
 import { proxyRegionIdLimit } from "./proxy-regions.ts";
 import { formatProxyToken, mintProxyToken } from "./proxy-token.ts";
 
-/** At a time. A relay map has a region of each, and every client measures the way to all of them. */
+/** Each proxy adds a region to the relay map, and every client measures the latency to all of them. */
 const MAX_PROXIES = 256;
 
 type ProxyColumns = Partial<
@@ -26,7 +26,7 @@ type ProxyColumns = Partial<
 
 export interface ProxyWithToken {
   readonly proxy: WorkspaceProxyRow;
-  /** "" where none was made. */
+  /** "" if no token was made. */
   readonly token: string;
 }
 
@@ -52,7 +52,7 @@ export class ProxyAdministration {
     this.#options = options;
   }
 
-  /** By id or name. */
+  /** Finds a proxy by id or name. */
   async find(which: string): Promise<WorkspaceProxyRow | undefined> {
     const { workspaceProxies } = this.#options.store;
     return (await workspaceProxies.byId(which.toLowerCase())) ?? (await workspaceProxies.byName(which));
@@ -108,7 +108,10 @@ export class ProxyAdministration {
     return { proxy, token };
   }
 
-  /** Empty and missing fields leave the proxy as it is, but an empty wildcard host name clears it. Throws DomainError "invalid", "taken", "contested" or "not-found". */
+  /**
+   * Empty and missing fields leave the proxy as it is, except that an empty wildcard host name removes it. Throws DomainError
+   * "invalid", "taken", "contested" or "not-found".
+   */
   async edit(id: string, change: PatchWorkspaceProxyRequest): Promise<ProxyWithToken> {
     const { name = "" } = change;
     if (name !== "") refuseReserved(name);
@@ -116,7 +119,7 @@ export class ProxyAdministration {
     const made = change.regenerate_token === true ? newToken(id) : undefined;
     const { accessChanges, directory, ownHosts } = this.#options;
     const now = this.#options.clock.now();
-    // The row comes from the transaction itself: after its commit the token is shown also when the database is away.
+    // The transaction itself returns the row, so that after its commit the token is shown even if the database is away.
     const proxy = await refusingTaken(name, () =>
       accessChanges.transaction(async (tables, ends) => {
         const moves = columns.url !== undefined || columns.wildcard_hostname !== undefined;
@@ -149,7 +152,7 @@ export class ProxyAdministration {
     return { proxy, token: made?.token ?? "" };
   }
 
-  /** Its region leaves the map and its sockets end. Throws DomainError "not-found". */
+  /** Its region leaves the map and its sockets are closed. Throws DomainError "not-found". */
   async remove(id: string): Promise<void> {
     const { accessChanges, directory } = this.#options;
     const now = this.#options.clock.now();
@@ -176,7 +179,7 @@ export class ProxyAdministration {
   }
 }
 
-/** Only what changes: the rest of the row is taken as it is when these are laid over it. Throws DomainError "invalid". */
+/** Only the columns that change; they are applied to the row as it is at that time. Throws DomainError "invalid". */
 function changedColumns(change: PatchWorkspaceProxyRequest): ProxyColumns {
   const { name = "", display_name = "", icon = "", access_url = "", wildcard_hostname } = change;
   const columns: ProxyColumns = {};
@@ -191,7 +194,7 @@ function changedColumns(change: PatchWorkspaceProxyRequest): ProxyColumns {
   return columns;
 }
 
-/** An owner who gives the whole address has seen what browsers are sent to. */
+/** An owner who sets the whole address has seen where browsers are sent. */
 function confirmation(
   proxy: WorkspaceProxyRow,
   given: Partial<ProxyAddress>,
@@ -200,7 +203,7 @@ function confirmation(
   return isWhole ? { is_confirmed: 1 } : {};
 }
 
-/** Its region leaves the map; the first good check after a process of it has registered brings it back. */
+/** Its region leaves the map; the first successful check after one of its processes has registered brings it back. */
 async function goes(
   { workspaceProxies }: Pick<Tables, "workspaceProxies">,
   proxy: WorkspaceProxyRow,
@@ -220,7 +223,7 @@ function newToken(proxyId: string): { readonly token: string; readonly hash: str
   return { token: formatProxyToken(minted), hash: hashSecret(minted.secret) };
 }
 
-/** `primary` is the deployment itself, `me` the proxy that asks. */
+/** `primary` is the deployment itself, `me` the requesting proxy. */
 function refuseReserved(name: string): void {
   const key = name.toLowerCase();
   if (key !== PRIMARY_PROXY_NAME && key !== "me") return;

@@ -7,7 +7,10 @@ import type { WorkspaceProxyRow } from "../db/schema.ts";
 import type { WorkspaceProxies } from "../db/workspace-proxies.ts";
 import { parseProxyToken } from "./proxy-token.ts";
 
-/** Decides which proxy sent a request. Fails closed; no cookie, query parameter or other header carries such a token. */
+/**
+ * Decides which proxy sent a request. Fails closed; the token is accepted only in its own header, never in a cookie, a query
+ * parameter or another header.
+ */
 export class ProxyAuthenticator {
   readonly #proxies: Pick<WorkspaceProxies, "byId">;
 
@@ -22,7 +25,7 @@ export class ProxyAuthenticator {
       throw new DomainError("unauthenticated", `Header "${PROXY_TOKEN_HEADER}" must be provided`);
     const token = parseProxyToken(header);
     if (token === undefined) throw invalidToken();
-    // Hash first, so that an unknown id costs the same as a wrong secret.
+    // Hash before the lookup, so that an unknown id costs the same as a wrong secret.
     const digest = hashSecret(token.secret);
     const proxy = await this.#proxies.byId(token.proxyId);
     if (proxy === undefined || !equalDigests(digest, proxy.token_hash)) throw invalidToken();
@@ -30,7 +33,7 @@ export class ProxyAuthenticator {
     return proxy;
   }
 
-  /** Whether the token that a request was authenticated with is still the proxy's. */
+  /** Whether the token that authenticated a request is still the proxy's token. */
   async stillHolds({ id, token_generation }: WorkspaceProxyRow): Promise<boolean> {
     return (await this.#proxies.byId(id))?.token_generation === token_generation;
   }

@@ -1,4 +1,7 @@
-/** Checks the proxies, each at its interval; of several servers one at a time checks a proxy, and all use what it finds. */
+/**
+ * Checks the proxies, each at its interval. If there are several servers, only one at a time checks a proxy, and all use the
+ * result.
+ */
 import type { WallClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import type { WorkspaceProxyRow } from "../db/schema.ts";
@@ -7,13 +10,16 @@ import { checkDueAt, healthColumns, healthOf, type Observation, observed, type P
 import type { ProxyDirectory } from "./proxy-directory.ts";
 import { isAttended, UNCONFIRMED_MS } from "./proxy-presence.ts";
 
-/** How often the proxies are looked through for those that are due. */
+/** How often to look for proxies whose check is due. */
 const LOOK_EVERY_MS = 2_500;
 const PARALLEL = 5;
-/** After a server began to check a proxy none begins again so soon: as long as a check lasts, or when one is asked for. */
+/**
+ * After a server has begun to check a proxy, no other check begins for this long, which is as long as a check lasts. A requested
+ * check has to wait only for the shorter time.
+ */
 const CLAIM_MS = 6_000;
 const ASKED_CLAIM_MS = 1_000;
-/** Should an event of another server be lost, the proxies are known again after this time. */
+/** If an event of another server is lost, the proxies are read again after this time. */
 const REFRESH_MS = 60_000;
 
 export interface ProxyChecksOptions {
@@ -30,13 +36,13 @@ export interface ProxyChecksOptions {
 export class ProxyChecks {
   readonly #options: ProxyChecksOptions;
   readonly #running = new Map<string, Promise<void>>();
-  /** Proxies that are to be checked as soon as there is room. */
+  /** Proxies that will be checked as soon as there is room. */
   readonly #waiting = new Map<string, "due" | "asked">();
-  /** Checks that were asked for a moment after another one began. */
+  /** Checks that were requested just after another one began. */
   readonly #postponed = new Map<string, NodeJS.Timeout>();
   #timer: NodeJS.Timeout | undefined;
   #refreshedAt = performance.now();
-  /** A check failed by an error of the store: none begins until the proxies were read again. */
+  /** A check failed because of the store: none begins until the proxies have been read again. */
   #isSuspended = false;
   #closing = false;
 
@@ -54,7 +60,10 @@ export class ProxyChecks {
     this.#timer.unref();
   }
 
-  /** Checks this proxy next; a second after a check that began just now, which may have asked a process that is gone. */
+  /**
+   * Checks this proxy next. If a check has just begun, another follows a second later, because the first may have reached a
+   * process that is gone.
+   */
   checkSoon(id: string): void {
     if (this.#closing) return;
     clearTimeout(this.#postponed.get(id));
@@ -94,7 +103,7 @@ export class ProxyChecks {
     this.#fill();
   }
 
-  /** The check is repeated when the store answers again. One line for each outage. */
+  /** The check is repeated when the store answers again. Logs one line per outage. */
   #suspend(id: string, why: "due" | "asked", error: unknown): void {
     if (!this.#isSuspended) this.#options.log.error({ err: error }, "a workspace proxy was not checked");
     this.#isSuspended = true;
@@ -121,7 +130,7 @@ export class ProxyChecks {
     const row = await store.workspaceProxies.byId(id);
     if (row === undefined || row.url === "") return;
     const now = clock.now();
-    // Another server may have checked it, or be about to.
+    // Another server may have checked the proxy, or be about to.
     if (why === "due" && now < checkDueAt(healthOf(row), intervalMs)) return await directory.refresh();
     const claimedForMs = Math.min(intervalMs, why === "asked" ? ASKED_CLAIM_MS : CLAIM_MS);
     const isClaimed = now - row.check_claimed_at < claimedForMs;
@@ -129,7 +138,7 @@ export class ProxyChecks {
       if (why === "asked") this.#postpone(id, Math.min(intervalMs, ASKED_CLAIM_MS));
       return;
     }
-    // An address at which no process of the proxy is registered is not asked: its answer would not be the proxy's.
+    // If no process of the proxy is registered, its address is not requested, because the answer would not be the proxy's.
     const asked = await attended(store, row, now);
     const startedAt = performance.now();
     const answer = asked ? await check(row.url) : undefined;
@@ -147,7 +156,7 @@ export class ProxyChecks {
 
   /**
    * Whether anything but the time of the check is new.
-   * @param answer Undefined: no process of the proxy was registered, and it was not asked.
+   * @param answer Undefined if no process of the proxy was registered, so that it was not checked.
    */
   async #conclude(checked: WorkspaceProxyRow, answer: Observation | undefined): Promise<boolean> {
     const { store, clock, log } = this.#options;
@@ -156,7 +165,7 @@ export class ProxyChecks {
       if (row === undefined || !isAsItWas(row, checked)) return undefined;
       const now = clock.now();
       const isThere = await attended(tables, row, now);
-      if (isThere && answer === undefined) return undefined; // it registered just now, and asked for a check of its own
+      if (isThere && answer === undefined) return undefined; // it has just registered and requested a check of its own
       const before = healthOf(row);
       const observation: Observation = isThere && answer !== undefined ? answer : { kind: "unattended" };
       const after = observed(before, observation, row.derp_enabled === 1, now);
@@ -181,7 +190,7 @@ export class ProxyChecks {
   }
 }
 
-/** Whether no check, end, move or new token was recorded while the proxy was being asked: if so the answer is outdated. */
+/** Whether no check, end, move or new token was recorded while the proxy was being checked; otherwise the answer is outdated. */
 function isAsItWas(row: WorkspaceProxyRow, checked: WorkspaceProxyRow): boolean {
   return (
     row.url === checked.url &&

@@ -6,7 +6,7 @@ import { ProxyDirectory } from "./proxy-directory.ts";
 
 const log = createLogger({ sink: { write: () => undefined }, level: "error", format: "json" });
 
-/** The database has one proxy, whose name the test sets. */
+/** A directory on a database with one proxy, whose name the test sets. */
 function directory() {
   const stored = { name: "first", fails: false };
   const all = async (): Promise<WorkspaceProxyRow[]> => {

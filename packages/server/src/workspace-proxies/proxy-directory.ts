@@ -1,4 +1,4 @@
-/** The proxies of the deployment as this server knows them: kept in memory, read again when one changed. */
+/** The proxies of the deployment as this server knows them: kept in memory, and read again when one has changed. */
 import type { Logger } from "../base/log.ts";
 import type { WorkspaceProxyRow } from "../db/schema.ts";
 import type { WorkspaceProxies } from "../db/workspace-proxies.ts";
@@ -25,40 +25,40 @@ export class ProxyDirectory {
     this.#stop = options.changes.subscribe("workspace-proxies", () => void this.refresh());
   }
 
-  /** Reads them for the first time. Rejects when the database does not answer. */
+  /** Reads them for the first time. Rejects if the database does not answer. */
   async open(): Promise<void> {
     this.#rows = await this.#options.proxies.all();
   }
 
-  /** All that are not deleted, by name. */
+  /** All proxies that are not deleted, by name. */
   get all(): readonly WorkspaceProxyRow[] {
     return this.#rows;
   }
 
-  /** Those whose region belongs to the relay map. */
+  /** The proxies whose region belongs in the relay map. */
   get inMap(): readonly WorkspaceProxyRow[] {
     return this.#rows.filter((row) => row.in_map === 1 && row.derp_enabled === 1);
   }
 
-  /** Whether the last reading succeeded. */
+  /** Whether the last read succeeded. */
   get isCurrent(): boolean {
     return this.#isCurrent;
   }
 
-  /** Calls back after the rows were read again. Returns the way to stop. */
+  /** Calls back after the rows were read again. Returns a function that removes the listener. */
   onChange(listener: () => void): () => void {
     const entry = (): void => listener();
     this.#listeners.add(entry);
     return () => this.#listeners.delete(entry);
   }
 
-  /** A proxy was changed here: everything that depends on it has followed when the promise resolves. */
+  /** A proxy was changed here: when the promise resolves, everything that depends on it has been updated. */
   async changed(): Promise<void> {
     this.#options.changes.publish({ kind: "workspace-proxies" });
     await this.#reading;
   }
 
-  /** Reads the rows again. A failure keeps them as they are; never rejects. */
+  /** Reads the rows again. On failure they stay as they are; never rejects. */
   refresh(): Promise<void> {
     this.#again = true;
     this.#reading ??= this.#read();
@@ -78,7 +78,7 @@ export class ProxyDirectory {
         await this.#readOnce();
       }
     } finally {
-      // In the same turn as the look at `#again`: what is asked for from here on begins another reading.
+      // Set in the same turn in which `#again` is read: a request from here on starts another read.
       this.#reading = undefined;
     }
   }

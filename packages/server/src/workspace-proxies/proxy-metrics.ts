@@ -3,10 +3,10 @@ import { Gauge, Histogram, type Registry } from "prom-client";
 import { healthOf } from "./health-state.ts";
 import type { ProxyDirectory } from "./proxy-directory.ts";
 
-/** The numbers that stock deployments give. */
+/** The numbers that stock deployments use. */
 const RESULTS: Readonly<Record<ProxyStatus, number>> = { ok: 1, unregistered: 0, unhealthy: -1, unreachable: -2 };
 
-/** Metrics of the proxies' health. Returns what is called with the seconds that each check took. */
+/** Metrics of the proxies' health. Returns a function to call with the duration of each check, in seconds. */
 export function proxyMetrics(directory: ProxyDirectory, registry: Registry): (seconds: number) => void {
   new Gauge({
     name: "coderd_proxyhealth_health_check_results",

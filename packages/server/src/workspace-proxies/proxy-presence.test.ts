@@ -28,7 +28,7 @@ describe("what processes state together", () => {
     ])
       expect(jointStatement(known, replicas)).toEqual({ ...known, stun_port: 0 });
     expect(jointStatement(known, [one, process({ stun_port: 3479 })]).stun_port).toBe(0);
-    // More than a relay is served where all of them serve it.
+    // More than a relay is served only if all processes serve it.
     expect(jointStatement(known, [one, process({ derp_enabled: 0, derp_only: 0 })])).toMatchObject({
       derp_enabled: 0,
       derp_only: 1,

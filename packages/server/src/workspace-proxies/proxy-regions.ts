@@ -2,19 +2,19 @@
 import { proxyRegionCode } from "coder-protocol/proxy-names";
 import { type DerpMap, derpMapOf, parseAccessUrl, type Region, relayNode } from "wg-userspace/derp/map";
 
-/** What the map takes of a proxy. */
+/** The fields of a proxy that the map uses. */
 export interface RegionSource {
   readonly name: string;
   readonly display_name: string;
   readonly region_number: number;
   readonly url: string;
-  /** 0: it has no STUN server. */
+  /** 0 if it has no STUN server. */
   readonly stun_port: number;
 }
 
 export interface MapWithProxies {
   readonly map: DerpMap;
-  /** Proxies whose region has no place in the map, and why. */
+  /** Proxies whose region was left out of the map, and why. */
   readonly leftOut: readonly LeftOutProxy[];
 }
 
@@ -24,12 +24,12 @@ export interface LeftOutProxy {
 }
 
 const MAX_REGION_ID = 65_535;
-/** The ids of proxies begin at a multiple of this, so that they stay the same when a few STUN regions come or go. */
+/** Ids of proxies begin at a multiple of this, so that they stay the same when a few STUN regions are added or removed. */
 const STEP = 10_000;
-/** Ids above the largest one of the map that are left to it. */
+/** Ids reserved above the largest one of the map. */
 const RESERVE = 2_000;
 
-/** The map with a region for each of the proxies. */
+/** The map with an additional region for each proxy. */
 export function withProxyRegions(base: DerpMap, proxies: readonly RegionSource[]): MapWithProxies {
   if (proxies.length === 0) return { map: base, leftOut: [] };
   const codes = new Set([...base.regions.values()].map(({ regionCode }) => regionCode));
@@ -55,13 +55,13 @@ export function withProxyRegions(base: DerpMap, proxies: readonly RegionSource[]
   return { map: { ...derpMapOf(regions, base.regionScore), omitDefaultRegions: base.omitDefaultRegions }, leftOut };
 }
 
-/** The id of a proxy's region. It may be larger than an id can be. */
+/** The id of a proxy's region. It may exceed the largest valid id. */
 export function proxyRegionId(base: DerpMap, regionNumber: number): number {
   const largest = Math.max(0, ...base.regions.keys());
   return Math.max(STEP, Math.ceil((largest + RESERVE) / STEP) * STEP) + regionNumber;
 }
 
-/** Why a region cannot have this id; undefined when it can. */
+/** Why a region cannot have this id; undefined if it can. */
 export function proxyRegionIdLimit(regionId: number): string | undefined {
   return regionId > MAX_REGION_ID
     ? `its region id would be ${regionId}, and the largest one is ${MAX_REGION_ID}`

@@ -1,4 +1,4 @@
-/** What the running processes of a proxy state about themselves: that they are there, where, and that they end. */
+/** What the running processes of a proxy state about themselves: their presence, their address, and their end. */
 
 import { isUuid } from "coder-protocol/addresses";
 import { NIL_UUID } from "coder-protocol/rest/common";
@@ -19,15 +19,15 @@ import type { ProxyChecks } from "./proxy-checks.ts";
 import type { ProxyDirectory } from "./proxy-directory.ts";
 import { type JointStatement, jointStatement, REPLICA_MS } from "./proxy-presence.ts";
 
-/** A process registers again after this time. */
+/** Interval at which a process registers again. */
 export const REFRESH_MS = 30_000;
 const MAX_REPLICAS = 32;
-/** Processes that ended are remembered for a while: a late registration must not bring one back. */
+/** Ended processes are kept for a while, so that a late registration cannot bring one back. */
 const KEEP_REPLICAS_MS = 24 * 3_600_000;
 const KEEP_REPLICAS = 128;
-/** A proxy may take another address after it was unreachable for this long. */
+/** A proxy may change its address after it was unreachable for this long. */
 const MOVES_AFTER_MS = 5 * 60_000;
-/** Of all processes of one proxy: a check of its address follows some of them. */
+/** Limit for all processes of one proxy, because some registrations cause a check of its address. */
 const REGISTRATIONS = { capacity: 4 * MAX_REPLICAS, periodMs: REFRESH_MS };
 
 export interface Registered {
@@ -53,8 +53,9 @@ export class ProxyRegistration {
   }
 
   /**
-   * A process of the proxy is there. Throws DomainError "invalid", "unauthenticated" (the token ended meanwhile), "contested"
-   * (it states another address while the one that is known answers, or one that is not its own), "limit-reached" or "too-many".
+   * A process of the proxy is running. Throws DomainError "invalid", "unauthenticated" (the token was replaced meanwhile),
+   * "contested" (it states another address while the known one answers, or an address of another proxy), "limit-reached" or
+   * "too-many".
    */
   async register(proxy: WorkspaceProxyRow, request: RegisterProxyRequest): Promise<Registered> {
     const { store, directory, checks, ownHosts, clock, log } = this.#options;
@@ -66,7 +67,7 @@ export class ProxyRegistration {
       });
     const stated = statedBy(request);
     const outcome = await store.transaction(async (tables) => {
-      // Before the row: addresses of proxies change one after the other.
+      // Before the row is locked, because addresses of proxies are changed one at a time.
       const seen = isAnother(proxy, stated);
       if (seen) await tables.settings.lockDeployment();
       const row = await tables.workspaceProxies.locked(proxy.id);
@@ -78,7 +79,7 @@ export class ProxyRegistration {
       if (changes && !seen) throw changedMeanwhile(row);
       if (changes) refuseOverlap({ ...address, id: row.id }, await tables.workspaceProxies.all(), ownHosts());
       const leaves = row.url !== "" && row.url !== address.url;
-      // Those that are known are at the other address.
+      // The known processes are at the old address.
       if (leaves) await tables.workspaceProxies.removeReplicas(row.id);
       await putReplica(tables, row, request, stated, now);
       const replicas = await tables.workspaceProxies.replicas(row.id, now - REPLICA_MS);
@@ -110,7 +111,7 @@ export class ProxyRegistration {
     return { proxy: after, siblings };
   }
 
-  /** A process of the proxy ends. With the last one the region leaves the map. Throws DomainError "not-found". */
+  /** A process of the proxy ends. If it is the last, the region leaves the map. Throws DomainError "not-found". */
   async deregister(proxy: WorkspaceProxyRow, replicaId: string): Promise<void> {
     const { store, directory, clock, log } = this.#options;
     const now = clock.now();
@@ -140,7 +141,7 @@ export class ProxyRegistration {
 
 type Stated = ReturnType<typeof statedBy>;
 
-/** What a registration states, checked. Throws DomainError "invalid". */
+/** What a registration states, after validation. Throws DomainError "invalid". */
 function statedBy(request: RegisterProxyRequest) {
   const { replica_id: replicaId, derp_enabled: derpEnabled, derp_only: derpOnly } = request;
   if (derpOnly && !derpEnabled) throw invalid("derp_only", "a proxy that only relays must have its relay enabled");
@@ -157,7 +158,7 @@ function statedBy(request: RegisterProxyRequest) {
   };
 }
 
-/** A proxy that only relays states no wildcard host name: the one that an owner set stays. */
+/** A proxy that only relays states no wildcard host name, so the one that an owner set is kept. */
 function addressOf(row: WorkspaceProxyRow, stated: Stated): Pick<WorkspaceProxyRow, "url" | "wildcard_hostname"> {
   const statesNone = stated.derp_only === 1 && stated.wildcard_hostname === "";
   return { url: stated.url, wildcard_hostname: statesNone ? row.wildcard_hostname : stated.wildcard_hostname };
@@ -169,15 +170,15 @@ function isAnother(row: WorkspaceProxyRow, stated: Stated): boolean {
 }
 
 /**
- * Its first registration is taken as it is: the token was just given to it. From then on what browsers may be sent to changes by
- * an owner alone.
+ * The first registration is accepted as it is, because the token has just been issued. After that, only an owner can change where
+ * browsers may be sent.
  */
 function confirmationOf(
   row: WorkspaceProxyRow,
   { url, wildcard_hostname }: ReturnType<typeof addressOf>,
   { derp_only }: JointStatement,
 ): number {
-  // Before it registers an owner may have set a part of the address.
+  // Before the proxy registers, an owner may have set a part of the address.
   const contradicts =
     (row.url !== "" && row.url !== url) ||
     (row.url + row.wildcard_hostname !== "" && row.wildcard_hostname !== wildcard_hostname);
@@ -185,7 +186,7 @@ function confirmationOf(
   return contradicts || servesMore ? 0 : row.is_confirmed;
 }
 
-/** What its running processes determine together. What that alters in the relay map counts as a change of the map. */
+/** What its running processes state together. A difference that affects the relay map counts as a change of the map. */
 function joint(
   row: WorkspaceProxyRow,
   replicas: readonly WorkspaceProxyReplicaRow[],
@@ -237,13 +238,13 @@ async function putReplica(
   });
 }
 
-/** The address was not checked yet: nothing is known of the proxy there. */
+/** The new address was not checked yet, so nothing is known about the proxy there. */
 function forgotten(row: WorkspaceProxyRow, now: number): HealthColumns {
   const { changes, heldUntil } = observed(healthOf(row), { kind: "gone", why: "it moved" }, false, now);
   return healthColumns({ ...unregistered(now), changes, heldUntil });
 }
 
-/** Siblings of the proxy dial it. Throws DomainError "invalid". */
+/** The address that siblings of the proxy dial. Throws DomainError "invalid". */
 function relayAddress(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (text === "" || url?.protocol === "http:" || url?.protocol === "https:") return url?.origin ?? "";

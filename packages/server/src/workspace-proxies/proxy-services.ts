@@ -1,4 +1,4 @@
-/** Puts together what serves workspace proxies. */
+/** Joins the parts that serve workspace proxies. */
 import type { AccessChanges } from "../auth/access-changes.ts";
 import type { AccessEvents } from "../auth/access-events.ts";
 import type { WallClock } from "../base/clock.ts";
@@ -20,7 +20,7 @@ export type ProxyServices = ReturnType<typeof proxyServices>;
 export function proxyServices(options: {
   readonly store: Store;
   readonly directory: ProxyDirectory;
-  /** The deployment's own. */
+  /** The deployment's own hosts. */
   readonly ownHosts: () => OwnHosts;
   readonly accessEvents: AccessEvents;
   readonly accessChanges: AccessChanges;
@@ -39,7 +39,7 @@ export function proxyServices(options: {
     administration: new ProxyAdministration(options),
     authenticator: new ProxyAuthenticator(store.workspaceProxies),
     registration: new ProxyRegistration({ store, directory, checks, ownHosts, clock, log }),
-    /** Throws DomainError "forbidden" for a proxy that may serve no apps and terminals. */
+    /** Throws DomainError "forbidden" for a proxy that may not serve apps and terminals. */
     requireServing: (proxy: WorkspaceProxyRow): void => requireServing(proxy, ownHosts()),
     /** Whether it may serve apps and terminals, as far as is known without asking it. */
     mayServe: (proxy: WorkspaceProxyRow): boolean => appRefusal(proxy, ownHosts()) === undefined,

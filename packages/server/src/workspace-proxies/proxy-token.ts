@@ -3,7 +3,7 @@ import { PROXY_TOKEN_PATTERN } from "coder-protocol/rest/workspace-proxies";
 
 const SECRET_BYTES = 32;
 
-/** A proxy's token, split. `secret` never leaves memory except to the owner who made it, once. */
+/** The two parts of a proxy's token. `secret` leaves memory only once, when the owner who made it is shown it. */
 export interface ProxyToken {
   readonly proxyId: string;
   /** Hex. */
@@ -18,7 +18,7 @@ export function formatProxyToken({ proxyId, secret }: ProxyToken): string {
   return `${proxyId}:${secret}`;
 }
 
-/** Undefined for any other shape. */
+/** Undefined if the text has any other form. */
 export function parseProxyToken(text: string): ProxyToken | undefined {
   if (!PROXY_TOKEN_PATTERN.test(text)) return undefined;
   const [proxyId = "", secret = ""] = text.split(":");

@@ -1,6 +1,6 @@
 /**
- * Informs proxies of the node keys that may use their relays: all of them when the connection opens, changes from then on.
- * Each connection has one message under way, and what changes meanwhile is gathered: a proxy that reads slowly gets fewer
+ * Informs proxies of the node keys that may use their relays: of all keys when the connection opens, and of changes from then on.
+ * Each connection has one message in flight, and further changes are collected meanwhile: a proxy that reads slowly gets fewer
  * messages, and never an old state after a newer one.
  */
 import { MAX_RELAY_KEYS_PER_MESSAGE, type RelayKeysMessage } from "coder-protocol/rest/workspace-proxies";
@@ -8,7 +8,9 @@ import { hexEncode } from "wg-userspace/base/bytes";
 import type { AccessEvents } from "../auth/access-events.ts";
 import { CLOSE_POLICY, CLOSE_PROTOCOL_ERROR, type TextSocket } from "../base/text-sockets.ts";
 
-/** Changes that wait for one connection. A proxy that is so far behind connects again and gets all keys. */
+/**
+ * Maximum number of changes that wait for one connection. A proxy that falls further behind has to reconnect and gets all keys.
+ */
 const MAX_WAITING = 100_000;
 const CLOSE_TRY_AGAIN = 1013;
 
@@ -48,8 +50,8 @@ export class RelayKeysStream {
   }
 
   /**
-   * Ends every stream: proxies open another one, at a server that serves them. What changes here from now on reaches none of
-   * them, such as the keys of peers that leave this server for another.
+   * Ends every stream, so that proxies open another one at a server that serves them. Later changes here reach none of them, for
+   * example when the keys of peers leave because the peers move to another server.
    */
   endAll(reason: string): void {
     for (const { socket } of this.#followers) socket.close(CLOSE_TRY_AGAIN, reason);
@@ -71,10 +73,10 @@ export class RelayKeysStream {
 class Follower {
   readonly socket: TextSocket;
   readonly proxyId: string;
-  /** What is left of the first, complete list; undefined once it is sent. */
+  /** The unsent rest of the first, complete list; undefined once it is sent. */
   #snapshot: readonly string[] | undefined;
   #snapshotAt = 0;
-  /** By key, the latest change. */
+  /** The latest change by key. */
   #waiting = new Map<string, "add" | "remove">();
   #underWay = false;
 
@@ -89,7 +91,7 @@ class Follower {
     this.#waiting.set(key, change);
     if (this.#waiting.size > MAX_WAITING) this.socket.close(CLOSE_TRY_AGAIN, "too far behind");
     else if (!this.#underWay) {
-      // What else changes in this turn goes along.
+      // Further changes in this turn are sent with it.
       this.#underWay = true;
       setImmediate(() => this.#send());
     }
