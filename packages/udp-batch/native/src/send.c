@@ -174,8 +174,8 @@ napi_value socket_send(napi_env env, napi_callback_info info) {
 }
 
 /*
- * IP_PMTUDISC_PROBE forbids fragments, here and on the way, and asks no remembered path MTU: the datagram itself measures it.
- * More than the device carries is refused with EMSGSIZE. What the socket had before stays for everything else.
+ * IP_PMTUDISC_PROBE forbids fragments, here and on the way, and ignores any remembered path MTU, so the datagram itself
+ * measures it. More than the device carries is refused with EMSGSIZE. The socket's earlier setting is restored afterwards.
  */
 static bool send_whole(const udp_socket_t* socket, const struct msghdr* header) {
   const bool v4 = socket->family == AF_INET;
