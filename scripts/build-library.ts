@@ -15,7 +15,7 @@ await build({
   entryPoints: [join(root, "packages/client/src/browser/index.ts")],
   outfile: file,
   bundle: true,
-  // Fails if a module of Node's slipped in.
+  // Fails if a Node module slipped in.
   platform: "browser",
   format: "esm",
   target: "es2024",

@@ -78,10 +78,7 @@ export async function buildCli(): Promise<void> {
   markBuilt(stamp, fingerprint);
 }
 
-/**
- * The bundles for a single executable, and their starter `executable.cjs`: smaller.
- * @returns the third-party packages in each bundle.
- */
+/** The bundles for a single executable, without white space, and `executable.cjs`, which starts them. */
 export async function bundleForExecutable(folder: string): Promise<Record<string, string[]>> {
   const options = { outdir: folder, minifyWhitespace: true };
   return {

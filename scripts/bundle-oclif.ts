@@ -5,14 +5,17 @@ import { join } from "node:path";
 import type { Plugin } from "esbuild";
 
 const CORE_FILE = /@oclif[/\\]core[/\\]lib[/\\].*\.js$/;
-/** It asks the system who the user is, which fails for one without an entry, and whether this is WSL. Nothing needs to know. */
+/** It asks the system who the user is, which fails for one without an entry, and whether this is WSL. Neither is needed. */
 const SYSTEM_FILE = /[/\\]util[/\\]os\.js$/;
 const SYSTEM = `
 exports.getHomeDir = () => undefined;
 exports.getPlatform = async () => process.platform;
 exports.getShell = async () => "unknown";
 `;
-/** Statements that are made lazy, in the version that is pinned. Another number is another oclif: measure, then change it. */
+/**
+ * Statements that are made lazy, in the version that is pinned. Another number means another oclif: measure again, then change
+ * it.
+ */
 const EAGER_REQUIRES = 234;
 
 /**
@@ -62,7 +65,7 @@ export function checkOclif(root: string): void {
   throw new Error(`@oclif/core has ${found} requires to make lazy, not ${EAGER_REQUIRES}: see scripts/bundle-oclif.ts`);
 }
 
-/** The module of commands takes errors of standard output for its own: it throws them, and keeps quiet about a closed pipe. */
+/** oclif's module of commands handles errors of standard output itself: it throws them, and ignores a closed pipe. */
 const OUTPUT_LISTENER = /^process\.stdout\.on\('error', \(err\) => \{\n[^}]*\}\);$/m;
 
 /** How a command ends when its output cannot be written is decided in one place: ending.ts. */

@@ -1,9 +1,9 @@
-/** Whether something that was built is still of its sources. */
+/** Whether a build output still matches its sources. */
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** Of files by content and, for those in folders, by name. Order counts. */
+/** Fingerprint of files by content and, for those in folders, also by name. Their order counts. */
 export function fingerprintOf(files: readonly string[], folders: readonly string[], more = ""): string {
   const hash = createHash("sha256").update(more);
   for (const file of files) hash.update(readFileSync(file));

@@ -1,5 +1,5 @@
-// Entry of every npm script, in the oldest syntax, which any Node can parse: one that is too old for the rest says so, and nothing
-// else is blamed for it.
+// Entry of every npm script, in the oldest syntax, which any Node can parse: one that is too old for the rest says so, instead of
+// failing with a misleading error.
 (function () {
   var version = process.versions.node;
   var needed = 20;

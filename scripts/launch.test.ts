@@ -7,7 +7,7 @@ import { expect, it } from "vitest";
 
 const text = readFileSync(join(import.meta.dirname, "launch.cjs"), "utf8");
 
-/** What the launcher does on this version; `started` is the file that it goes on with. */
+/** What the launcher does on this version; `started` is the file that it continues with. */
 function launched(node: string): { said: string; code: number | undefined; started: string | undefined } {
   const seen: { said: string; code: number | undefined; started: string | undefined } = {
     said: "",

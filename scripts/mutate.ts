@@ -15,7 +15,7 @@ import { sampleLines } from "./mutate/sample.ts";
 const THRESHOLD = 85;
 /**
  * A mutant that loops is ended after this long beyond what its tests usually take; generous, because time-outs count as
- * kills. A machine whose load changes takes more (`--patience`), or slow mutants count as killed.
+ * kills. A machine whose load changes needs more (`--patience`), otherwise slow mutants count as killed.
  */
 const PATIENCE_S = 15;
 

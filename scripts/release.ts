@@ -45,7 +45,7 @@ const { values } = parseArgs({
   },
 });
 const chosen = PLATFORMS.filter(({ name }) => values.platform.includes(name));
-/** "none" names none. */
+/** "none" selects no platform. */
 const packagesFor = (values["packages-for"] ?? values.platform).filter((name) => name !== "none");
 const unknown = [...values.platform, ...packagesFor].filter(
   (name) => !PLATFORMS.some((platform) => platform.name === name),

@@ -221,7 +221,7 @@ function freePort(): Promise<number> {
         server.close(() => resolve(typeof address === "object" && address !== null ? address.port : port));
       });
     });
-  // Two that start at once would both find the usual one free.
+  // Two starts at once would both find the usual port free.
   return otherDir ? probe(0) : probe(PREFERRED_PORT).catch(() => probe(0));
 }
 

@@ -10,7 +10,7 @@ if (!TIERS.includes(tier)) {
   process.exit(2);
 }
 await buildCli();
-// The tests of the store run without it, as those of the unit tier.
+// The tests of the store run without it, like those of the unit tier.
 if (tier !== "postgres") {
   try {
     await buildNative();

@@ -6,7 +6,7 @@ import { testFilesOf } from "./security/proofs.ts";
 
 const root = join(import.meta.dirname, "..");
 const WAIT = /await sleep\(|new Promise\S*\(\(?\w+\)? => setTimeout\(/;
-/** `test/natlab`: an outage has a duration. Elsewhere a wait needs a reason here. */
+/** In `test/natlab` an outage has a duration. A wait elsewhere needs a reason, which is stated here. */
 const FAULTS_OF_A_LENGTH = /^packages\/cli\/test\/natlab\//;
 const EXCEPTIONS: Readonly<Record<string, string>> = {
   "packages/cli/test/interop/reverse-proxies.test.ts":
@@ -40,7 +40,7 @@ function fixedWaitsIn(text: string): string[] {
   return lines.flatMap((line, at) => (WAIT.test(line) && !isInLoop(lines, at) ? [line.trim()] : []));
 }
 
-/** By indentation, which the formatter keeps: whether the line, or a block around it, is a loop. */
+/** Judged by indentation, which the formatter guarantees: whether the line, or a block around it, is a loop. */
 function isInLoop(lines: readonly string[], at: number): boolean {
   const LOOP = /^\s*(for|while|do)\b/;
   let indent = indentOf(lines[at]!);

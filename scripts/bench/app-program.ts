@@ -1,4 +1,7 @@
-/** The program of a workspace that the bench of web apps reaches: a page, a download, an upload, a clock of events. */
+/**
+ * The program of a workspace that the bench of web apps reaches: a page, a download, an upload, and a stream of events
+ * with the time.
+ */
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 
@@ -27,7 +30,7 @@ const server = createServer((request, response) => {
     request.on("end", () => response.end(String(bytes)));
   } else if (url.pathname === "/events") {
     response.writeHead(200, { "Content-Type": "text/event-stream" });
-    // The wall clock, which the reader of another process shares.
+    // The wall clock, which the reading process shares.
     const timer = setInterval(() => response.write(`data: ${performance.timeOrigin + performance.now()}\n\n`), 20);
     response.on("close", () => clearInterval(timer));
   } else response.end(PAGE);

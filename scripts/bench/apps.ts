@@ -139,7 +139,7 @@ async function throughput(way: Way, direction: "down" | "up"): Promise<number> {
   return TRANSFER_BYTES / MIB / ((performance.now() - started) / 1000);
 }
 
-/** Milliseconds of one request after the other, over one connection. */
+/** Milliseconds of each request, one after the other over one connection. */
 async function small200(way: Way, seconds: number): Promise<number[]> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const times: number[] = [];

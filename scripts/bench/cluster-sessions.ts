@@ -1,4 +1,4 @@
-/** `coder ssh` to an agent of a deployment that a bench registered: real programs, tunnels and all. */
+/** `coder ssh` to an agent of a deployment that a bench registered: with real programs and tunnels. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -47,7 +47,7 @@ export class Sessions implements AsyncDisposable {
     this.#owned = owned;
   }
 
-  /** One command in the workspace. Resolves with its milliseconds; undefined when it failed. */
+  /** Runs one command in the workspace. Resolves with its duration in ms; undefined when it failed. */
   async run(): Promise<number | undefined> {
     const started = performance.now();
     const child = spawn(process.execPath, [coder, "ssh", this.#workspace, "--", "echo", "here"], {

@@ -10,7 +10,7 @@ import { missingPrograms } from "./processes.ts";
 import { ServerProcess } from "./server-process.ts";
 import { cleanEnvironment } from "./system.ts";
 
-/** As an operator has it, unlike the database of the tests. */
+/** Settings as an operator has them, unlike the database of the tests. */
 const DURABLE = ["fsync=on", "synchronous_commit=on", "full_page_writes=on", "autovacuum=on", "shared_buffers=256MB"];
 /** Two for each connection that nginx passes on, and as many again while a server goes away. */
 const NGINX_CONNECTIONS = 65_536;
@@ -82,7 +82,7 @@ export class ClusterSite implements ControlSite, AsyncDisposable {
   }
 }
 
-/** nginx of deploy/cluster; it believes the addresses that the peers of a bench state. */
+/** nginx of deploy/cluster; it trusts the addresses that the peers of a bench state. */
 function nginxProgram(): BalancerProgram {
   const nginx = BALANCERS.find(({ program }) => program === "nginx")!;
   return {

@@ -22,7 +22,7 @@ interface CoordinatorPage {
   readonly tunnels: readonly { readonly from: string; readonly to: string }[];
 }
 
-/** Of each server the peers that are connected to it, as GET /api/v2/debug/coordinator has them. */
+/** For each server the peers that are connected to it, as GET /api/v2/debug/coordinator reports them. */
 export function coordinatorPages({ servers }: ControlSite, token: string): Promise<CoordinatorPage[]> {
   return Promise.all(
     servers.map(async ({ url }) => {
@@ -36,7 +36,7 @@ export function coordinatorPages({ servers }: ControlSite, token: string): Promi
   );
 }
 
-/** Agents whose client is connected to another server than they. */
+/** Agents whose client is connected to another server than they are. */
 export function agentsAcross(pages: readonly CoordinatorPage[]): string[] {
   return pages.flatMap(({ agents }, at) => {
     const here = new Set(agents.map(({ id }) => id));

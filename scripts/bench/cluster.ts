@@ -56,7 +56,7 @@ export const clusterBench: Bench = async ({ peers, rounds, seconds, profileFolde
   await using one = await ControlServer.open();
   await one.server.start();
   progress(`${ONE}: registering ${peers + 1} workspaces`);
-  // One besides: of a real agent.
+  // One more, for a real agent.
   const atOne = await register(one.url, peers + 1);
   notes.push(...(await underLoad(one, atOne, ONE, measured, progress)));
   await using many = await ClusterSite.open(SERVERS, profileFolder);

@@ -32,7 +32,7 @@ const STDIO_PACKET = "coder ssh --stdio, first packet to the deployment";
 const STDIO_BYTE = "coder ssh --stdio, first byte of the workspace's SSH";
 const ALL_AT_ONCE = `coder ssh --stdio, ${AT_ONCE} at once, first byte of the last`;
 const WITHIN_MS = 15_000;
-/** Those whose processor time is measured as well: it is steadier on a busy machine. */
+/** Starts whose processor time is measured as well: it is steadier on a busy machine. */
 const STARTS: readonly string[] = [BARE, VERSION, UNKNOWN, LIST, LIST_HELP, SSH_HELP, HELP];
 
 export const commandBench: Bench = async ({ rounds, progress }) => {

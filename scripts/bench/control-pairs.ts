@@ -2,7 +2,10 @@
 import { SimulatedPeer, type Site } from "./control-peer.ts";
 import type { AgentLogin } from "./registration.ts";
 
-/** Complete: both are connected, each has the latest node of the other, and the client knows that the agent is ready. */
+/**
+ * A pair is complete when both are connected, each has the latest node of the other, and the client knows that the agent is
+ * ready.
+ */
 export class Pair {
   readonly agentId: string;
   readonly login: AgentLogin;
@@ -13,7 +16,7 @@ export class Pair {
   #brokenAt: number | undefined = performance.now();
   #completeAt = 0;
 
-  /** @param record Called when it is complete, with the time that it was not. */
+  /** @param record Called when the pair becomes complete, with how long it was not. */
   constructor(site: Site, login: AgentLogin, record: (gapMs: number) => void) {
     this.agentId = login.agentId;
     this.login = login;
@@ -28,7 +31,7 @@ export class Pair {
     return this.#brokenAt === undefined;
   }
 
-  /** When it became complete, the last time. */
+  /** When it last became complete. */
   get completeAt(): number {
     return this.#completeAt;
   }

@@ -41,12 +41,12 @@ export class SimulatedPeer {
   #coordinate: RpcDuplex<typeof CoordinateRequestSchema, typeof CoordinateResponseSchema> | undefined;
   #resumeToken: string | undefined;
   #version = 0;
-  /** When the other side's node arrived on this connection; 0: not yet. */
+  /** When the other side's node arrived on this connection; 0 before that. */
   #pairedAt = 0;
   #lastMark = 0;
   #sentMark = 0;
   #isReady = false;
-  /** Called when something changed of what it sent, heard, or is connected to. */
+  /** Called when what it sent, heard or is connected to has changed. */
   onChange: () => void = () => undefined;
 
   static agent(site: Site, { agentId, token }: AgentLogin, key = nodeRandom.bytes(32)): SimulatedPeer {
@@ -57,7 +57,7 @@ export class SimulatedPeer {
     return new SimulatedPeer(site, agentId, "client", ownerToken, key);
   }
 
-  /** How often a peer was informed since the last call that another one is lost. */
+  /** How often since the last call a peer was informed that another one is lost. */
   static takeLost(): number {
     const taken = SimulatedPeer.#lost;
     SimulatedPeer.#lost = 0;
@@ -78,7 +78,7 @@ export class SimulatedPeer {
     this.#token = token;
     this.#key = key;
     const number = SimulatedPeer.#count++;
-    // Servers count places of an address: here each peer has its own, as behind a proxy.
+    // Servers limit the connections of one address, so each peer here states its own, as behind a proxy.
     const address = `10.${process.pid & 0x7f}.${number >> 8}.${number & 0xff}`;
     const extraHeaders = async () => ({ "X-Forwarded-For": address });
     this.#deployment = new Deployment({ url: new URL(site.url), token, extraHeaders });
@@ -93,7 +93,7 @@ export class SimulatedPeer {
     return this.#sentMark;
   }
 
-  /** The other one has said on this connection that it is ready for the handshake. */
+  /** The other peer has said on this connection that it is ready for the handshake. */
   get isReady(): boolean {
     return this.#isReady;
   }

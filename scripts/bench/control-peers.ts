@@ -14,7 +14,7 @@ const UPDATE_WITHIN_MS = 10_000;
 let site: Site;
 const stop = new AbortController();
 const pairs: Pair[] = [];
-/** How long pairs were not complete, of those that became so since the last question. */
+/** How long pairs were not complete, for those that became so since the last request. */
 let gaps: number[] = [];
 
 await answerRequests({
@@ -32,7 +32,7 @@ await answerRequests({
     return request["until"] === "complete" ? await complete(withinMs) : await settled(withinMs);
   },
 
-  /** Waits until every pair is complete; how long pairs were not, of all that were since the last call. */
+  /** Waits until every pair is complete; answers how long those that became complete since the last call were not. */
   async complete(request) {
     const answer = await complete(Number(request["withinMs"]));
     const took = gaps;
@@ -75,7 +75,10 @@ await answerRequests({
     return { took };
   },
 
-  /** As fanOut, for additional clients of the first agent with these logins in turn, all at once. They disconnect afterwards. */
+  /**
+   * Like fanOut, but for additional clients of the first agent, with these logins in turn, all at once. They disconnect
+   * afterwards.
+   */
   async crowdFanOut(request) {
     const { agent, login } = pairs[0]!;
     const leave = new AbortController();

@@ -26,7 +26,7 @@ export class ControlRun implements AsyncDisposable {
   readonly #measured: Rounds;
   readonly #name: string;
   readonly #progress: (line: string) => void;
-  /** What is to be said beside the figures. */
+  /** Remarks beside the figures. */
   readonly notes: string[] = [];
 
   /** @param name Stands before each figure. */
@@ -49,7 +49,7 @@ export class ControlRun implements AsyncDisposable {
     this.workers = Array.from({ length: WORKERS }, () => new Worker("control-peers.ts"));
   }
 
-  /** Asks all workers the same. */
+  /** Sends the same request to all workers. */
   ask<Answer>(request: Readonly<Record<string, unknown>>): Promise<Answer[]> {
     return Promise.all(this.workers.map((worker) => worker.ask<Answer>(request, ASK_WITHIN_MS)));
   }
@@ -110,7 +110,7 @@ export class ControlRun implements AsyncDisposable {
     this.#spread(what, answers, targets);
   }
 
-  /** @param tokens Logins that may connect to every workspace: none may have all the clients. */
+  /** @param tokens Logins that may connect to every workspace: no single one may have all the clients. */
   async crowdFanOut(tokens: readonly string[], targets: FanOutTargets = {}): Promise<void> {
     const what = `change of an agent's node at its ${CROWD.clients} clients`;
     const request = { do: "crowdFanOut", ...CROWD, tokens };

@@ -3,7 +3,7 @@ import { cpuSeconds, familyCpuSeconds, residentBytes } from "./process-usage.ts"
 import type { EventLoop, ServerProcess } from "./server-process.ts";
 
 export interface ControlSite {
-  /** What peers dial. */
+  /** The URL that peers dial. */
   readonly url: string;
   readonly servers: readonly ServerProcess[];
   /** Programs that serve with the servers, with their child processes. */
@@ -26,7 +26,7 @@ export function siteMemory({ servers }: ControlSite): number {
   return servers.reduce((sum, { pid }) => sum + residentBytes(pid), 0);
 }
 
-/** The worst of the servers. */
+/** Each figure is that of the worst server. */
 export async function siteEventLoop({ servers }: ControlSite, ask: "read" | "reset"): Promise<EventLoop> {
   const all = await Promise.all(servers.map((server) => server.eventLoop(ask)));
   return {

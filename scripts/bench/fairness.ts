@@ -11,7 +11,7 @@ import { enginePair, plainPair, type StreamPair } from "./streams.ts";
 
 const KBIT_PER_SECOND = 20_000;
 const TRIPS_MS = [20, 80];
-/** In bandwidth-delay products. */
+/** Lengths of the queue in bandwidth-delay products. */
 const QUEUES = [0.1, 0.25, 1];
 /** A queue of fewer packets overflows whenever two windows coincide, whichever stack sends them. */
 const QUEUE_MIN_BYTES = 4 * 1500;

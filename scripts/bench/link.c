@@ -1,9 +1,9 @@
-// A link between two network namespaces, for kernels without netem: a TUN device in each, and between them a bottleneck
-// with a drop-tail queue, a delay, and random loss. All of it applies to each direction by itself.
+// A link between two network namespaces, for kernels without netem: a TUN device in each, and between them a bottleneck with a
+// drop-tail queue, a delay, and random loss. All of it applies to each direction separately.
 //
-// A packet is first lost at random (so it takes no capacity), then dropped if the queue is full, then waits for its turn
-// at the bottleneck, then travels for the delay. One JSON line on standard input asks for something, one on standard
-// output answers; the end of the input ends it.
+// A packet is first lost at random (so it takes no capacity), then dropped if the queue is full, then waits for its turn at the
+// bottleneck, then travels for the delay. Each JSON line on standard input is a request, which one on standard output answers; it
+// ends when its input does.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -36,7 +36,7 @@ let strangers = 1;
 const quiet: Duplex[] = [];
 
 await answerRequests({
-  /** `addresses`: one engine for each. */
+  /** Opens one engine for each of `addresses`. */
   async openEngines(request) {
     for (const address of request["addresses"] as string[]) {
       const driver = await Driver.open({
@@ -54,7 +54,7 @@ await answerRequests({
     };
   },
 
-  /** Every engine here gets these peers. */
+  /** Adds these peers to every engine here. */
   async peers(request) {
     for (const { address, key, port } of request["peers"] as { address: string; key: string; port: number }[]) {
       for (const driver of drivers) {
@@ -135,7 +135,7 @@ await answerRequests({
     return { p50: at(0.5), p99: at(0.99), count: roundTrips.length };
   },
 
-  /** Peers that never send anything. */
+  /** Adds peers that never send anything. */
   async strangers(request) {
     for (let i = 0; i < Number(request["count"]); i++) {
       drivers[0]!.setPeer({
@@ -146,7 +146,7 @@ await answerRequests({
     }
     return {};
   },
-  /** Streams that never send anything. */
+  /** Opens streams that never send anything. */
   async quiet(request) {
     for (let i = 0; i < Number(request["count"]); i++) {
       const stream = await dial!();
@@ -192,7 +192,7 @@ function drain(stream: Duplex): void {
   });
 }
 
-/** Reads exactly that many bytes. */
+/** Reads exactly `length` bytes. */
 async function bytes(stream: Duplex, length: number): Promise<Uint8Array> {
   const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
   for (;;) {

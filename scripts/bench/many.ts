@@ -7,7 +7,7 @@ import { Worker } from "./processes.ts";
 import { openSshForward } from "./ssh-forward.ts";
 import { wireguardGoPair } from "./wireguard-go.ts";
 
-/** Windows and buffers grow during this time: not counted. */
+/** Not counted, since windows and buffers grow during this time. */
 const WARM_UP_MS = 600;
 
 export type Direction = "up" | "down";
@@ -82,7 +82,7 @@ export async function manyByWireguardGo(): Promise<Many> {
 
 const SERVER = "fd7a::2";
 
-/** Opens `clients` engines in the near process and one in the far one, and gives them each other's keys. */
+/** Opens `count` engines in the near process and one in the far one, and gives them each other's keys. */
 async function introduce(near: Worker, far: Worker, count: number): Promise<void> {
   const addresses = Array.from({ length: count }, (_, i) => `fd7a::1:${(i + 1).toString(16)}`);
   interface Opened {

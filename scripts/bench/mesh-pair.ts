@@ -14,7 +14,7 @@ import { answerRequests } from "./processes.ts";
 import type { AgentLogin } from "./registration.ts";
 
 const READY_WITHIN_MS = 20_000;
-/** No packet for so long: they are lost, and others take their place. */
+/** After this long without a packet, those in flight count as lost and others are sent. */
 const SILENCE_MS = 1_000;
 const ANSWER = new Uint8Array(16);
 
@@ -80,7 +80,7 @@ await answerRequests({
     }
   },
 
-  /** Keeps so many packets under way. */
+  /** Keeps a number of packets in flight. */
   async load(request) {
     const packet = new Uint8Array(Number(request["bytes"]));
     const window = Number(request["window"]);
@@ -100,11 +100,11 @@ await answerRequests({
     }
     sender.onPacket = () => undefined;
     const seconds = (performance.now() - begun) / 1000;
-    await sleep(200); // those under way
+    await sleep(200); // for those still in flight
     return { packets: answered, lost, seconds };
   },
 
-  /** One packet under way at a time. */
+  /** Round trips with one packet in flight at a time. */
   async trips(request) {
     const packet = new Uint8Array(Number(request["bytes"]));
     const took: number[] = [];

@@ -14,7 +14,7 @@ export function cpuSeconds(pid: number): number {
   return (utime + stime) / 100; // USER_HZ is 100 on every architecture that Node runs on
 }
 
-/** As cpuSeconds, of its child processes that have ended and were waited for, and of theirs. */
+/** Like cpuSeconds, but of its child processes that have ended and were waited for, and of their children. */
 export function endedChildrenCpuSeconds(pid: number): number {
   const fields = afterName(readFileSync(`/proc/${pid}/stat`, "utf8"));
   return (Number(fields[13]) + Number(fields[14])) / 100;
@@ -27,7 +27,7 @@ export function childrenOf(pid: number): number[] {
   );
 }
 
-/** As cpuSeconds, with all descendants: those that run, and those that were waited for. */
+/** Like cpuSeconds, but with all descendants: those that run, and those that were waited for. */
 export function familyCpuSeconds(pid: number): number {
   try {
     const own = cpuSeconds(pid) + endedChildrenCpuSeconds(pid);
@@ -38,7 +38,7 @@ export function familyCpuSeconds(pid: number): number {
   }
 }
 
-/** As cpuSeconds, in nanosecond steps; excludes threads that have ended. */
+/** Like cpuSeconds, but in steps of a nanosecond; excludes threads that have ended. */
 export function scheduledSeconds(pid: number): number {
   let sum = 0;
   for (const thread of readdirSync(`/proc/${pid}/task`))

@@ -13,7 +13,7 @@ export interface WorkerOptions {
   readonly namespace?: string | undefined;
   /** Runs at the highest priority: time spent waiting for a processor is not what is measured. */
   readonly realTime?: boolean | undefined;
-  /** Writes a CPU profile there when the worker ends. */
+  /** Folder to which a CPU profile is written when the worker ends. */
   readonly profileFolder?: string | undefined;
   readonly nodeFlags?: readonly string[] | undefined;
   /** Added to our own environment. */

@@ -1,6 +1,6 @@
 /**
- * Processor time of the ProxyCommands of a configuration of OpenSSH. `ssh` does not wait for them, so their time is in no
- * account of ended children; a shell around each one writes down what it used.
+ * Processor time of the ProxyCommands of a configuration of OpenSSH. `ssh` does not wait for them, so their time is not counted
+ * among ended children; a shell around each one writes down what it used.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ export class ProxyUsage {
   readonly #folder: string;
   readonly #script: string;
 
-  /** @param folder For its files. */
+  /** @param folder Where its files go. */
   constructor(folder: string) {
     this.#folder = join(folder, "proxies");
     this.#script = join(folder, "proxy.sh");

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { TcpStream } from "../../packages/wg-userspace/src/io/sockets/tcp-stream.ts";
 
 const CHUNK = new Uint8Array(64 * 1024).fill(0x5a);
-/** Windows and buffers grow during this time: not counted. */
+/** Not counted, since windows and buffers grow during this time. */
 const WARM_UP_MS = 500;
 const FIRST_BYTE_WITHIN_MS = 20_000;
 

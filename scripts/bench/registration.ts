@@ -3,7 +3,7 @@
 const PASSWORD = "bench-only-password-1";
 /** One user may have no more than 256 clients at a time. */
 const WORKSPACES_PER_USER = 250;
-/** Owners of the deployment besides, who may connect to every workspace. */
+/** Further owners of the deployment, who may connect to every workspace. */
 const OTHER_OWNERS = 2;
 const ANSWER_WITHIN_MS = 60_000;
 /** Concurrent requests. */
@@ -18,11 +18,11 @@ export interface AgentLogin {
 
 export interface Registered {
   readonly agents: readonly AgentLogin[];
-  /** Logins of owners of the deployment: of the first, who has the first workspaces, and of others without any. */
+  /** Logins of owners of the deployment: the first has the first workspaces, the others have none. */
   readonly ownerTokens: readonly string[];
 }
 
-/** Registers that many workspaces "w0", "w1" …, each with one agent, and users for them, in a deployment without users. */
+/** Registers `workspaces` workspaces "w0", "w1" …, each with one agent, and users for them, in a deployment without users. */
 export async function register(url: string, workspaces: number): Promise<Registered> {
   const ask = (path: string, token: string, body?: object, method?: string) => request(url, path, token, body, method);
   const login = async (email: string): Promise<string> => {

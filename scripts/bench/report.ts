@@ -33,7 +33,7 @@ export interface BenchOptions {
   readonly rounds: number;
   /** Duration of one throughput measurement. */
   readonly seconds: number;
-  /** Folder for CPU profiles of the processes under test; absent: no profiles. */
+  /** Folder for CPU profiles of the processes under test; without it there are none. */
   readonly profileFolder?: string | undefined;
   /** Size of one bulk transfer of a command, in MB. */
   readonly megabytes: number;
@@ -126,7 +126,7 @@ export function meetsTarget({ value, target, better }: Figure): boolean | undefi
   return better === "higher" ? value >= target : value <= target;
 }
 
-/** "≥ 1" */
+/** The target as text, such as "≥ 1". */
 export function targetText({ target, better }: Figure): string {
   return target === undefined ? "" : `${better === "higher" ? "≥" : "≤"} ${target}`;
 }
@@ -136,7 +136,7 @@ function verdict(figure: Figure): string {
   return met === undefined ? "" : `  target ${targetText(figure)}: ${met ? "met" : "MISSED"}`;
 }
 
-/** Three significant digits. */
+/** Formats with three significant digits. */
 export function digits(value: number): string {
   if (!Number.isFinite(value)) return String(value);
   return Math.abs(value) >= 1000 ? Math.round(value).toString() : value.toPrecision(3);

@@ -1,6 +1,6 @@
 /**
- * The last results of the benches, one file each in bench/results, and the table of the README that is generated from
- * them.
+ * The last results of the benches, one file each in bench/results, and the table of docs/measurements.md that is
+ * generated from them.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -11,7 +11,9 @@ const READY_WITHIN_MS = 60_000;
 const ANSWER_WITHIN_MS = 30_000;
 /** Longer than a server takes to drain. */
 const STOP_WITHIN_MS = 60_000;
-/** Every peer of a bench states an address of its own, as behind a proxy: one address has a share of the places only. */
+/**
+ * Every peer of a bench states an address of its own, as behind a proxy: one address may have only a share of the connections.
+ */
 const BEHIND_A_PROXY = ["--proxy-trusted-headers", "X-Forwarded-For", "--proxy-trusted-origins", "127.0.0.1/32"];
 
 export interface EventLoop {
@@ -80,7 +82,7 @@ export class ServerProcess implements AsyncDisposable {
     await endProcess(child, () => child.kill(this.#options.profileFolder === undefined ? "SIGKILL" : "SIGTERM"));
   }
 
-  /** By SIGTERM, which it has time to follow. */
+  /** Stops it by SIGTERM, with time to drain. */
   async stop(): Promise<void> {
     const child = this.#child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;

@@ -30,13 +30,13 @@ interface Finished {
 
 export interface EnginePairOptions {
   readonly mtu?: number;
-  /** Loopback port of the relay; absent: loopback UDP. */
+  /** Loopback port of the relay; without it, UDP over loopback. */
   readonly relayPort?: number;
   readonly webSocket?: boolean;
   readonly profileFolder?: string | undefined;
-  /** Network namespaces of the two; absent: both on this host, UDP over loopback. */
+  /** Network namespaces of the two; without them both are on this host, with UDP over loopback. */
   readonly hosts?: Hosts;
-  /** With the native module, or as plain npm has it; absent: the native module if there is one. */
+  /** Whether to use the native module; by default it is used if there is one. */
   readonly native?: boolean;
   /** See {@link Worker}. */
   readonly realTime?: boolean;

@@ -1,4 +1,6 @@
-/** A whole deployment for a bench: control plane, workspace "demo" with its agent, a login. In a folder of its own. */
+/**
+ * A whole deployment for a bench, in a folder of its own: control plane, workspace "demo" with its agent, and a login.
+ */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -30,7 +32,7 @@ export interface LocalSystem extends AsyncDisposable {
 
 /**
  * @param inspect Both processes open an inspector on a loopback port that the system chooses.
- * @param command The built command that all of it runs; default: the one of this checkout.
+ * @param command The built command that all of it runs; by default the one of this checkout.
  */
 export async function startSystem({ inspect = false, command = coder } = {}): Promise<LocalSystem> {
   await using owned = new AsyncDisposableStack();

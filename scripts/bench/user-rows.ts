@@ -4,10 +4,10 @@ import type { Side } from "./user-side.ts";
 
 export interface Row {
   readonly name: string;
-  /** Of payload; undefined: what counts is the time of the whole command. */
+  /** Bytes of payload; undefined if the time of the whole command is what counts. */
   readonly bytes?: number;
   readonly needs?: readonly string[];
-  /** The command of one side. @param out Path for its result: of a folder of this run that is removed after it. */
+  /** The command of one side. @param out Path for its result, in a folder that is removed after this run. */
   readonly command: (side: Side, out: string) => string;
   /** OpenSSH has no such command. */
   readonly alone?: true;

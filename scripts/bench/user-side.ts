@@ -19,7 +19,7 @@ const REAPED_WITHIN_MS = 5_000;
 
 export interface Side extends AsyncDisposable {
   readonly name: string;
-  /** Words that begin a command of ours; undefined: OpenSSH alone. */
+  /** Words that begin a command of ours; undefined for OpenSSH alone. */
   readonly coder: string | undefined;
   /** Configuration of OpenSSH that knows {@link host}. */
   readonly sshConfig: string;

@@ -1,6 +1,6 @@
 /**
- * The speed that a person meets: sessions, copies and forwards by the command, and by OpenSSH through it, in turn with
- * OpenSSH straight to an sshd of its own. Processor time per 100 MB is the steadier figure on a busy machine.
+ * The speed that a user experiences: sessions, copies and forwards by the command, and by OpenSSH through it, in turn
+ * with OpenSSH straight to an sshd of its own. Processor time per 100 MB is the steadier figure on a busy machine.
  */
 import { randomFillSync } from "node:crypto";
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

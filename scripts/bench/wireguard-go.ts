@@ -26,7 +26,7 @@ export function wireguardNeeds(): string[] {
   return [...hostsNeeds(), ...missingPrograms("wg")];
 }
 
-/** @param program The system's, or another version of it. The MTU is 1280 until it is set. */
+/** @param program wireguard-go of the system, or another version of it. The MTU is 1280 until it is set. */
 export async function wireguardGoPair(program = "wireguard-go"): Promise<WireguardPair> {
   await using owned = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), "bench-wg-"));

@@ -21,7 +21,7 @@ export interface Manifest {
   readonly bugs?: unknown;
 }
 
-/** @param folder The package's, relative to the repository; "" for the repository itself. */
+/** @param folder Folder of the package, relative to the repository; "" for the repository itself. */
 export function readManifest(folder: string): Manifest {
   return JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8")) as Manifest;
 }

@@ -24,7 +24,7 @@ export function thirdPartyLicences(names: readonly string[]): string {
 interface Manifest {
   readonly version: string;
   readonly license?: string;
-  /** The older form. */
+  /** The older form of `license`. */
   readonly licenses?: readonly { readonly type: string }[];
 }
 

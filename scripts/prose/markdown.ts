@@ -1,4 +1,6 @@
-/** What a machine can check in Markdown: links, paths of the repository, one sentence a line. Pure, but for files asked for. */
+/**
+ * What a machine can check in Markdown: links, paths of the repository, one sentence a line. Pure, except for looking up files.
+ */
 
 export interface Line {
   readonly number: number;
@@ -44,7 +46,7 @@ function spellOut(path: string): string[] {
   return group[2]!.split(",").flatMap((part) => spellOut(`${group[1]}${part}${group[3]}`));
 }
 
-/** As GitHub makes them of headings. */
+/** The anchors that GitHub derives from headings. */
 export function anchorsOf(markdown: string): string[] {
   return proseLines(markdown)
     .flatMap(({ text }) => /^#+ (.*)$/.exec(text)?.[1] ?? [])
@@ -63,7 +65,7 @@ const END = /[.!?:;…][)"'”*_`\]]*$/;
 const TWO = /[a-z0-9)`"”%*][.!?][)"”*_]* +["“(*_[`]*[A-Z]/;
 const ABBREVIATION = /\b(?:e\.g|i\.e|vs|etc|cf|No)\. /g;
 
-/** Lines that hold more than one sentence, or a part of one that goes on in the next line. */
+/** Lines that hold more than one sentence, or a part of one that continues on the next line. */
 export function brokenLines(markdown: string): Line[] {
   const lines = proseLines(markdown);
   return lines.filter((line, at) => {

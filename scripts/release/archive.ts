@@ -29,7 +29,7 @@ export function stage(folder: string, entries: readonly Entry[]): void {
   }
 }
 
-/** Everything in the folder, by GNU tar. @param owner Number of user and group. */
+/** Packs everything in the folder with GNU tar. @param owner Number of user and group. */
 export async function tar(
   folder: string,
   names: readonly string[],

@@ -22,7 +22,7 @@ export function executableFaults(
   const expect = (what: string, found: string, wanted: string): void => {
     if (found !== wanted) faults.push(`${what} is ${found}, not ${wanted}`);
   };
-  // Where it is out, the file is plain Node and runs no program of ours.
+  // Where it is off, the file is plain Node and runs no program of ours.
   expect("the fuse of a single executable", fuses(executable).join() || "missing", "1");
   if (os === "win32") {
     const { machine, subsystem } = windowsFacts(executable);

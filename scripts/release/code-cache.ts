@@ -18,7 +18,7 @@ const RUNS: readonly (readonly [bundles: string, words: readonly string[]])[] = 
   ["coder.cjs,version.cjs", ["version"]],
   ["cli.cjs", ["list"]],
   ["help.cjs", ["--help"]],
-  // Loaded by itself: whether a command paints its progress depends on how long it takes.
+  // Loaded on its own: whether a command paints its progress depends on how long it takes.
   ["colours.cjs", []],
   ["ssh-stdio.cjs", ["ssh", "--stdio", "demo"]],
   ["network.cjs", ["ping", "demo"]],

@@ -12,7 +12,7 @@ import { thirdPartyLicences } from "../npm/third-party.ts";
 
 const root = join(import.meta.dirname, "../..");
 
-/** A file of an archive: its content, or the path of it. */
+/** A file of an archive: its content, or its path. */
 export interface Entry {
   readonly path: string;
   readonly mode: number;
@@ -68,7 +68,7 @@ export async function companions(version: string, date: number, licences: Licenc
   };
 }
 
-/** An archive to unpack anywhere. @param folder The one that everything is in. */
+/** An archive to unpack anywhere. @param folder The folder that contains everything. */
 export function archiveEntries(folder: string, executable: string, system: string, parts: Companions): Entry[] {
   const program = system === "windows" ? "coder.exe" : "coder";
   return [

@@ -56,7 +56,7 @@ export async function buildExecutable(platform: Platform, work: string, from: In
   assets["natives.json"] = join(platform.name, "natives.json");
   const output = join(folder, platform.file);
   const configuration = {
-    main: join("bundles", "executable.cjs"), // the path is part of the file: equal wherever it is built
+    main: join("bundles", "executable.cjs"), // the path becomes part of the file, so it must be the same wherever it is built
     output,
     executable: node,
     disableExperimentalSEAWarning: true,

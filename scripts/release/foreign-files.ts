@@ -1,4 +1,4 @@
-/** What this machine cannot run, it reads: enough of an executable's format to see that a system will start it. */
+/** Reads executables that this machine cannot run: enough of their format to see that a system will start them. */
 
 const FUSE = "NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2:";
 const PE_OFFSET_AT = 0x3c;
@@ -8,11 +8,11 @@ const SUBSYSTEM_AT = 68;
 
 export interface WindowsFacts {
   readonly machine: "x64" | "arm64" | "other";
-  /** A program of the console waits for its end in a prompt, a graphical one does not. */
+  /** A prompt waits for a console program to end, but not for a graphical one. */
   readonly subsystem: "console" | "graphical" | "other";
 }
 
-/** Of a 64-bit PE file (Microsoft's PE format, "Optional Header"). Throws for others. */
+/** Facts about a 64-bit PE file (Microsoft's PE format, "Optional Header"). Throws for others. */
 export function windowsFacts(file: Buffer): WindowsFacts {
   if (file.length < PE_OFFSET_AT + 4 || file.toString("latin1", 0, 2) !== "MZ") throw new Error("it is no PE file");
   const header = file.readUInt32LE(PE_OFFSET_AT);

@@ -1,4 +1,4 @@
-/** Files in the formats of other systems, for tests: headers, and whatever content. */
+/** Files in the formats of other systems, for tests: headers with arbitrary content. */
 
 export function peFile(machine: number, subsystem: number, options: { magic?: number; content?: string } = {}): Buffer {
   const { magic = 0x20b, content = "" } = options;

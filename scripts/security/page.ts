@@ -30,7 +30,7 @@ export function securityPage(proofs: readonly Proof[]): string {
   return `${[HEAD.trimEnd(), ...chapters].join("\n\n")}\n`;
 }
 
-/** Text that Markdown shows as it is. */
+/** Escapes text so that Markdown shows it unchanged. */
 function plain(text: string): string {
   return text.replaceAll(/[\\`*_{}[\]<>#|]/g, "\\$&");
 }

@@ -1,6 +1,6 @@
 /** The security statements of the system. Their numbers are part of test titles and of comments: they never change. */
 
-/** Statements about web apps (S) and about servers that share a database (R) have a series of their own each. */
+/** Statements about web apps (S) and about servers that share a database (R) each have a series of their own. */
 export type StatementNumber = number | `S${number}` | `R${number}`;
 
 export interface Statement {

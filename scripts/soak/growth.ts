@@ -7,7 +7,7 @@ export interface MemorySample {
 }
 
 const HOUR_MS = 3_600_000;
-/** Windows whose lowest sample counts: the rest after a collection. */
+/** Windows of samples. The lowest sample of each counts: the rest after a collection. */
 const WINDOWS = 20;
 
 /**

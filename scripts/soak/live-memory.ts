@@ -5,8 +5,8 @@ import type { HeapSpaceInfo } from "node:v8";
 /** Bytes, all of them right after a full collection. */
 export interface LiveMemory {
   /**
-   * Objects of the JavaScript heap and the buffers that they own. Not what V8 compiled: that grows for as long as yet another
-   * function turns out to be used often.
+   * Objects of the JavaScript heap and the buffers that they own. Compiled code is not included: it grows for as long as further
+   * functions turn out to be used often.
    */
   readonly live: number;
   /** The whole process as the operating system sees it: native leaks show only here. */

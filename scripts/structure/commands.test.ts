@@ -1,4 +1,7 @@
-/** What the command line may import where: definitions know the framework, work does not, and work is loaded when it is done. */
+/**
+ * Which part of the command line may import what: definitions use the framework, the work does not, and work is loaded only when
+ * it is done.
+ */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -6,11 +9,11 @@ import { modulesOf } from "./modules.ts";
 
 const packages = join(import.meta.dirname, "../../packages");
 const modules = modulesOf(packages).filter(({ path }) => path.startsWith("cli/src/"));
-/** What commands do, and what that is made of. */
+/** The work of commands, and the modules that it is made of. */
 const WORK =
   /^cli\/src\/(base|errors|ui|systemd|rest|diagnosis|connection|forwarding|session|copy|ssh-config|open|measure|hosting)\//;
 const DEFINITIONS = /^cli\/src\/(commands|flags)\//;
-/** Loads what it names when the module is loaded: neither a type nor `import()`. */
+/** A static import, which loads its target with the module, unlike a type or `import()`. */
 const STATIC = /^(?:import|export) (?!type )[^;]*? from "((?:\.\.?\/)+[^"]+)";/gm;
 const LOADED_LATE =
   /\/(rest|connection|session|forwarding|copy|ssh-config|open|measure|hosting|diagnosis|entries)\/|\/ui\/(prompt|output|table|[a-z]+-table)\.ts$/;

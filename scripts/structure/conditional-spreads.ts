@@ -1,6 +1,6 @@
 /** Finds spreads of an expression that may add nothing, such as `x === undefined ? {} : { x }`; reads the code as text. */
 
-/** The lines of `code`, from 1, at which one begins. A spread that chooses between two objects is none. */
+/** The lines of `code`, from 1, at which one begins. A spread that chooses between two objects does not count. */
 export function conditionalSpreadsIn(code: string): number[] {
   const lines: number[] = [];
   for (let at = code.indexOf("...("); at >= 0; at = code.indexOf("...(", at + 1)) {

@@ -135,7 +135,7 @@ func putHeader(frame []byte, length int) {
 	binary.BigEndian.PutUint32(frame[1:], uint32(length))
 }
 
-// That many equal frames back to back, each with one packet for `to`.
+// `count` equal frames back to back, each with one packet for `to`.
 func framesFor(to *client, count, bytes int) []byte {
 	one := make([]byte, headerBytes, headerBytes+keyBytes+bytes)
 	putHeader(one, keyBytes+bytes)

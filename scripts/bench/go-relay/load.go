@@ -101,7 +101,7 @@ type roundTrips struct {
 	P99   float64 `json:"p99"`
 }
 
-// Ping-pong of the last pair, one packet at a time, beside a paced load of the first pairs when a rate is asked for.
+// Ping-pong of the last pair, one packet at a time, beside a paced load of the first pairs if a rate is requested.
 func latency(asked request) (any, error) {
 	pairs, err := pairsOf(0, asked.Pairs+1)
 	if err != nil {
@@ -182,7 +182,7 @@ func direct(asked request) (any, error) {
 	}), nil
 }
 
-// Every connection sends to its neighbour, a few packets at a time, all together at the rate asked for.
+// Every connection sends to its neighbour, a few packets at a time, all together at the requested rate.
 func busy(asked request) loaded {
 	before := received()
 	frames := make([][]byte, len(clients))

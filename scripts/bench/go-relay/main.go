@@ -1,6 +1,6 @@
-// Load for a DERP relay: many clients in one process, told what to do by a JSON line each on standard input (see
-// ../processes.ts). Handshakes are those of tailscale.com/derp; packets are prepared frames, so that the relay and not
-// this program is the bound.
+// Load for a DERP relay: many clients in one process, driven by JSON lines on standard input (see ../processes.ts).
+// Handshakes are those of tailscale.com/derp; packets are prepared frames, so that the relay and not this program is
+// the limit.
 package main
 
 import (

@@ -1,6 +1,6 @@
-// Command relaypeer is one end of a bulk stream, as stream-peer.ts is, made of what Go has for it: wireguard-go, gVisor's
-// TCP/IP in its netstack, and below them the relay client of tailscale.com. One JSON line on standard input asks for
-// something, one on standard output answers; it ends when its input does.
+// Command relaypeer is one end of a bulk stream, as stream-peer.ts is, made of what Go has for it: wireguard-go, gVisor's TCP/IP
+// in its netstack, and below them the relay client of tailscale.com. Each JSON line on standard input is a request, which one on
+// standard output answers; it ends when its input does.
 package main
 
 import (

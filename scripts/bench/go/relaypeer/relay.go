@@ -15,7 +15,8 @@ import (
 	"tailscale.com/types/key"
 )
 
-// relayBind carries WireGuard's messages over one relay connection: one message a frame, as tailscale's magicsock does.
+// relayBind carries WireGuard's messages over one relay connection: one message per frame, as tailscale's magicsock
+// does.
 type relayBind struct {
 	client *derphttp.Client
 	closed chan struct{}
