@@ -28,7 +28,7 @@ function launched(node: string): { said: string; code: number | undefined; start
   return seen;
 }
 
-it.each(["0.10.48", "6.17.1", "10.24.1", "12.22.12", "18.20.8"])("Node %s is too old, which it says", (node) => {
+it.each(["0.10.48", "6.17.1", "10.24.1", "12.22.12", "18.20.8"])("Node %s is refused as too old", (node) => {
   expect(launched(node)).toEqual({
     said: `This project needs Node.js 20 or newer, and this is Node.js ${node}: install a newer one.\n`,
     code: 1,
@@ -36,11 +36,11 @@ it.each(["0.10.48", "6.17.1", "10.24.1", "12.22.12", "18.20.8"])("Node %s is too
   });
 });
 
-it.each(["20.0.0", "22.13.0", "26.10.0", "100.0.0"])("Node %s goes on", (node) => {
+it.each(["20.0.0", "22.13.0", "26.10.0", "100.0.0"])("Node %s continues", (node) => {
   expect(launched(node)).toEqual({ said: "", code: undefined, started: "file:///project/scripts/launch.mjs" });
 });
 
-it("every script starts there, in syntax of the year 2009", async () => {
+it("every script starts with the launcher, in syntax of the year 2009", async () => {
   const { scripts } = JSON.parse(readFileSync(join(import.meta.dirname, "../package.json"), "utf8")) as {
     scripts: Record<string, string>;
   };

@@ -16,7 +16,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "scripts/waits.test.ts": "samples for the search itself",
 };
 
-test("no test takes the state after a fixed wait for a proof", () => {
+test("no test proves something by the state after a fixed wait", () => {
   const found = testFilesOf(root)
     .filter((file) => !FAULTS_OF_A_LENGTH.test(file))
     .flatMap((file) => fixedWaitsIn(readFileSync(join(root, file), "utf8")).map((line) => ({ file, line })));

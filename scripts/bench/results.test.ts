@@ -6,7 +6,7 @@ import { keep, withTable } from "./results.ts";
 
 const page = readFileSync(join(import.meta.dirname, "../../docs/measurements.md"), "utf8");
 
-it("puts the table of what was kept between the marks of docs/measurements.md, and changes nothing else", () => {
+it("puts the table of kept results between the marks of docs/measurements.md, and changes nothing else", () => {
   const folder = mkdtempSync(join(tmpdir(), "bench-results-"));
   try {
     keep(folder, "one", {

@@ -11,7 +11,7 @@ it("reports how a command failed, also in the middle of a pipe", async () => {
   await expect(shell("(echo why >&2; exit 3) | cat", process.env, 60_000)).rejects.toThrow(/exit 3: why$/);
 });
 
-it("ends all of a command that is late", async () => {
+it("ends every process of a command that is late", async () => {
   await expect(shell("(cat /dev/zero; echo end) | cat > /dev/null", process.env, 50)).rejects.toThrow(
     /not done after 50 ms/,
   );

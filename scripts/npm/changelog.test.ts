@@ -5,7 +5,7 @@ import { release, sections } from "./changelog.ts";
 
 const OLD = "# Changelog\n\n## [Unreleased]\n\n### Fixed\n\n- a bug\n\n## [1.0.0] - 2026-01-02\n\n### Added\n\n- all\n";
 
-it("gives what is unreleased to the version that is released", () => {
+it("moves what is unreleased to the version that is released", () => {
   const after = release(OLD, "1.1.0", "2026-02-03");
   expect(sections(after)).toEqual(["[Unreleased]", "[1.1.0] - 2026-02-03", "[1.0.0] - 2026-01-02"]);
   expect(after).toContain("## [Unreleased]\n\n## [1.1.0] - 2026-02-03\n\n### Fixed\n\n- a bug\n\n## [1.0.0]");

@@ -10,7 +10,7 @@ describe("the reader of executables for other systems", () => {
     expect(windowsFacts(peFile(0x14c, 1))).toEqual({ machine: "other", subsystem: "other" });
   });
 
-  it("refuses what is no 64-bit PE file, at any length", () => {
+  it("refuses what is not a 64-bit PE file, at any length", () => {
     expect(() => windowsFacts(peFile(0x8664, 3, { magic: 0x10b }))).toThrow("not a 64-bit PE file");
     const whole = peFile(0x8664, 3);
     for (let length = 0; length < 0x98 + 70; length++)
@@ -39,7 +39,7 @@ describe("the reader of executables for other systems", () => {
     expect(() => linuxProcessor(machFile(7))).toThrow("ELF");
   });
 
-  it("finds the one fuse of Node itself, which is out", () => {
+  it("finds the one fuse of Node itself, which is off", () => {
     expect(fuses(readFileSync(process.execPath))).toEqual(["0"]);
     expect(fuses(Buffer.from("nothing"))).toEqual([]);
   });

@@ -19,7 +19,7 @@ const LOADED_LATE =
   /\/(rest|connection|session|forwarding|copy|ssh-config|open|measure|hosting|diagnosis|entries)\/|\/ui\/(prompt|output|table|[a-z]+-table)\.ts$/;
 
 describe("the command line", () => {
-  it("has its work know no flags and no framework", () => {
+  it("keeps flags and the framework out of its work", () => {
     const work = modules.filter(({ path }) => WORK.test(path));
     expect(work.length).toBeGreaterThan(60);
     const wrong = work.flatMap(({ path, imports, external }) => [
@@ -29,7 +29,7 @@ describe("the command line", () => {
     expect(wrong).toEqual([]);
   });
 
-  it("has commands load their work when it is done", () => {
+  it("has commands load their work only when it is done", () => {
     const commands = modules.filter(({ path }) => DEFINITIONS.test(path));
     expect(commands.length).toBeGreaterThan(60);
     const wrong = commands.flatMap(({ path }) =>
