@@ -18,7 +18,7 @@ const TRIPS = [
 ];
 const LOSSES_PER_MILLION = [0, 1_000, 10_000];
 const QUEUE_MIN_BYTES = 100 * 1500;
-/** Six minutes. */
+/** Six minutes in all. */
 const MAX_ROUNDS = 3;
 
 export const linksBench: Bench = async ({ rounds, progress }) => {
