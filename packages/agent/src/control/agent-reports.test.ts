@@ -71,7 +71,7 @@ describe("reports to the deployment", () => {
   afterEach(() => void vi.useRealTimers());
 
   const say = (output: string): void => reports.logs.add(SOURCE, { atMs: Date.now(), level: "info", output });
-  /** One connection: resolves with the reason for its end. */
+  /** One connection; `ended` resolves with the reason for its end. */
   function connect(deployment: Deployment): { end: () => void; ended: Promise<unknown> } {
     const over = new AbortController();
     const ended = Promise.race(reports.send(deployment.rpc, over.signal)).then(

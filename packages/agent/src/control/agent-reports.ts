@@ -76,7 +76,7 @@ export class AgentReports {
   }
 
   /**
-   * Sends reports over one connection until the signal; rejects when a report fails, which the next connection then
+   * Sends reports over one connection until the signal aborts; rejects when a report fails, which the next connection then
    * repeats.
    */
   send(rpc: RpcSession, signal: AbortSignal): readonly Promise<void>[] {

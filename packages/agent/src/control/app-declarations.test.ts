@@ -6,7 +6,7 @@ import { expect, test, vi } from "vitest";
 import { silentLogger } from "wg-userspace/base/ports";
 import { AppDeclarations } from "./app-declarations.ts";
 
-/** A deployment that keeps what it was sent, and answers as a test says. */
+/** A deployment that keeps the requests it receives and answers as the test says. */
 function deployment(answer: () => unknown = () => ({ apps: [], ignored: [] })) {
   const sent: unknown[] = [];
   let arrived = Promise.withResolvers<void>();
@@ -48,7 +48,7 @@ function started(
   };
 }
 
-/** As an editor writes it: never half of it. */
+/** Writes as an editor does: the file is never incomplete. */
 function write(file: string, text: string): void {
   writeFileSync(`${file}.new`, text);
   renameSync(`${file}.new`, file);
@@ -167,7 +167,7 @@ test("a deployment that is away is not asked more often because the file changes
   const first = at.next();
   const run = started(at, { file, lookEveryMs: 3_600_000 });
   await first;
-  // That it was looked at shows in the log; what would be sent for the first is sent before the second look.
+  // Each look shows in the log. A list read at the first look would be sent before the second.
   for (const text of ["{", "[[["]) {
     const before = run.log.length;
     write(file, text);

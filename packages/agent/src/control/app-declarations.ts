@@ -1,6 +1,6 @@
 /**
- * Apps that the machine declares by itself: those of the command line and of a file, which is read again when it changes. They
- * replace what this agent declared before.
+ * Apps that the machine itself declares: those of the command line and of a file, which is read again when it changes. Each
+ * declaration replaces the agent's earlier one.
  */
 import { type FSWatcher, watch } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
@@ -12,24 +12,27 @@ import { abortable } from "wg-userspace/async/abort";
 import type { Logger } from "wg-userspace/base/ports";
 
 const PATH = "/api/v2/workspaceagents/me/apps";
-/** The system reports changes in the folder; this is for folders that it does not watch, or that come later. */
+/** For folders that the system does not watch, or that are created later; otherwise the system reports changes. */
 const LOOK_EVERY_MS = 60_000;
-/** After a report, for what belongs together; and before a deployment that did not answer is asked again. */
+/**
+ * Pause after a reported change, so that related ones are handled together, and before a deployment that did not answer is asked
+ * again.
+ */
 const SETTLE_MS = 100;
 const AGAIN_MS = 5_000;
 const NOT_FOUND = 404;
-/** The deployment refuses what it was sent; sending it again would change nothing. */
+/** Statuses with which the deployment refuses the content, so that sending it again is pointless. */
 const REFUSALS: ReadonlySet<number> = new Set([400, 413, 422]);
 
 export interface AppDeclarationsOptions {
   readonly deployment: Pick<Deployment, "call">;
-  /** Apps of the command line, in the form of the API. */
+  /** Apps of the command line, in the API's form. */
   readonly given: readonly object[];
   readonly file: string | undefined;
   readonly logger: Logger;
-  /** The deployment took a list. */
+  /** Called when the deployment has accepted a list. */
   readonly onDeclared: () => void;
-  /** Between two looks at the file without a report of the system. */
+  /** Time between two looks at the file when the system reports nothing. */
   readonly lookEveryMs?: number;
 }
 
@@ -47,7 +50,7 @@ export class AppDeclarations {
     this.#options = options;
   }
 
-  /** Runs until the signal, or until the deployment turns out to know no such declarations. Never rejects. */
+  /** Runs until the signal aborts, or until the deployment proves not to support declarations. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     let declared: FileState | undefined;
     let notBefore = 0;
@@ -57,7 +60,7 @@ export class AppDeclarations {
       while (!signal.aborted) {
         this.#watch();
         this.#file = await this.#look();
-        // However often the file changes, a deployment that refuses or does not answer is left alone for a while.
+        // However often the file changes, a deployment that refuses or does not answer gets a pause.
         if (declared !== this.#file && performance.now() >= notBefore) {
           const current = this.#file;
           const outcome = await this.#declare(current.apps, signal);
@@ -73,7 +76,7 @@ export class AppDeclarations {
     }
   }
 
-  /** Before the look that follows, so that nothing is missed between the two. */
+  /** Called before the next look at the file, so that no change in between is missed. */
   #watch(): void {
     const { file } = this.#options;
     if (this.#watcher !== undefined || file === undefined) return;
@@ -84,18 +87,18 @@ export class AppDeclarations {
     try {
       const own = new Set([basename(file), basename(dirname(file))]);
       this.#watcher = watch(dirname(file), { persistent: false }, (event, name) => {
-        if (name !== null && !own.has(name)) return; // a neighbour
+        if (name !== null && !own.has(name)) return; // another file of the folder
         this.#changed = true;
         this.#wake();
-        // The folder itself may be another one now.
+        // The folder may have been replaced.
         if (event === "rename") stop();
       }).on("error", stop);
     } catch {
-      // There is no such folder, or the system watches no more of them: it is looked at now and then.
+      // The folder does not exist, or the system allows no more watches: the file is polled instead.
     }
   }
 
-  /** Resolves after `ms`, or soon after the system reported a change, or at the signal. */
+  /** Resolves after `ms`, shortly after a reported change, or when the signal aborts. */
   async #nextLook(ms: number, signal: AbortSignal): Promise<void> {
     await abortable<void>(signal, (resolve) => {
       let timer = setTimeout(resolve, ms).unref();
@@ -113,7 +116,7 @@ export class AppDeclarations {
     this.#changed = false;
   }
 
-  /** The file as it is now; the same object while it did not change. What cannot be read leaves what was there. */
+  /** The present state of the file; the same object if it did not change. An unreadable file leaves the earlier state. */
   async #look(): Promise<FileState> {
     const { file, logger } = this.#options;
     if (file === undefined) return this.#file;
@@ -157,7 +160,7 @@ export class AppDeclarations {
   }
 }
 
-/** A list, or an object with the list as `apps`. */
+/** Accepts a list, or an object whose `apps` is the list. */
 function appsOf(value: unknown): readonly unknown[] {
   const list = Array.isArray(value) ? value : (value as { apps?: unknown } | null)?.apps;
   if (Array.isArray(list)) return list;

@@ -19,7 +19,7 @@ const apps = (...list: { id?: string; url?: string; seconds?: number; threshold?
     })),
   }).apps;
 
-/** Apps whose programs answer as a test says, and whose timers it runs. */
+/** Apps whose programs answer as the test says, and whose timers the test runs. */
 function harness() {
   const timers: { run: () => void; afterMs: number; cancelled: boolean }[] = [];
   const asked: string[] = [];
@@ -43,7 +43,7 @@ function harness() {
     asked,
     timers,
     serving,
-    /** Runs each timer that is pending, once, and lets the checks end. */
+    /** Runs each pending timer once, and waits for the checks. */
     tick: async () => {
       await settled();
       for (const timer of timers.splice(0)) if (!timer.cancelled) timer.run();
@@ -54,7 +54,7 @@ function harness() {
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** A connection that collects reports, and ends after a number of them. */
+/** A connection that collects reports and ends after a number of them. */
 function connection(count: number, fail?: Error) {
   const reports: string[] = [];
   const stop = new AbortController();

@@ -1,6 +1,6 @@
 /**
- * The health of declared apps: each is asked at its interval, and what changes is reported to the deployment. Outlives
- * connections; every connection begins with a report of all.
+ * The health of declared apps: each is checked at its interval, and changes are reported to the deployment. Outlives connections;
+ * every connection begins with a report of all.
  */
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
@@ -10,9 +10,9 @@ import { sleep } from "wg-userspace/async/abort";
 import type { Schedule } from "../host/schedule.ts";
 import { isUnknownRpc } from "./unknown-rpc.ts";
 
-/** Between two reports, so that many changes become one. */
+/** Time between two reports, which combines changes. */
 const REPORT_EVERY_MS = 1_000;
-/** Apps may be declared and removed while the agent is connected. */
+/** How often the manifest is fetched, since apps may be declared and removed while the agent is connected. */
 const REFRESH_MS = 60_000;
 const MAX_APPS = 64;
 const MIN_INTERVAL_MS = 1_000;
@@ -30,7 +30,7 @@ interface CheckedApp {
   readonly id: string;
   readonly url: string;
   readonly intervalMs: number;
-  /** Failures in a row after which it is unhealthy. */
+  /** Consecutive failures after which the app is unhealthy. */
   readonly threshold: number;
 }
 
@@ -45,7 +45,7 @@ interface Watched {
 export class AppHealth {
   readonly #options: AppHealthOptions;
   readonly #watched = new Map<string, Watched>();
-  /** Ids whose health the deployment does not know. */
+  /** Ids of apps whose present health was not reported yet. */
   readonly #unreported = new Set<string>();
   #changed = Promise.withResolvers<void>();
   #refresh = Promise.withResolvers<void>();
@@ -55,7 +55,7 @@ export class AppHealth {
     this.#options = options;
   }
 
-  /** Sets what is checked from now on. An app that did not change keeps its schedule and what is known of it. */
+  /** Sets the apps to check from now on. An unchanged app keeps its schedule and its state. */
   update(apps: Manifest["apps"]): void {
     if (this.#closed) return;
     const wanted = new Map(checkedApps(apps).map((app) => [app.id, app]));
@@ -72,13 +72,13 @@ export class AppHealth {
     }
   }
 
-  /** Asks the deployment soon what is declared now. */
+  /** Soon fetches the list of declared apps. */
   refresh(): void {
     this.#refresh.resolve();
     this.#refresh = Promise.withResolvers();
   }
 
-  /** Reports over one connection until the signal. Rejects when that fails; the next connection reports everything. */
+  /** Reports over one connection until the signal aborts. Rejects when a report fails; the next connection reports everything. */
   send(rpc: RpcSession, signal: AbortSignal): readonly Promise<void>[] {
     for (const id of this.#watched.keys()) this.#unreported.add(id);
     return [this.#report(rpc, signal), this.#follow(rpc, signal)];
@@ -125,7 +125,7 @@ export class AppHealth {
     watched.failures = serves ? 0 : watched.failures + 1;
     if (serves) this.#set(watched, Health.HEALTHY);
     else if (watched.failures >= app.threshold) this.#set(watched, Health.UNHEALTHY);
-    // The wall clock may jump: never wait longer than an interval.
+    // The wall clock may jump, so the wait is limited to one interval.
     const passed = Math.max(0, this.#options.now() - startedAt);
     watched.forget = this.#options.schedule(() => void this.#check(watched), Math.max(0, app.intervalMs - passed));
   }

@@ -82,7 +82,7 @@ export class ConnectionReports {
   }
 
   /**
-   * Sends reports over one connection until the signal; rejects when a report fails, which the next connection then
+   * Sends reports over one connection until the signal aborts; rejects when a report fails, which the next connection then
    * repeats.
    */
   async send(rpc: RpcSession, signal: AbortSignal): Promise<void> {

@@ -1,4 +1,4 @@
-/** What ends an agent permanently: an answer of the control plane itself, and none of an intermediary. */
+/** Only the control plane itself ends an agent permanently, never an intermediary. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Deployment } from "coder-client/rest/deployment";
@@ -13,7 +13,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-/** An agent whose every dial is answered with that response. */
+/** An agent whose every dial gets this response. */
 async function agentAnswered(status: number, headers: Readonly<Record<string, string>>, body: string) {
   let dials = 0;
   const server = createServer();

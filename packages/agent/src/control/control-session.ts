@@ -50,14 +50,14 @@ export interface ControlSessionOptions {
   readonly token: string;
   readonly version: string;
   readonly logger: Logger;
-  /** Called with every manifest; returns the node that its connection is about. */
+  /** Called with every manifest; returns the node for this control connection. */
   readonly onManifest: (manifest: Manifest) => Promise<TailnetNode>;
   readonly onBanners: (banners: readonly string[]) => void;
   /** Directory of the manifest, expanded for this machine. */
   readonly expandDirectory: (directory: string) => string;
   /** Traffic and sessions since the last call. */
   readonly takeStats: () => StatsReport;
-  /** What else is reported over each connection. */
+  /** Further reports over each connection. */
   readonly reports: Reports;
   /** Longest pause before the control plane is dialled again. */
   readonly redialLimitMs?: number;
@@ -66,7 +66,7 @@ export interface ControlSessionOptions {
 interface Reports {
   /** Whether something should still be sent before the agent stops. */
   readonly unsent: boolean;
-  /** Reports until the signal; a rejection ends the connection. */
+  /** Reports until the signal aborts; a rejection ends the connection. */
   send(rpc: RpcSession, signal: AbortSignal): readonly Promise<void>[];
 }
 
@@ -106,9 +106,9 @@ export class ControlSession {
         });
       } catch (error) {
         if (signal.aborted || this.#leaving) return;
-        // A token that was once valid may become valid again: the workspace is stopped and will be started.
+        // A token that was accepted before may be accepted again, for example when a stopped workspace is started.
         if (isFinal(error) && !this.#everConnected) throw error;
-        // Connected clients lost their right to this workspace with the token, and no other message will report it.
+        // With the token, connected clients lost their right to this workspace, and no other message will say so.
         if (isTokenRefusal(error)) this.#node?.expelPeers();
         this.#logFailure(messageOf(error));
         if (error instanceof ClientError && error.retryAfterMs !== undefined)
@@ -205,7 +205,7 @@ export class ControlSession {
       connection.rpc.unary(Agent.method.updateLifecycle, {
         lifecycle: { state: STATES[state], changedAt: timestampFromMs(atMs) },
       });
-    // Another agent with the same token may have connected meanwhile and reported its shutdown.
+    // Another agent with the same token may have connected in between and reported its shutdown.
     if (this.#lifecycleReported !== undefined) await report(this.#lifecycleReported);
     while (!signal.aborted) {
       const next = this.#lifecycle[0];
@@ -243,14 +243,17 @@ export class ControlSession {
 }
 
 /**
- * Whether retrying unchanged is pointless: the control plane itself refused. Intermediaries, such as a load balancer
- * during a rollout or a captive portal, do not count; their answers carry no status.
+ * Whether the control plane itself refused the token. Answers of intermediaries, such as a load balancer during a rollout or a
+ * captive portal, carry no status and do not count.
  */
 function isTokenRefusal(error: unknown): boolean {
   return error instanceof ClientError && error.status === UNAUTHORIZED;
 }
 
-/** The deployment names a time for the next try where the token is right and may not be used now. */
+/**
+ * Whether retrying is pointless. If the token is right but must not be used now, the deployment names a time for the next
+ * attempt.
+ */
 function isFinal(error: unknown): boolean {
   return error instanceof ClientError && FINAL_STATUSES.has(error.status ?? 0) && error.retryAfterMs === undefined;
 }

@@ -1,6 +1,4 @@
-/**
- * Traffic and sessions in the form the control plane expects: sessions as they are now, traffic since the last report.
- */
+/** Traffic and sessions in the form that the control plane expects: present sessions, and traffic since the last report. */
 export interface StatsReport {
   readonly connectionsByProto: { [name: string]: bigint };
   readonly connectionCount: bigint;
@@ -13,7 +11,7 @@ export interface StatsReport {
   readonly sessionCountJetbrains: bigint;
   readonly sessionCountReconnectingPty: bigint;
   readonly sessionCountSsh: bigint;
-  /** The session counts by name, for servers that know the field. */
+  /** The same session counts by name, for servers that know the field. */
   readonly sessionCounts: { [name: string]: bigint };
   readonly metrics: StatsMetric[];
 }
@@ -35,11 +33,11 @@ export interface PeerOnPath {
 }
 
 export interface StatsSources {
-  /** Connections relayed to programs of the workspace and open now. */
+  /** Open connections relayed to programs in the workspace. */
   readonly connections: () => { readonly tcp: number; readonly udp: number };
   /** Bytes of all peers since the start. */
   readonly traffic: () => { readonly rxBytes: number; readonly txBytes: number };
-  /** Clients reachable now. */
+  /** Clients that are reachable now. */
   readonly peers: () => readonly PeerOnPath[];
   readonly sessions: () => {
     readonly ssh: number;
@@ -49,9 +47,9 @@ export interface StatsSources {
   };
 }
 
-/** No peer could be pinged. */
+/** Reported when no peer could be pinged. */
 const NO_LATENCY = -0.001;
-/** The metric under which stock agents count their peers by path; control planes look for it. */
+/** The metric with which stock agents count their peers by path; control planes look for it. */
 const PEERS_METRIC = "coderd_agentstats_currently_reachable_peers";
 
 export class StatsCollector {
@@ -66,7 +64,7 @@ export class StatsCollector {
     const traffic = this.#sources.traffic();
     const since = this.#reported;
     this.#reported = traffic;
-    // The count of a peer that left goes with it: never report a negative difference.
+    // A peer that leaves takes its count with it; the difference must not become negative.
     const rxBytes = BigInt(Math.max(0, traffic.rxBytes - since.rxBytes));
     const txBytes = BigInt(Math.max(0, traffic.txBytes - since.txBytes));
     const sessions = this.#sources.sessions();

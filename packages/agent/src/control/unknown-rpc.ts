@@ -1,6 +1,6 @@
 import { DrpcError, UNIMPLEMENTED_CODE } from "coder-protocol/drpc/async";
 
-/** Whether the call failed because the control plane is older and does not know it. */
+/** Whether the call failed because the control plane is too old to know it. */
 export function isUnknownRpc(error: unknown): boolean {
   return (
     error instanceof DrpcError &&

@@ -1,4 +1,4 @@
-/** The manifest's scripts, from the agent's start to its end: lifecycle, output, metadata. */
+/** Runs the manifest's scripts from the agent's start to its end: lifecycle, output, metadata. */
 import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 import { uuidFromBytes } from "coder-protocol/addresses";
 import type { Manifest } from "coder-protocol/gen/agent_pb.js";
@@ -12,7 +12,7 @@ import { AgentReports } from "./agent-reports.ts";
 import { AppHealth } from "./app-health.ts";
 import type { LifecycleState } from "./control-session.ts";
 
-/** Log source for the output of scripts to which the deployment gave none. */
+/** Log source for scripts to which the deployment assigned none. */
 const NIL_SOURCE = "00000000-0000-0000-0000-000000000000";
 
 const AFTER_START: Readonly<Record<Exclude<StageOutcome, "stopped">, LifecycleState>> = {
@@ -68,10 +68,7 @@ export class WorkspaceScripts {
     });
   }
 
-  /**
-   * Takes every manifest. The first one starts the workspace; later ones change what is collected and what runs at the
-   * end.
-   */
+  /** Applies a manifest. The first one starts the workspace; later ones change what is collected and what runs at the end. */
   update(manifest: Manifest): void {
     const first = this.#manifest === undefined;
     this.#manifest = manifest;
@@ -81,7 +78,7 @@ export class WorkspaceScripts {
     if (first) void this.#start(manifest);
   }
 
-  /** Asks the deployment soon which apps are declared now. */
+  /** Soon asks the deployment which apps are declared. */
   refreshApps(): void {
     this.#apps.refresh();
   }
@@ -97,7 +94,7 @@ export class WorkspaceScripts {
     this.#options.onLifecycle(AFTER_STOP[outcome]);
   }
 
-  /** Ends running scripts at once, for when there is no time to stop them in order. */
+  /** Ends running scripts at once, when there is no time to stop them in order. */
   async abandon(): Promise<void> {
     this.#stopping = true;
     this.#metadata.close();
