@@ -13,7 +13,7 @@ export class RecentLog implements Logger {
   readonly #lines: string[] = [];
   #characters = 0;
 
-  /** @param inner Receives every line as well. */
+  /** @param inner Also receives every line. */
   constructor(inner: Logger, now: () => number = Date.now, keep: number = KEPT_CHARACTERS) {
     this.#inner = inner;
     this.#now = now;
@@ -43,7 +43,7 @@ export class RecentLog implements Logger {
   }
 }
 
-/** A log line must never end what it describes: fields that JSON cannot express are left out. */
+/** A log line must never cause a failure, so fields that JSON cannot express are left out. */
 function toJson(line: { time: string; level: string; msg: string }): string {
   try {
     return JSON.stringify(line, replacer);

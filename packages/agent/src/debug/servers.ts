@@ -50,7 +50,7 @@ export class DebugServers {
     this.#servers = servers;
   }
 
-  /** Where the servers listen. */
+  /** Ports on which the servers listen. */
   get ports(): readonly number[] {
     return this.#servers.map((server) => {
       const address = server.address();
@@ -123,13 +123,13 @@ function pageFor(
 
 function isOwnName(request: IncomingMessage): boolean {
   const local = request.socket.localAddress ?? "";
-  // bound for other machines, which have names for this one
+  // bound for other machines, which may use any name for this one
   if (!/^(?:127\.|::1$|::ffff:127\.)/.test(local)) return true;
   const name = (request.headers.host ?? "").replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
   return isIP(name) !== 0 || name.toLowerCase() === "localhost";
 }
 
-/** `:port` alone means loopback: serving other machines takes an explicit address. */
+/** `:port` alone means loopback; serving other machines requires an explicit address. */
 function parseHostPort(text: string): { host: string; port: number } | undefined {
   const [, host, digits] = /^(\[[0-9a-fA-F:.]+\]|[^:\s]*):(\d{1,5})$/.exec(text) ?? [];
   const port = Number(digits);

@@ -10,10 +10,7 @@ import type { PeerOnPath } from "../control/stats.ts";
 
 const REDACTED = "[redacted]";
 
-/**
- * The manifest, with the field names of stock agents; without values of variables and secrets, and without script
- * texts.
- */
+/** The manifest with the field names of stock agents, without values of variables and secrets and without script texts. */
 export function manifestView(manifest: Manifest | undefined): unknown {
   if (manifest === undefined) return null;
   return {
