@@ -8,8 +8,8 @@ export interface ResolvedCommand {
 }
 
 /**
- * What to run: no command is the login shell; a script that names its interpreter in the first line goes to that
- * interpreter; anything else to `<shell> -c`.
+ * What to run: without a command, the login shell; a script whose first line names an interpreter, by that interpreter; anything
+ * else, by `<shell> -c`.
  */
 export function resolveCommand(user: SessionUser, command: string | undefined): ResolvedCommand {
   if (command === undefined || command === "") return { file: user.shell, args: ["-l"] };
@@ -32,7 +32,7 @@ export function isFileTransfer(command: string): boolean {
   return TRANSFER_PROGRAMS.has(basename(first));
 }
 
-/** First of the candidates that is a directory. */
+/** The first candidate that is a directory. */
 export function existingDirectory(candidates: readonly (string | undefined)[]): string {
   return candidates.find((path) => path !== undefined && isDirectory(path)) ?? "/";
 }

@@ -5,13 +5,13 @@ const MAX_NAME_BYTES = 256;
 const MAX_VARIABLES = 512;
 
 /**
- * Names that are neither inherited from the agent's own environment nor accepted from a client: they make the next
- * program load code, or are the agent's to set. No defence against the client, which runs commands anyway, but against
- * accidents such as a laptop's NODE_OPTIONS or the agent's token ending up in every shell.
+ * Names that are neither inherited from the agent's own environment nor accepted from a client: they make the next program load
+ * code, or only the agent may set them. This is no defence against the client, which runs commands anyway, but against accidents
+ * such as a laptop's NODE_OPTIONS or the agent's token in every shell.
  */
 const DENIED =
   /^(?:LD_PRELOAD|LD_AUDIT|DYLD_INSERT_LIBRARIES|NODE_(?:OPTIONS|PATH|UNIQUE_ID|V8_COVERAGE|COMPILE_CACHE|CHANNEL_.*|PENDING_.*|REPL_.*)|ELECTRON_RUN_AS_NODE|BASH_ENV|BASH_FUNC_.*|BASHOPTS|SHELLOPTS|ENV|SSH_.*|CODER|CODER_.*|CS_.*)$/;
-/** Image authors set some of these for good reasons, so they are inherited; from a client they are accidents too. */
+/** Image authors may have set these for good reasons, so they are inherited; from a client they are accidents too. */
 const DENIED_FROM_CLIENT =
   /^(?:LD_.*|DYLD_.*|GCONV_PATH|GLIBC_TUNABLES|IFS|PS4|PROMPT_COMMAND|ZDOTDIR|PYTHON(?:STARTUP|HOME|PATH)|PERL5?(?:LIB|OPT|DB)|RUBY(?:LIB|OPT)|_?JAVA(?:_TOOL)?_OPTIONS|GIT_(?:SSH|SSH_COMMAND|PROXY_COMMAND|EXTERNAL_DIFF|EXEC_PATH|CONFIG(?:_.*)?)|LESS(?:OPEN|CLOSE)|HOME|USER|LOGNAME|SHELL|PATH|MAIL|PWD|OLDPWD|SHLVL|_)$/;
 /** Variables that describe the agent's own surroundings: its terminal, service manager, package manager and secrets. */
@@ -25,7 +25,7 @@ export const SESSION_TYPE_VARIABLE = "CODER_SSH_SESSION_TYPE";
 export const CONTAINER_VARIABLE = "CODER_CONTAINER";
 export const CONTAINER_USER_VARIABLE = "CODER_CONTAINER_USER";
 
-/** The variables a client asked for with `env` requests. */
+/** The variables that a client set with `env` requests. */
 export class ClientEnvironment {
   readonly #maxBytes: number;
   readonly #variables = new Map<string, string>();
@@ -73,8 +73,8 @@ export interface SessionEndpoints {
 }
 
 /**
- * Environment of a session, later entries winning: what the agent inherited (without its own and dangerous variables),
- * the account, the client's variables, the workspace's, then what describes the connection.
+ * The environment of a session. Later entries win: what the agent inherited (without its own and dangerous variables), the
+ * account, the client's variables, the workspace's, and finally what describes the connection.
  */
 export function buildEnvironment(parts: {
   readonly inherited: NodeJS.ProcessEnv;

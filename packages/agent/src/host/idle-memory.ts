@@ -1,6 +1,6 @@
 /**
- * Gives back what a start or a session left behind. V8 keeps the memory of its young objects and waits for allocations before
- * it collects the old ones; an agent without sessions makes none for hours.
+ * Returns memory that a start or a session left behind. V8 keeps the memory of its young objects and collects old ones only after
+ * allocations, of which an agent without sessions makes none for hours.
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -13,7 +13,7 @@ export class IdleMemory {
     this.#collect = collect;
   }
 
-  /** Call now and then: collects once after each time in which there were sessions, and once after the start. */
+  /** To be called periodically: collects once after the start, and once after each period with sessions. */
   note(sessions: number): void {
     if (sessions > 0) this.#used = true;
     else if (this.#used) {
@@ -23,7 +23,7 @@ export class IdleMemory {
   }
 }
 
-/** Node offers it to programs that were started with a flag; contexts that are made after the flag was set have it as well. */
+/** Node exposes the collector to programs started with a flag; a context made after the flag was set has it too. */
 function collectGarbage(): void {
   setFlagsFromString("--expose-gc");
   const gc: unknown = runInNewContext("typeof gc === 'function' ? gc : undefined");

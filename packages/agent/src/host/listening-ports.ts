@@ -1,6 +1,6 @@
 /**
- * TCP ports of the workspace that have a listener, and the listening program: on Linux from /proc, on macOS from lsof.
- * Empty elsewhere.
+ * TCP ports of the workspace on which programs listen, and those programs: on Linux from /proc, on macOS from lsof. Empty
+ * elsewhere.
  */
 import { execFile } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
@@ -9,7 +9,7 @@ export interface ListeningPort {
   readonly process_name: string;
   readonly network: "tcp";
   readonly port: number;
-  /** Changes when another program, or the same one again, begins to listen there. */
+  /** Changes when another program, or the same one restarted, listens there. */
   readonly listener: string;
 }
 
@@ -39,7 +39,9 @@ export async function listeningPorts(platform: NodeJS.Platform = process.platfor
   return platform === "darwin" ? fromLsof() : fromProc();
 }
 
-/** `-F pcn`: a line for each field, its kind first: process, command, and the address of each socket. */
+/**
+ * `-F pcn` prints one line per field, whose first letter is its kind: process, command, and the name (address) of each socket.
+ */
 const LSOF_ARGS = ["-nP", "-iTCP", "-sTCP:LISTEN", "-F", "pcn"];
 const LSOF_TIMEOUT_MS = 5_000;
 const MAX_LSOF_BYTES = 4 * 1024 * 1024;
@@ -48,14 +50,14 @@ function fromLsof(): Promise<ListeningPort[]> {
   return new Promise((resolve, reject) => {
     const limits = { timeout: LSOF_TIMEOUT_MS, maxBuffer: MAX_LSOF_BYTES };
     execFile("lsof", LSOF_ARGS, limits, (error, stdout) => {
-      // lsof exits with 1 when it found nothing, or may not read everything.
+      // lsof exits with 1 when it found nothing or may not read everything.
       if (error !== null && error.code !== 1) reject(error);
       else resolve(parseLsof(stdout));
     });
   });
 }
 
-/** Pure. */
+/** Parses the output of lsof. Pure. */
 export function parseLsof(text: string): ListeningPort[] {
   const ports = new Map<number, FoundPort>();
   let [pid, command] = ["", ""];
@@ -78,7 +80,7 @@ interface FoundPort {
   readonly listener: string;
 }
 
-/** A port of several sockets, such as those of IPv4 and IPv6, is that of the first whose program is known. */
+/** A port with several sockets, such as those of IPv4 and IPv6, is attributed to the first whose program is known. */
 function foundAgain(before: FoundPort | undefined, name: string, socket: string): FoundPort {
   if (before === undefined) return { name, listener: socket };
   const known = before.listener.split(" ").includes(socket);
@@ -107,7 +109,7 @@ function fromProc(): ListeningPort[] {
   return sorted(ports);
 }
 
-/** Program by socket inode, as far as permissions allow. */
+/** Program names by socket inode, as far as permissions allow. */
 function processNames(inodes: ReadonlyMap<string, number>): Map<string, string> {
   const names = new Map<string, string>();
   if (inodes.size === 0) return names;
@@ -119,7 +121,7 @@ function processNames(inodes: ReadonlyMap<string, number>): Map<string, string> 
           names.set(inode, readFileSync(`/proc/${pid}/comm`, "utf8").trim());
       }
     } catch {
-      // Another user's process, or one that ended meanwhile.
+      // Another user's process, or one that has ended.
     }
   }
   return names;

@@ -8,7 +8,7 @@ import type { Logger } from "wg-userspace/base/ports";
 
 const MAX_MOTD_BYTES = 64 * 1024;
 
-/** The file's text, at most 64 KiB of it; undefined when there is no readable regular file. */
+/** The file's text, at most 64 KiB; undefined when there is no readable regular file. */
 export async function readMotd(path: string, home: string, logger: Logger): Promise<string | undefined> {
   if (path === "") return undefined;
   const expanded = path.replace(/^~(?=$|\/)/, home);

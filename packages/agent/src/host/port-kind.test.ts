@@ -41,7 +41,7 @@ async function at(server: Server, host = "127.0.0.1"): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** A server of https that answers a plain request with words, as those of Go and nginx do. */
+/** An https server that answers a plain request with text, as Go's and nginx do. */
 function wordyHttps(): Server {
   const secure = createHttpsServer(own()).listen(0, "127.0.0.1");
   open.add(secure);
@@ -125,7 +125,7 @@ test("a program that is slow to answer holds up no list, and is known later", as
   expect(await kinds.of(listening, new Set([3000]))).toEqual(new Map([[3000, "https"]]));
 });
 
-/** A program that takes connections and is silent. */
+/** A program that accepts connections and stays silent. */
 const silent = () => createServer(() => undefined);
 
 test("a program that answers nothing in time is not known, and not taken for another protocol", async () => {
@@ -139,7 +139,7 @@ interface Looks {
   found: PortKind | undefined;
 }
 
-/** Looks that find `found` at once, in a time that the test moves. */
+/** Checks that find `found` at once, on a clock that the test advances. */
 function looks(): Looks {
   const state: Looks = {
     looked: [],
@@ -182,7 +182,7 @@ test.each([
     const hourMs = 3_600_000;
     for (let listener = 0; state.now < hourMs; state.now += 3_000, listener++) {
       const before = state.looked.length;
-      // It is gone at every other question.
+      // The program is gone at every second query.
       await state.kinds.of(listener % 2 === 0 ? [row(3000, `${listener}`)] : [], new Set([3000]));
       if (state.looked.length > before) times.push(state.now / 1_000);
     }

@@ -1,26 +1,29 @@
-/** Which protocol the program at a port of this machine speaks, found out by connecting to it. */
+/** Finds out which protocol the program at a port of this machine speaks, by connecting to it. */
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 
 export type PortKind = "http" | "https" | "other";
 
 const HOSTS = ["127.0.0.1", "::1"];
-/** Programs that speak first, such as SSH and SMTP servers, do so within this time. */
+/** Limit for the greeting of programs that speak first, such as SSH and SMTP servers. */
 const GREETING_MS = 200;
 const ANSWER_MS = 5_000;
 const MAX_ANSWER_BYTES = 4_096;
-/** RFC 9110 §9.3.7: a request that asks for nothing of a program but its name. */
+/** RFC 9110 §9.3.7: a request that makes the program do nothing. */
 const QUESTION = "OPTIONS * HTTP/1.0\r\n\r\n";
 const HTTP_ANSWER = /^HTTP\/1\.[01] ([0-9]{3})/;
 
-/** Undefined: nothing listens there on a loopback address, or the program did not answer in time, as one that still starts. */
+/**
+ * Undefined when nothing listens there on a loopback address, or the program did not answer in time, for example because it is
+ * still starting.
+ */
 export async function portKind(port: number, { answerMs = ANSWER_MS } = {}): Promise<PortKind | undefined> {
   for (const host of HOSTS) {
     const socket = await connected(host, port, answerMs);
     if (socket === undefined) continue;
     const status = await httpStatus(socket, answerMs);
     if (status === "greeting") return "other";
-    // Servers of https answer a plain request with 400, in plain text, or with nothing.
+    // Https servers answer a plain request with 400 in plain text, or not at all.
     if (typeof status === "number" && status !== 400) return "http";
     const tls = await speaksTls(host, port, answerMs);
     if (tls === true) return "https";
@@ -44,8 +47,8 @@ function connected(host: string, port: number, answerMs: number): Promise<Socket
 }
 
 /**
- * The status of the answer; "greeting" for a program that speaks first; "late" for none in time; undefined for any other. Ends
- * the connection.
+ * The status of the answer; "greeting" for a program that speaks first; "late" for no answer in time; undefined for any other
+ * answer. Ends the connection.
  */
 function httpStatus(socket: Socket, answerMs: number): Promise<number | "greeting" | "late" | undefined> {
   return new Promise((resolve) => {
@@ -74,10 +77,10 @@ function httpStatus(socket: Socket, answerMs: number): Promise<number | "greetin
   });
 }
 
-/** Whether a TLS handshake is answered, be it with an alert; "late" for no answer in time. */
+/** Whether a TLS handshake is answered, even with an alert; "late" for no answer in time. */
 function speaksTls(host: string, port: number, answerMs: number): Promise<boolean | "late"> {
   return new Promise((resolve) => {
-    // The name in the certificate is of no interest: nothing is sent.
+    // The certificate is not checked, because nothing is sent.
     const socket = connectTls({ host, port, rejectUnauthorized: false, ALPNProtocols: ["http/1.1"] });
     const end = (speaks: boolean | "late"): void => {
       clearTimeout(late);

@@ -1,33 +1,33 @@
 import type { ListeningPort } from "./listening-ports.ts";
 import { type PortKind, portKind } from "./port-kind.ts";
 
-/** Longest wait for what is not known yet; it is found out in any case, for the next question. */
+/** Longest wait for unknown kinds. The checks continue, so the next query has their results. */
 const WAIT_MS = 1_000;
-/** Looks under way at one time; further ports are left to later questions. */
+/** Checks at the same time; further ports are left to later queries. */
 const MAX_LOOKS = 64;
-/** Until a port is looked at again where the program did not speak HTTP; twice as long after each further look. */
+/** Pause before the next check of a port whose program did not speak HTTP; doubled after each further check. */
 const FIRST_PAUSE_MS = 30_000;
 const MAX_PAUSE_MS = 15 * 60_000;
 
 interface Look {
-  /** Undefined: the program has ended. */
+  /** Undefined when the program has ended. */
   listener: string | undefined;
   readonly looking: Promise<PortKind | undefined>;
-  /** What was found, once the look is over. */
+  /** The result, once the check has ended. */
   kind: PortKind | undefined;
-  /** The earliest time of the next look; Infinity while this one lasts. */
+  /** Earliest time of the next check; Infinity while this one lasts. */
   nextAt: number;
-  /** The pause that follows this look unless the program speaks HTTP. */
+  /** Pause after this check, unless the program speaks HTTP. */
   readonly pauseMs: number;
 }
 
 /**
- * What the programs at ports speak. A program is connected to only when its port is asked about, and not again once its kind is
- * known. One that serves a single connection, such as `nc -l` in a loop, is another listener after every look: pauses between
- * the looks at one port keep a page that asks every few seconds from ending each of them.
+ * The protocols of the programs at ports. A program is connected to only when its port is queried, and not again once its kind is
+ * known. A program that serves a single connection, such as `nc -l` in a loop, is a new listener after every check: the pauses
+ * between checks prevent a page that polls every few seconds from ending each of them.
  */
 export class PortKinds {
-  /** The last look at each port. */
+  /** The last check of each port. */
   readonly #looks = new Map<number, Look>();
   readonly #look: (port: number) => Promise<PortKind | undefined>;
   readonly #waitMs: number;
@@ -41,7 +41,7 @@ export class PortKinds {
   }: {
     look?: (port: number) => Promise<PortKind | undefined>;
     waitMs?: number;
-    /** In milliseconds; never goes back. */
+    /** Monotonic milliseconds. */
     now?: () => number;
   } = {}) {
     this.#look = look;
@@ -49,7 +49,7 @@ export class PortKinds {
     this.#now = now;
   }
 
-  /** Of the wanted ports that are listening, as far as it is known within a second. */
+  /** The kinds of those wanted ports that are listening, as far as they are known within a second. */
   async of(listening: readonly ListeningPort[], wanted: ReadonlySet<number>): Promise<ReadonlyMap<number, PortKind>> {
     const listeners = new Map(listening.map(({ port, listener }) => [port, listener]));
     this.#forget(listeners);
@@ -63,7 +63,7 @@ export class PortKinds {
     return kinds;
   }
 
-  /** Of a port that is closed the pause alone stays, until it has been over for as long as the longest one. */
+  /** For a closed port only the pause is remembered, until the longest possible pause has passed since it ended. */
   #forget(listeners: ReadonlyMap<number, string>): void {
     const now = this.#now();
     for (const [port, look] of this.#looks) {
@@ -73,7 +73,7 @@ export class PortKinds {
     }
   }
 
-  /** Undefined: the kind is not known, and it is too early for a look. */
+  /** Undefined when the kind is not known and it is too early for a check. */
   #lookAt(port: number, listener: string): Promise<PortKind | undefined> | undefined {
     const last = this.#looks.get(port);
     const isCurrent = last?.listener === listener;
@@ -92,7 +92,7 @@ export class PortKinds {
       look.nextAt = this.#now() + (speaksHttp(kind) ? 0 : pauseMs);
       return kind;
     };
-    // A look that fails found nothing out, as one that took too long.
+    // A check that fails counts like one that took too long: the kind stays unknown.
     const looking = this.#look(port).then(over, () => over(undefined));
     const look: Look = { listener, looking, kind: undefined, nextAt: Number.POSITIVE_INFINITY, pauseMs };
     this.#looks.set(port, look);
@@ -100,7 +100,7 @@ export class PortKinds {
   }
 }
 
-/** A server of HTTP serves one connection more without harm. */
+/** An HTTP server is not harmed by another connection. */
 function speaksHttp(kind: PortKind | undefined): boolean {
   return kind === "http" || kind === "https";
 }

@@ -1,4 +1,4 @@
-/** The kernel sessions this service started. Every program leads one, so that it can be signalled with its children. */
+/** The kernel sessions that this service started. Every program leads one, so that signals reach its children too. */
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "wg-userspace/base/ports";
@@ -30,7 +30,7 @@ export class ProcessSessions {
     if (isOurs(leader)) this.#survived.add(leader);
   }
 
-  /** Signals the leader's process group; nothing when it is gone. */
+  /** Signals the leader's process group; does nothing when it is gone. */
   signal(leader: number, signal: NodeJS.Signals): void {
     if (this.#leaders.has(leader)) this.#send(-leader, signal);
   }
@@ -123,14 +123,14 @@ function processTable(): readonly ProcessEntry[] | undefined {
   return names.map((name) => processEntry(Number(name))).filter((entry) => entry !== undefined);
 }
 
-/** proc(5): pid (comm) state ppid pgrp session tty tpgid …; comm may hold anything, so fields count from the last ")". */
+/** proc(5): pid (comm) state ppid pgrp session tty tpgid …; comm may contain anything, so fields count from the last ")". */
 function processEntry(pid: number): ProcessEntry | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return { pid, state: fields[0] ?? "", session: Number(fields[3]), foreground: Number(fields[5]) };
   } catch {
-    return undefined; // ended since it was listed
+    return undefined; // ended after it was listed
   }
 }
 

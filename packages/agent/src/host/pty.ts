@@ -14,20 +14,20 @@ export interface PtyOptions extends ProgramStart {
 }
 
 export interface PtyExit {
-  /** Undefined when a signal ended the program. */
+  /** Undefined when the program was ended by a signal. */
   readonly code: number | undefined;
   /** Name as in `SIGTERM`. */
   readonly signal: string | undefined;
 }
 
-/** After the exit, interval of the checks whether background programs that hold the terminal are silent. */
+/** Interval at which, after the exit, background programs that hold the terminal are checked for silence. */
 const LOOK_EVERY_MS = 50;
-/** Silence found by this many checks in a row ends the wait. */
+/** This many silent checks in a row end the wait. */
 const SILENT_LOOKS = 2;
 /** A check that runs later than this does not count: on a busy machine the output may be late for the same reason. */
 const LATE_MS = 20;
 
-/** Whether this machine can create terminals; the reason when it cannot. */
+/** Whether this machine can create terminals, and the reason if it cannot. */
 export function ptyAvailability():
   | { readonly available: true }
   | { readonly available: false; readonly reason: string } {
@@ -38,11 +38,11 @@ export function ptyAvailability():
 /** A program that leads its own kernel session on a terminal. */
 export class Pty {
   readonly pid: number;
-  /** Device of the program's side, such as `/dev/pts/3`. */
+  /** Device of the program's side, for example `/dev/pts/3`. */
   readonly name: string;
-  /** Resolves when the program has ended; output may still be on its way. */
+  /** Resolves when the program has ended; some output may not have been read yet. */
   readonly ended: Promise<PtyExit>;
-  /** Resolves once the program has ended and its output was read. */
+  /** Resolves once the program has ended and its output has been read. */
   readonly exited: Promise<PtyExit>;
   /** Master side: program output to read, keystrokes to write; honours back-pressure both ways. Never emits `error`. */
   readonly stream: ReadStream;
@@ -67,8 +67,8 @@ export class Pty {
     this.ended = new Promise((resolve) => {
       child.once("exit", (code, signal) => resolve({ code: code ?? undefined, signal: signal ?? undefined }));
     });
-    // A program may close its terminal a moment before it exits. If ours were then the only descriptor left, the kernel
-    // would end our reads, closing would hang up, and the program's exit status would be a SIGHUP.
+    // A program may close its terminal a moment before it exits. If ours were then the only open descriptor, the kernel would end
+    // our reads, closing would hang up, and the program's exit status would be SIGHUP.
     void this.ended.then(() => device.closeProgramSide());
     // No read-ahead: the kernel reports the end of a terminal as an error, which discards what a paused stream holds.
     const noReadAhead: SocketConstructorOpts & { readableHighWaterMark: number } = { readableHighWaterMark: 0 };

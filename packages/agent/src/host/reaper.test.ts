@@ -1,4 +1,4 @@
-/** Inside a PID namespace of its own, where the program under test is process 1. Needs unshare(1) and the right to use it. */
+/** Runs in a PID namespace in which the program under test is process 1. Needs unshare(1) and the right to use it. */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { expect, it } from "vitest";
@@ -7,7 +7,7 @@ import { initCommand } from "./reaper.ts";
 const NAMESPACE = ["--pid", "--fork", "--mount-proc", "--kill-child"];
 const canUnshare = spawnSync("unshare", [...NAMESPACE, "true"]).status === 0;
 
-/** Leaves five orphans that end at once, then prints how many zombies there are. */
+/** Makes five orphans that end at once, then prints the number of zombies. */
 const ORPHANS = `
 const { spawn } = require("node:child_process");
 const { readdirSync, readFileSync } = require("node:fs");

@@ -1,7 +1,7 @@
 /**
- * An init for containers whose first process is the agent. The kernel gives every orphan to process 1, which must wait
- * for it; Node waits only for its own children, so orphans would remain as zombies until no process can be created. A
- * shell's `wait` reaps any child: process 1 becomes a shell, and the agent its child.
+ * An init for containers whose first process is the agent. The kernel gives every orphan to process 1, which must wait for it.
+ * Node waits only for its own children, so orphans would remain as zombies until no process can be created. A shell's `wait`
+ * reaps any child, so process 1 becomes a shell with the agent as its child.
  */
 import { existsSync } from "node:fs";
 import { ownArguments, selfCommand } from "coder-client/base/self-command";
@@ -9,9 +9,9 @@ import { ownArguments, selfCommand } from "coder-client/base/self-command";
 const SHELL = "/bin/sh";
 
 /**
- * POSIX sh, as process 1: starts "$@", passes signals on, reaps every child, exits as the program does (128 + n when
- * signal n ended it). A trap interrupts `wait`, hence the loop; 127 means that the shell has reported the status
- * before. At most one signal can arrive before the program exists: it is kept.
+ * POSIX sh as process 1: starts "$@", passes signals on, reaps every child, and exits as the program does (128 + n when signal n
+ * ended it). A trap interrupts `wait`, hence the loop; 127 means that the shell has already reported the status. At most one
+ * signal can arrive before the program exists, and it is kept.
  */
 const INIT_SCRIPT = `
 pending= child=
@@ -40,8 +40,8 @@ export function initCommand(argv: readonly string[]): { readonly file: string; r
 }
 
 /**
- * As process 1, replaces this process by an init that starts the same program again, and does not return. Otherwise, or
- * if that is impossible, returns; with the reason if zombies will remain.
+ * As process 1, replaces this process with an init that starts the same program again, and does not return. Otherwise, or when
+ * that is impossible, returns; with a reason if zombies will remain.
  */
 export function becomeReaper(): string | undefined {
   if (process.pid !== 1) return undefined;

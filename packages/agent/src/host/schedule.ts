@@ -1,4 +1,4 @@
-/** Runs a function once, later; the result cancels it. */
+/** Runs a function once, later. The returned function cancels it. */
 export type Schedule = (run: () => void, afterMs: number) => () => void;
 
 /** The process's timers; a pending one does not keep the process alive. */

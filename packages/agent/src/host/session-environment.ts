@@ -1,8 +1,6 @@
 import type { Manifest } from "coder-protocol/gen/agent_pb.js";
 
-/**
- * Variables of every session: those that identify the workspace, then the template's, which may refer to the host's.
- */
+/** Variables of every session: those that identify the workspace, then the template's, which may refer to the host's. */
 export function sessionEnvironment(
   manifest: Manifest,
   options: { readonly token: string; readonly url: URL },

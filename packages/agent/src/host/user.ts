@@ -23,7 +23,7 @@ export function resolveUser(): SessionUser {
   };
 }
 
-/** $HOME, else the home directory of the passwd entry, else the root: a uid without an entry need not have any. */
+/** $HOME, or the home directory of the passwd entry, or the root: a uid without an entry may have neither. */
 export function homeDirectory(environment: NodeJS.ProcessEnv = process.env): string {
   return environment["HOME"] || passwdEntry()?.home || "/";
 }
@@ -42,7 +42,7 @@ function isUsableShell(path: string | null | undefined): path is string {
   return !REFUSING_SHELLS.has(basename(path)) && isExecutable(path);
 }
 
-/** Shells of service accounts; a client that reached this agent is meant to log in. */
+/** Shells of service accounts are not used, because a client that reaches this agent is meant to log in. */
 const REFUSING_SHELLS = new Set(["nologin", "false"]);
 
 function passwdEntry(): { name: string; shell: string | null; home: string; uid: number } | undefined {
