@@ -17,10 +17,10 @@ interface Koffi {
 export interface Libc {
   /** Opens a new terminal's master side and returns its descriptor and the device of the other side. */
   openTerminal(): { readonly master: number; readonly device: string };
-  /** @param argument Read, or written to, by the kernel. */
+  /** @param argument Read or written by the kernel. */
   ioctl(descriptor: number, request: number, argument: Uint8Array): void;
   /**
-   * Whether no program has this master's terminal open any more; its last output may still be unread. Undefined where
+   * Whether no program has this master's terminal open any more, although its last output may still be unread. Undefined where
    * the kernel does not report it.
    */
   isHungUp(master: number): boolean | undefined;
@@ -34,7 +34,7 @@ const NAME_BYTES = 128;
 const FIRST_UNSEALED = 3;
 const LAST_DESCRIPTOR = 0xffff_ffff;
 
-/** Values of <fcntl.h> and <linux/close_range.h>. */
+/** Values from <fcntl.h> and <linux/close_range.h>. */
 const CONSTANTS: Readonly<Record<string, { readWrite: number; noControl: number; closeOnExec: number }>> = {
   linux: { readWrite: 0o2, noControl: 0o400, closeOnExec: 0o2000000 },
   darwin: { readWrite: 0x2, noControl: 0x20000, closeOnExec: 0x1000000 },
@@ -49,7 +49,7 @@ const FD_CLOEXEC = 1;
 
 let loaded: Libc | Error | undefined;
 
-/** The library, or why it cannot be used here. */
+/** The library, or the error that prevents its use here. */
 export function libc(): Libc | Error {
   loaded ??= load();
   return loaded;
@@ -83,7 +83,7 @@ function bind(koffi: Koffi, { readWrite, noControl, closeOnExec }: (typeof CONST
   const ioctl = library.func("int ioctl(int fd, unsigned long request, ...)");
   const fcntl = library.func("int fcntl(int fd, int command, ...)");
   const linux = process.platform === "linux";
-  // macOS has no pipe2, and its spawn closes descriptors that are not named.
+  // macOS has no pipe2, but its spawn closes descriptors that are not named.
   const pipe = linux ? library.func("int pipe2(int *ends, int flags)") : library.func("int pipe(int *ends)");
   const poll = library.func("int poll(uint8_t *descriptors, unsigned long count, int milliseconds)");
   const close = library.func("int close(int fd)");

@@ -27,7 +27,7 @@ test.runIf(process.platform === "linux")(
     const device = new TerminalDevice();
     const library = libc();
     if (library instanceof Error) throw library;
-    // As if the process had been started with it: a descriptor without close-on-exec.
+    // A descriptor without close-on-exec, as if the process had been started with it.
     const inherited = openSync("/dev/null", "r");
     const koffi = createRequire(import.meta.url)("koffi") as {
       load(path: null): { func(declaration: string): (...args: unknown[]) => number };
@@ -36,7 +36,7 @@ test.runIf(process.platform === "linux")(
     const pipe = library.pipe();
     try {
       const { stdout } = await run("cd /proc/self/fd && echo *");
-      // The shell's own listing holds one.
+      // One of them belongs to the shell's own listing.
       expect(
         stdout
           .trim()

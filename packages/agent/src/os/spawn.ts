@@ -1,4 +1,4 @@
-/** Starts programs with exactly the descriptors they are given, and on pipes that are pipes. */
+/** Starts programs with only the descriptors that they are given, and on real pipes. */
 import { type ChildProcess, type IOType, spawn } from "node:child_process";
 import { closeSync } from "node:fs";
 import { Socket } from "node:net";
@@ -12,13 +12,13 @@ export interface ProgramStart {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** Descriptors 0, 1, 2; `pipe` is a stream of ours. */
+/** Descriptors 0, 1 and 2; `pipe` makes a stream for us. */
 type Stdio<In extends IOType | number, Out extends IOType | number> = readonly [stdin: In, stdout: Out, stderr: Out];
 
 /** Starts a program that leads its own kernel session. Failures are its `error` event, as with Node's spawn. */
 export function startProgram(start: ProgramStart, stdio: Stdio<IOType | number, IOType | number>): ChildProcess {
   const library = libc();
-  // Descriptors that other code of this process, or its parent, left open are not for programs.
+  // Programs must not get descriptors that other code of this process, or its parent, left open.
   if (!(library instanceof Error)) library.sealDescriptors();
   return spawn(start.file, start.args, {
     cwd: start.directory,
@@ -36,8 +36,8 @@ export interface PipedProgram {
 }
 
 /**
- * Starts a program on three pipes. Node's own "pipes" are socket pairs, which no program can open again as
- * `/dev/stdin` or `/proc/self/fd/1`. Throws a system error when there are no descriptors left.
+ * Starts a program on three pipes. Node's own "pipes" are socket pairs, which no program can reopen as `/dev/stdin` or
+ * `/proc/self/fd/1`. Throws a system error when no descriptors are left.
  */
 export function startOnPipes(start: ProgramStart): PipedProgram {
   const library = libc();
@@ -45,7 +45,7 @@ export function startOnPipes(start: ProgramStart): PipedProgram {
     const child = startProgram(start, ["pipe", "pipe", "pipe"]);
     return { process: child, stdin: child.stdin!, stdout: child.stdout!, stderr: child.stderr! };
   }
-  /** Ours to close. */
+  /** Descriptors that we must close. */
   const held = new Set<number>();
   const pipe = (): readonly [reader: number, writer: number] => {
     const ends = library.pipe();

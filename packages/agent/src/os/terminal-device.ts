@@ -1,4 +1,4 @@
-/** A terminal of this machine, by its descriptor: both ends of a new one, or one that a program already has. */
+/** A terminal of this machine, by descriptor: both ends of a new one, or one that a program already has. */
 import { closeSync, constants, openSync } from "node:fs";
 import { libc } from "./libc.ts";
 import { applyModes, attributeLayout, modesOf, type TerminalModes } from "./termios.ts";
@@ -6,7 +6,7 @@ import { applyModes, attributeLayout, modesOf, type TerminalModes } from "./term
 export interface WindowSize {
   readonly columns: number;
   readonly rows: number;
-  /** Of the whole window; 0 or absent: unknown. */
+  /** Size of the whole window in pixels; 0 or absent when unknown. */
   readonly pixelWidth?: number;
   readonly pixelHeight?: number;
 }
@@ -17,7 +17,7 @@ const MAX_CELLS = 10_000;
 const MAX_PIXELS = 0xffff;
 const layout = attributeLayout(process.platform, process.arch);
 
-/** Cells out of range become the nearest sensible size; zero means unknown. */
+/** Out-of-range sizes become the nearest sensible one; zero means unknown. */
 export function clampSize(size: WindowSize): WindowSize {
   const { pixelWidth = 0, pixelHeight = 0 } = size;
   return {
@@ -28,12 +28,12 @@ export function clampSize(size: WindowSize): WindowSize {
   };
 }
 
-/** A new terminal: a master end for us, a device for programs. */
+/** A new terminal: a master end for us, and a device for programs. */
 export class TerminalDevice {
-  /** Such as `/dev/pts/3`. */
+  /** For example `/dev/pts/3`. */
   readonly name: string;
   readonly master: number;
-  /** The programs' side, without becoming our controlling terminal. */
+  /** The programs' end, opened so that it does not become our controlling terminal. */
   readonly program: number;
   #ownsMaster = true;
   #programOpen = true;
@@ -53,7 +53,7 @@ export class TerminalDevice {
     }
   }
 
-  /** Only while the master is open. */
+  /** Works only while the master is open. */
   resize(size: WindowSize): void {
     const library = libc();
     if (library instanceof Error || layout === undefined) return;
@@ -72,12 +72,12 @@ export class TerminalDevice {
     library.ioctl(this.program, layout.write, record);
   }
 
-  /** Leaves closing of the master's descriptor to the caller. */
+  /** Leaves closing the master's descriptor to the caller. */
   releaseMaster(): void {
     this.#ownsMaster = false;
   }
 
-  /** As {@link Libc.isHungUp}. Only while the master is open. */
+  /** Like {@link Libc.isHungUp}. Works only while the master is open. */
   get isHungUp(): boolean | undefined {
     const library = libc();
     return library instanceof Error ? undefined : library.isHungUp(this.master);

@@ -1,7 +1,7 @@
 /**
- * Terminal modes as SSH encodes them (RFC 4254 §8, RFC 8160) in the kernel's attribute records, both ways. Pure: records are
- * bytes. Linux (x64, arm, arm64, riscv64): four flag words of 32 bits, a line discipline, 19 characters. macOS: four flag
- * words of 64 bits, 20 characters, padding, two speeds of 64 bits.
+ * Terminal modes as SSH encodes them (RFC 4254 §8, RFC 8160) to and from the kernel's attribute records. Pure: records are bytes.
+ * Linux (x64, arm, arm64, riscv64): four flag words of 32 bits, a line discipline, 19 characters. macOS: four flag words of 64
+ * bits, 20 characters, padding, two speeds of 64 bits.
  */
 
 /** Values by the names that RFC 4254 §8 gives the opcodes. */
@@ -212,7 +212,7 @@ export function modesOf(record: Uint8Array, layout: Layout): TerminalModes {
   }
   const size = readWord(view, layout, "control") & layout.sizeMask;
   modes["CS8"] = size === layout.flags.control["CS8"] ? 1 : 0;
-  // As OpenSSH encodes them: a server that clears the bits of a 0 is left with 8 bits.
+  // As OpenSSH encodes them: a server that clears the bits of modes sent as 0 still has 8 bits.
   modes["CS7"] = modes["CS8"] === 1 || size === layout.flags.control["CS7"] ? 1 : 0;
   if (layout === LINUX) {
     const control = readWord(view, layout, "control");
@@ -239,7 +239,7 @@ function applyLinuxSpeeds(view: DataView, input: number | undefined, output: num
   writeWord(view, LINUX, "control", control);
 }
 
-/** Undefined for a speed that the kernel has no code for. */
+/** Undefined for a speed without a kernel code. */
 function linuxSpeedCode(speed: number | undefined): number | undefined {
   const place = LINUX_SPEEDS.indexOf(speed ?? -1);
   if (place < 0) return undefined;
