@@ -14,7 +14,7 @@ describe("collecting metadata", () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  /** Scripts that take `takesMs`. */
+  /** A collector whose scripts take `takesMs`. */
   function collector(takesMs: (key: string) => number): {
     collector: MetadataCollector;
     runs: string[];

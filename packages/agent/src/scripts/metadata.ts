@@ -1,10 +1,10 @@
-/** Facts about the workspace that the deployment asks for: one script each, run periodically. */
+/** Facts about the workspace that the deployment requests: one script for each, run periodically. */
 import type { Logger } from "wg-userspace/base/ports";
 import type { Schedule } from "../host/schedule.ts";
 import type { SessionUser } from "../host/user.ts";
 import { runScript, scriptEnvironment } from "./script-process.ts";
 
-/** The deployment keeps no more of a value. */
+/** The deployment keeps at most this much of a value. */
 export const MAX_VALUE_BYTES = 2048;
 const MAX_DESCRIPTIONS = 128;
 const MIN_INTERVAL_MS = 1_000;
@@ -15,9 +15,9 @@ const MAX_RUNNING = 8;
 export interface MetadataDescription {
   readonly key: string;
   readonly script: string;
-  /** 0: once. */
+  /** 0 for a single run. */
   readonly intervalMs: number;
-  /** 0: the interval, or 5 s when that is longer. */
+  /** 0 for the interval, but at most 5 s. */
   readonly timeoutMs: number;
 }
 
@@ -53,7 +53,7 @@ export class MetadataCollector {
   readonly #options: MetadataOptions;
   readonly #series = new Map<string, Series>();
   readonly #waiting: Series[] = [];
-  /** Latest result by key, not reported yet. */
+  /** Latest unreported result by key. */
   readonly #results = new Map<string, MetadataResult>();
   #running = 0;
   #changed = Promise.withResolvers<void>();
@@ -67,7 +67,7 @@ export class MetadataCollector {
     return this.#changed.promise;
   }
 
-  /** Sets what is collected from now on. An unchanged description keeps its schedule. */
+  /** Sets the descriptions to collect from now on. An unchanged description keeps its schedule. */
   update(descriptions: readonly MetadataDescription[]): void {
     if (descriptions.length > MAX_DESCRIPTIONS) {
       this.#options.logger.log("error", "too many metadata descriptions, collecting the first ones", {
@@ -88,7 +88,7 @@ export class MetadataCollector {
     }
   }
 
-  /** Unconfirmed results, the latest of each key. */
+  /** The latest unconfirmed result of each key. */
   unreported(): readonly MetadataResult[] {
     return [...this.#results.values()];
   }
@@ -129,7 +129,7 @@ export class MetadataCollector {
         this.#changed = Promise.withResolvers();
         if (description.intervalMs > 0) {
           const interval = Math.max(MIN_INTERVAL_MS, description.intervalMs);
-          // The wall clock may jump: never wait longer than an interval.
+          // The wall clock may jump, so the wait is limited to one interval.
           const passed = Math.max(0, endedAt - startedAt);
           series.forget = this.#options.schedule(() => this.#due(series), Math.max(0, interval - passed));
         }
@@ -140,7 +140,7 @@ export class MetadataCollector {
   }
 }
 
-/** Runs a description's script: its whole output is the value, truncated at the bound. */
+/** Runs a description's script: its whole output, truncated at the limit, is the value. */
 export async function collectMetadata(
   description: MetadataDescription,
   options: {

@@ -4,7 +4,7 @@ import type { Logger } from "wg-userspace/base/ports";
 
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** Where scripts leave programs for sessions, and data for each other. */
+/** Directories in which scripts leave programs for sessions, and data for each other. */
 export interface ScriptDirectories {
   /** First in every PATH. */
   readonly bin: string;
@@ -12,8 +12,8 @@ export interface ScriptDirectories {
 }
 
 /**
- * Makes the directories of one agent below `base`, which others may write to. A directory that is not ours alone is not
- * used, since its programs would come before the system's.
+ * Creates the directories of one agent below `base`, to which others may be able to write. A directory that others can write to
+ * is not used, because its programs would take precedence over the system's.
  */
 export function makeScriptDirectories(base: string, agentId: string, logger: Logger): ScriptDirectories | undefined {
   const data = join(base, `coder-script-data-${agentId}`);

@@ -18,7 +18,7 @@ describe("output on its way to the deployment", () => {
     const lost = logs.next()!;
     logs.add(A, line("two"));
     expect(outputs(logs)).toEqual(["one", "two"]);
-    logs.confirm(lost, taken); // the answer came after all
+    logs.confirm(lost, taken); // the answer arrived after all
     expect(outputs(logs)).toEqual(["two"]);
     logs.confirm(logs.next()!, taken);
     expect(logs.isEmpty).toBe(true);

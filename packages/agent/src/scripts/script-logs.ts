@@ -1,14 +1,11 @@
-/**
- * Output of scripts on its way to the deployment. Holds no timers and no connection: a sender takes batches and
- * confirms them.
- */
+/** Script output on its way to the deployment. Has no timers and no connection: a sender takes batches and confirms them. */
 import type { LogLevel } from "wg-userspace/base/ports";
 
-/** A request of the protocol stays well below its frames; the deployment keeps about this much in all. */
+/** Keeps a request well below the protocol's frame size; the deployment keeps about this much in total. */
 const MAX_BATCH_BYTES = 1024 * 1024;
 const MAX_BATCH_LINES = 1_000;
 const MAX_QUEUED_BYTES = 1024 * 1024;
-/** Source, time and level of a line, and its share of the queue. */
+/** Estimate for a line's source, time, level and place in the queue. */
 const LINE_OVERHEAD_BYTES = 32;
 
 export interface ScriptLogLine {
@@ -31,9 +28,9 @@ interface Queue {
 }
 
 /**
- * Lines per source, oldest first. Bounded: while it is full, new lines of a source are dropped, and a line then reports
- * how many. A batch leaves the queue only when it is confirmed, so a lost connection sends it again; if only the answer
- * was lost, the deployment has it twice.
+ * Lines per source, oldest first. Bounded: while it is full, new lines of a source are dropped, and a later line reports how
+ * many. A batch leaves the queue only when it is confirmed, so after a lost connection it is sent again; if only the answer was
+ * lost, the deployment has it twice.
  */
 export class ScriptLogs {
   readonly #sources = new Map<string, Queue>();
@@ -99,7 +96,7 @@ export class ScriptLogs {
     if (queue === undefined) return;
     for (const line of queue.lines.splice(0, batch.lines.length)) this.#bytes -= cost(line);
     this.#sources.delete(batch.sourceId);
-    // Move to the end of the queue of sources if it has more.
+    // The source moves to the end of the queue if it has more lines.
     if (queue.lines.length > 0 || queue.missed > 0) this.#sources.set(batch.sourceId, queue);
     for (const source of this.#sources.values()) this.#reportMissed(source, answer.nowMs);
   }
@@ -115,11 +112,11 @@ export class ScriptLogs {
 }
 
 function cost(line: ScriptLogLine): number {
-  // At most 3 bytes of UTF-8 for a UTF-16 unit: usually an overestimate, never too little.
+  // A UTF-16 unit takes at most 3 bytes of UTF-8, so this is never too small.
   return line.output.length * 3 + LINE_OVERHEAD_BYTES;
 }
 
-/** Cuts a stream of bytes into lines of text, and overlong lines into pieces. */
+/** Splits a stream of bytes into lines of text, and overlong lines into pieces. */
 export class LineSplitter {
   readonly #onLine: (line: string) => void;
   readonly #decoder = new TextDecoder();

@@ -8,14 +8,14 @@ import { buildEnvironment } from "../host/environment.ts";
 import type { SessionUser } from "../host/user.ts";
 import { type PipedProgram, spawned, startOnPipes } from "../os/spawn.ts";
 
-/** From the request to end (SIGTERM) to SIGKILL. */
+/** Time from SIGTERM to SIGKILL. */
 const KILL_GRACE_MS = 5_000;
-/** How long output is awaited once the script has ended: programs it left behind may hold it open indefinitely. */
+/** How long to wait for output after the script has ended: programs it left behind may hold it open indefinitely. */
 const PIPES_GRACE_MS = 10_000;
 const POLL_MS = 20;
-/** Ended by a signal, or unknown; as in SSH sessions. */
+/** Exit code of a script that was killed, or whose end is unknown; the same as in SSH sessions. */
 const KILLED_CODE = 255;
-/** The script could not be started; as in SSH sessions. */
+/** Exit code of a script that could not be started; the same as in SSH sessions. */
 const START_FAILED_CODE = 229;
 
 export interface ScriptProcess {
@@ -41,8 +41,8 @@ export interface ScriptEnd {
 }
 
 /**
- * Runs a script with the user's shell, or the interpreter it names, in the home directory. Never rejects. At the time limit
- * and when stopped, its process group is asked to end and after a grace killed.
+ * Runs a script with the user's shell, or the interpreter that it names, in the home directory. Never rejects. At the time limit
+ * or when stopped, its process group gets SIGTERM, and after a grace period SIGKILL.
  */
 export async function runScript(run: ScriptProcess): Promise<ScriptEnd> {
   if (run.signal.aborted) return { exitCode: KILLED_CODE, how: "stopped", pipesLeftOpen: false };
@@ -66,7 +66,7 @@ export async function runScript(run: ScriptProcess): Promise<ScriptEnd> {
   };
   const onAbort = (): void => cut("stopped");
   run.signal.addEventListener("abort", onAbort, { once: true });
-  if (run.signal.aborted) onAbort(); // while the process was being made
+  if (run.signal.aborted) onAbort(); // while the process was being started
   const timer = run.timeoutMs > 0 ? setTimeout(() => cut("timed out"), run.timeoutMs) : undefined;
   const outputs = [readAll(stdout, "stdout", run), readAll(stderr, "stderr", run)];
   const [code] = (await exited(child)) as [number | null];
@@ -79,7 +79,7 @@ export async function runScript(run: ScriptProcess): Promise<ScriptEnd> {
   return { exitCode: code ?? KILLED_CODE, how, pipesLeftOpen };
 }
 
-/** Variables of a script: those of sessions, without those that describe a connection. */
+/** Variables of a script: those of sessions, except those that describe a connection. */
 export function scriptEnvironment(
   user: SessionUser,
   workspace: Readonly<Record<string, string>>,
@@ -109,10 +109,10 @@ async function exited(child: ChildProcess): Promise<unknown[]> {
   return once(child, "exit");
 }
 
-/** Asks the group to end; kills what is left of it after the grace. */
+/** Sends SIGTERM to the group, and kills what is left of it after the grace period. */
 async function endGroup(group: number, graceMs: number): Promise<void> {
   send(group, "SIGTERM");
-  send(group, "SIGCONT"); // a stopped program cannot act on it
+  send(group, "SIGCONT"); // a stopped program cannot act on SIGTERM
   for (let waited = 0; waited < graceMs; waited += POLL_MS) {
     await sleep(POLL_MS);
     if (!send(group, 0)) return;

@@ -1,7 +1,4 @@
-/**
- * The deployment's scripts for the start and the stop of a workspace: all of a stage in parallel, each with its log
- * file.
- */
+/** The deployment's scripts for the start and stop of a workspace: all scripts of a stage in parallel, each with its log file. */
 import { closeSync, constants, mkdirSync, openSync, writeSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import type { Logger } from "wg-userspace/base/ports";
@@ -9,14 +6,14 @@ import type { SessionUser } from "../host/user.ts";
 import { LineSplitter, type ScriptLogs } from "./script-logs.ts";
 import { runScript, type ScriptEnd, type ScriptProcess, scriptEnvironment } from "./script-process.ts";
 
-/** Most that a script's log file may hold; it keeps the latest run only. */
+/** Limit of a script's log file, which contains only the latest run. */
 const MAX_LOG_FILE_BYTES = 64 * 1024 * 1024;
 const MAX_SCRIPTS = 64;
-/** For stop scripts without a limit of their own: stopping the agent waits for them. */
+/** Limit for stop scripts without one of their own, because stopping the agent waits for them. */
 const STOP_LIMIT_MS = 5 * 60_000;
 
 export interface WorkspaceScript {
-  /** UUIDs; empty when the deployment gave none. */
+  /** UUIDs; empty when the deployment assigned none. */
   readonly id: string;
   readonly logSourceId: string;
   readonly displayName: string;
@@ -65,7 +62,7 @@ export class StartupScripts {
     this.#options = options;
   }
 
-  /** Runs the scripts of the stage in parallel. Never rejects; a failure counts more than a time-out. */
+  /** Runs the scripts of the stage in parallel. Never rejects. In the result a failure takes precedence over a time-out. */
   async run(stage: ScriptStage, scripts: readonly WorkspaceScript[]): Promise<StageOutcome> {
     const { logger } = this.#options;
     if (stage === "start") {
@@ -85,7 +82,7 @@ export class StartupScripts {
     return order.find((outcome) => outcomes.includes(outcome)) ?? "ok";
   }
 
-  /** Ends the scripts that run now; programs they left behind keep running. Resolves when they are gone. */
+  /** Ends the running scripts; programs they left behind keep running. Resolves when the scripts are gone. */
   async stop(): Promise<void> {
     const running = [...this.#running];
     for (const [, cancel] of running) cancel.abort();
@@ -102,7 +99,7 @@ export class StartupScripts {
   async #run(stage: ScriptStage, script: WorkspaceScript, signal: AbortSignal): Promise<StageOutcome> {
     const { environment, logs, logger, now, limits } = this.#options;
     const user = this.#options.user();
-    if (script.script.trim() === "") return "ok"; // the shell would take an empty command for a login
+    if (script.script.trim() === "") return "ok"; // with an empty command the shell would start as a login shell
     const name = script.displayName || script.id || "script";
     const variables = scriptEnvironment(user, environment());
     const file = this.#openLog(script, variables);
@@ -151,12 +148,12 @@ export class StartupScripts {
     return status === "failed" || status === "timed out" ? status : "ok";
   }
 
-  /** Undefined, after logging why, when there can be no file: the script runs all the same. */
+  /** Undefined, after logging the reason, when there can be no file; the script runs without one. */
   #openLog(script: WorkspaceScript, variables: Readonly<Record<string, string>>): LogFile | undefined {
     const path = this.#logPath(script, variables);
     try {
       mkdirSync(this.#options.logDirectory, { recursive: true, mode: 0o700 });
-      // In a directory that others may write to, a link could lead anywhere.
+      // In a directory to which others may write, a link could lead anywhere.
       const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
       return new LogFile(openSync(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600), (error) =>
         this.#options.logger.log("warn", "a script's log file is incomplete", { path, error }),
@@ -210,7 +207,7 @@ function statusOf(end: ScriptEnd): ScriptTiming["status"] {
   return end.pipesLeftOpen ? "pipes left open" : "ok";
 }
 
-/** What the script's own output does not show. */
+/** A last line about what the script's own output does not show. */
 function lastWords(
   end: ScriptEnd,
   script: WorkspaceScript,
