@@ -26,7 +26,7 @@ const STATUS: Readonly<Record<string, readonly [number, string]>> = {
   EFBIG: [507, "The file is too large for the workspace's file system."],
 };
 
-/** What the client is answered for an error of the file system; undefined for any other error. */
+/** The response to the client for a file system error; undefined for any other error. */
 export function fileFailure(error: unknown): FileFailure | undefined {
   if (error instanceof FileFailure) return error;
   const known = STATUS[(error as NodeJS.ErrnoException)?.code ?? ""];

@@ -1,4 +1,4 @@
-/** PUT and GET /api/v0/files: a file into the workspace, and one out of it. */
+/** PUT and GET /api/v0/files: copies a file into the workspace or out of it. */
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -8,7 +8,7 @@ import { FileFailure, fileFailure } from "./failure.ts";
 import { locate, locateExisting } from "./locate.ts";
 import { receiveFile } from "./upload.ts";
 
-/** Without waiting: a named pipe would be opened only once something writes to it. A device becomes no controlling terminal. */
+/** Opening must not wait for the writer of a named pipe, and a device must not become the controlling terminal. */
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 
 export interface FileRoutesOptions {
@@ -29,7 +29,7 @@ export class FileRoutes {
     this.#options = options;
   }
 
-  /** @param onProgress After each piece: there is no other limit on the time it takes. */
+  /** @param onProgress Called after each piece; nothing else limits the time. */
   async upload(
     request: IncomingMessage,
     response: ServerResponse,
@@ -46,7 +46,7 @@ export class FileRoutes {
     }
   }
 
-  /** @returns what is answered instead of the file. */
+  /** @returns What to answer instead of the file. */
   async download(
     response: ServerResponse,
     query: URLSearchParams,
@@ -59,7 +59,7 @@ export class FileRoutes {
     try {
       const facts = await file.stat();
       if (!facts.isFile()) return refusal(new FileFailure(400, "This is not a regular file."));
-      // Files of the kernel report the size 0 but have content: they are read to their end.
+      // Kernel files report size 0 but have content, so they are read to their end.
       const sized = facts.size > 0;
       if (sized) response.setHeader("Content-Length", facts.size);
       response.writeHead(200, { "Content-Type": "application/octet-stream", Connection: "close" });
@@ -83,14 +83,14 @@ export class FileRoutes {
   }
 }
 
-/** Asks for the body when the first of it is read: until then it may be refused unsent. */
+/** Requests the body only when reading starts, so that it can be refused before it is sent. */
 async function* bodyOf(request: IncomingMessage, response: ServerResponse): AsyncGenerator<Uint8Array> {
   if (request.headers.expect !== undefined) response.writeContinue();
-  // The connection outlives a body that is not read to its end: the answer goes over it.
+  // The connection must outlive an unread body, because it carries the answer.
   yield* request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
 }
 
-/** Throws what is no refusal. */
+/** The refusal as an answer. Throws any other error. */
 function refusal(error: unknown): FileAnswer {
   const failure = fileFailure(error);
   if (failure === undefined) throw error;

@@ -165,7 +165,7 @@ test("over HTTP: into a terminal's directory and back, with a status for each re
     execFileSync("mkfifo", [join(home, "pipe")]);
     expect(await statuses("GET", "pipe")).toBe(400);
     rmSync(join(home, "pipe"));
-    // The client breaks off in the middle.
+    // The client disconnects in the middle.
     const broken = httpRequest(at("c.bin"), { method: "PUT", headers: { "Content-Length": "1000000" } });
     broken.on("error", () => undefined);
     broken.write("half");

@@ -1,4 +1,4 @@
-/** Where a file of an upload or download is. */
+/** Locates the file of an upload or download. */
 import { realpath } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, normalize, relative, resolve } from "node:path";
 import { FileFailure } from "./failure.ts";
@@ -11,9 +11,9 @@ interface Places {
 }
 
 /**
- * The absolute path of a file that a client wants to create or replace. An absolute path is taken as it is. A relative one is
- * below the directory or, with `~/`, below home, and no symbolic link on the way leads it out of both; a link of the name
- * itself is replaced, not followed. Throws {@link FileFailure}, or the system's error.
+ * The absolute path of a file that a client wants to create or replace. An absolute path is used unchanged. A relative one is
+ * below the directory or, with `~/`, below home, and no symbolic link on the way may lead out of both. A link with the file's own
+ * name is replaced, not followed. Throws {@link FileFailure}, or the system's error.
  */
 export async function locate(path: string, places: Places): Promise<string> {
   const { home, directory } = places;
@@ -32,7 +32,9 @@ export async function locate(path: string, places: Places): Promise<string> {
   return join(parent, basename(target));
 }
 
-/** As {@link locate}, for a file that a client wants to read: a link of the name itself is followed too, by the same rule. */
+/**
+ * Like {@link locate}, for a file that a client wants to read: a link with the file's own name is followed too, by the same rule.
+ */
 export async function locateExisting(path: string, places: Places): Promise<string> {
   const target = await locate(path, places);
   if (isAbsolute(path)) return target;

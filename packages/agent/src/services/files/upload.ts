@@ -1,4 +1,4 @@
-/** Receives a file: it appears under its name only when it is whole. */
+/** Receives a file, which appears under its name only when it is complete. */
 import { createHash, randomBytes } from "node:crypto";
 import type { Stats } from "node:fs";
 import { chmod, type FileHandle, link, lstat, open, rename, unlink } from "node:fs/promises";
@@ -13,14 +13,14 @@ export interface UploadResult {
 }
 
 const MODE = 0o644;
-/** Of the name, so that the name of the incomplete file is no longer than names may be. */
+/** Bytes of the name that are kept, so that the name of the incomplete file is not too long. */
 const KEPT_NAME_BYTES = 100;
 
 /**
- * A file that replaces another one has its permissions.
- * @param target Absolute.
- * @param onProgress After each piece that was written.
- * Throws {@link FileFailure} or the error of the file system or the body; the incomplete file is then gone.
+ * Receives a file. One that replaces another gets its permissions.
+ * @param target Absolute path.
+ * @param onProgress Called after each written piece.
+ * @throws {@link FileFailure}, or the error of the file system or the body; the incomplete file is removed first.
  */
 export async function receiveFile(
   body: AsyncIterable<Uint8Array>,
@@ -33,12 +33,12 @@ export async function receiveFile(
   const file = await open(part, "wx", kept ?? MODE);
   try {
     const received = await writeAll(file, body, onProgress);
-    if (kept !== undefined) await chmod(part, kept); // the umask may have taken rights away
+    if (kept !== undefined) await chmod(part, kept); // the umask may have removed permissions
     if (overwrite) await rename(part, target);
     else await moveToFree(part, target);
     return { path: target, ...received };
   } catch (error) {
-    await unlink(part).catch(() => undefined); // the first error is the one to tell
+    await unlink(part).catch(() => undefined); // the first error is the one to report
     throw error;
   }
 }
@@ -63,7 +63,7 @@ async function writeAll(
   return { size, sha256: hash.digest("hex") };
 }
 
-/** @returns what has the name and may be replaced. */
+/** @returns The existing file that may be replaced, if there is one. */
 async function refuseExisting(target: string, overwrite: boolean): Promise<Stats | undefined> {
   const existing = await lstat(target).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return undefined;
@@ -74,13 +74,13 @@ async function refuseExisting(target: string, overwrite: boolean): Promise<Stats
   return existing;
 }
 
-/** A second name fails where the first file appeared meanwhile; a renaming would replace it. */
+/** Creates a hard link, which fails if the file has appeared in the meantime; a rename would replace it. */
 async function moveToFree(part: string, target: string): Promise<void> {
   try {
     await link(part, target);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    // File systems without second names, such as FAT.
+    // File systems without hard links, such as FAT.
     if (code !== "EPERM" && code !== "ENOTSUP" && code !== "ENOSYS") throw error;
     await refuseExisting(target, false);
     await rename(part, target);
