@@ -1,4 +1,4 @@
-/** Much data, many clients: the service carries all of it and keeps no more than its windows. */
+/** Much data and many clients: the service carries everything and buffers no more than its windows. */
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";

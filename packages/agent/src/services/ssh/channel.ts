@@ -2,11 +2,11 @@ import { Duplex, Writable } from "node:stream";
 import type { LendingStream } from "wg-userspace/io/sockets/owned-buffers";
 import { releaseData } from "./ssh2-protocol.ts";
 
-/** The window: what a client may send before it gets more credit, and so the most one channel can make us buffer. */
+/** The window: how much a client may send before it gets more credit, and therefore the most that one channel makes us buffer. */
 export const WINDOW_BYTES = 2 * 1024 * 1024;
 /** Largest data packet either side may send. Every implementation must accept this (RFC 4253 §6.1). */
 export const PACKET_BYTES = 32 * 1024;
-/** A client that asks for smaller packets would cost more in headers than it gets in data. */
+/** A client that requests smaller packets would cause more headers than data. */
 export const MIN_PACKET_BYTES = 256;
 const CREDIT_STEP_BYTES = WINDOW_BYTES / 8;
 const MAX_WINDOW = 0xffff_ffff;
@@ -17,7 +17,7 @@ export type ExitReport = { readonly status: number } | { readonly signal: string
 
 /** What a channel needs from its connection. Every call is ignored after the connection's end. */
 export interface ChannelHost {
-  /** Bulk data must wait; {@link waitForRoom} calls back. */
+  /** While true, bulk data must wait for {@link waitForRoom} to call back. */
   readonly full: boolean;
   waitForRoom(channel: SshChannel): void;
   sendData(peer: number, bytes: Buffer): void;
@@ -75,16 +75,16 @@ export class SshChannel extends Duplex implements LendingStream {
     return this.#peerClosed;
   }
 
-  /** The only reader of a chunk that was read from here does not read it any more. */
+  /** The only reader of a chunk that was read here no longer uses it. */
   giveBack(chunk: Uint8Array): void {
     releaseData(chunk);
   }
 
-  /** @returns false when the client exceeded its window: the connection must end. */
+  /** @returns False when the client exceeded its window and the connection must end. */
   receive(data: Buffer): boolean {
     if (data.length > this.#receiveWindow || data.length > PACKET_BYTES || this.#peerEnded) return false;
     this.#receiveWindow -= data.length;
-    if (this.destroyed) return true; // was under way when we closed
+    if (this.destroyed) return true; // it arrived after we closed
     this.push(data);
     this.#credit();
     return true;
@@ -117,7 +117,7 @@ export class SshChannel extends Duplex implements LendingStream {
   /** Sends what remains of both streams, then end of file, the exit report and close. */
   finish(exit: ExitReport): void {
     if (this.destroyed) return;
-    this.resume(); // nothing will read it any more
+    this.resume(); // nothing reads it any more
     const close = (): void => {
       this.end(() => {
         if (!this.#peerClosed) this.#host.sendExit(this.#peer, exit);
@@ -128,7 +128,7 @@ export class SshChannel extends Duplex implements LendingStream {
     else this.stderr.end(close);
   }
 
-  /** Continues writing after the window or the transport opened. */
+  /** Continues writing after the window or the transport has opened. */
   flush(): void {
     if (this.#sending) return;
     this.#sending = true;
@@ -171,7 +171,7 @@ export class SshChannel extends Duplex implements LendingStream {
     this.flush();
   }
 
-  /** @returns whether the whole of it was sent. */
+  /** @returns Whether all of it was sent. */
   #sendPart(write: PendingWrite): boolean {
     while (write.bytes.length > 0) {
       if (this.#sendWindow === 0) return false;
@@ -188,7 +188,7 @@ export class SshChannel extends Duplex implements LendingStream {
     return true;
   }
 
-  /** Credits the window for consumed bytes, in steps, so that adjustments stay rare. */
+  /** Credits the window for consumed bytes, in steps, to keep window adjustments rare. */
   #credit(): void {
     const bytes = WINDOW_BYTES - this.#receiveWindow - this.readableLength;
     if (bytes < CREDIT_STEP_BYTES || this.#peerEnded || this.#closeSent) return;

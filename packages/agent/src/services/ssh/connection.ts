@@ -29,7 +29,7 @@ import { Transport } from "./transport.ts";
 
 /** A connection ends after this many unanswered keepalives. */
 const MAX_MISSED = 3;
-/** With so many unanswered global requests nothing more is read; replies must keep the order of the requests. */
+/** With this many unanswered global requests no more input is read, because replies must keep the order of the requests. */
 const MAX_WAITING_REQUESTS = 64;
 /** Bound on replies queued behind a key exchange that the client started and does not finish. */
 const MAX_QUEUED_MESSAGES = 4096;
@@ -41,7 +41,7 @@ export interface ConnectionLimits {
   readonly maxChannels: number;
   readonly maxForwards: number;
   readonly loginGraceMs: number;
-  /** The time after which a silent client counts as dead. */
+  /** A client that is silent for this long counts as dead, in ms. */
   readonly deadClientMs: number;
   readonly rekeyBytes: number;
 }
@@ -55,7 +55,7 @@ export interface ConnectionContext {
   readonly onClose: (end: ConnectionEnd) => void;
 }
 
-/** What a message's handler returns when it threw. */
+/** Result of a message handler that threw. */
 const FAILED = Symbol("failed");
 
 type Slot = SshChannel | ((channel: SshChannel | undefined) => void) | "dialing";
@@ -77,7 +77,7 @@ export class SshConnection implements ChannelHost, ChannelOpener {
   readonly #transport: Transport;
   readonly #protocol: ServerProtocol;
   readonly #forwards: Forwards;
-  /** By our number: an open channel, a call waiting for the client's answer, or a dial under way. */
+  /** Slots by our channel number: an open channel, a call waiting for the client's answer, or a pending dial. */
   readonly #slots = new Map<number, Slot>();
   readonly #sessions = new Map<SshChannel, SshSession>();
   /** Channels whose streams are not finished, including those the client has closed. */
@@ -95,7 +95,7 @@ export class SshConnection implements ChannelHost, ChannelOpener {
   #bytesSinceKey = 0;
   #closed = false;
   #exit: ExitReport | undefined;
-  /** Sessions whose program has not ended. */
+  /** Sessions whose program is still running. */
   #programs = 0;
   #failure: string | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -300,7 +300,7 @@ export class SshConnection implements ChannelHost, ChannelOpener {
     };
   }
 
-  /** A message that cannot be served is no breach of protocol: only that request fails, the connection continues. */
+  /** A message that cannot be served is not a protocol breach: only its request fails, and the connection continues. */
   #attempt<T>(serve: () => T): T | typeof FAILED {
     try {
       return serve();
@@ -400,7 +400,7 @@ export class SshConnection implements ChannelHost, ChannelOpener {
     channel.once("close", () => this.#sessions.delete(channel));
   }
 
-  /** The channel is confirmed when the connection exists, so that the client sees a refusal as one. */
+  /** The channel is confirmed only when the connection exists, so that the client sees a failed dial as a refusal. */
   async #dial(
     info: ChannelOpenInfo,
     dialed: ReturnType<typeof dialTcp>,
@@ -521,7 +521,7 @@ export class SshConnection implements ChannelHost, ChannelOpener {
 }
 
 /**
- * The tunnel aborted the stream: the coordinator reported that the peer left, or the peer restarted as another process.
+ * The tunnel aborted the stream because the coordinator reported that the peer left, or the peer restarted as another process.
  */
 function isOver(error: Error | undefined): boolean {
   return (error as { code?: unknown } | undefined)?.code === "ERR_ABORTED";

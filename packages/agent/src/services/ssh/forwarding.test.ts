@@ -219,7 +219,7 @@ test("streamlocal-forward makes a socket of the user alone, replaces a stale one
   await eventually("the socket is removed", () => !existsSync(path));
 });
 
-/** An agent that answers every request with its own bytes in upper case. */
+/** An SSH agent that answers every request with the same bytes in upper case. */
 class FakeAgent extends BaseAgent {
   override getStream(callback: (error: Error | undefined, stream: Socket) => void): void {
     const server = createServer((socket) => {

@@ -1,4 +1,4 @@
-/** Port and socket forwarding of one connection (RFC 4254 §7, OpenSSH PROTOCOL §2.4), and the forwarded agent. */
+/** Port and socket forwarding of one connection (RFC 4254 §7, OpenSSH PROTOCOL §2.4), and the forwarded SSH agent. */
 import { lstatSync, mkdtempSync, rmSync, unlinkSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ const DIAL_TIMEOUT_MS = 15_000;
 const MAX_HOST_LENGTH = 255;
 /** sun_path of Linux, with its NUL. */
 const MAX_SOCKET_PATH_BYTES = 107;
-/** How long the accepted connection may still deliver data after the client closed the channel. */
+/** How long the accepted connection may still deliver data after the client has closed the channel. */
 const LINGER_MS = 10_000;
 const OWNER_ONLY_UMASK = 0o177;
 
@@ -31,7 +31,7 @@ export interface ChannelOpener {
   openX11(origin: { address: string; port: number }): Promise<SshChannel | undefined>;
 }
 
-/** Dials for `direct-tcpip`; the error's text goes to the client. */
+/** Dials for `direct-tcpip`; the error message goes to the client. */
 export async function dialTcp(dial: Dialer, host: string, port: number): Promise<Socket> {
   if (host === "" || host.length > MAX_HOST_LENGTH || host.includes("\0")) throw new Error("bad host name");
   if (port < 1 || port > 0xffff) throw new Error("port out of range");
@@ -44,13 +44,13 @@ export async function dialSocket(dial: Dialer, path: string): Promise<Socket> {
   return connected(dial({ path }));
 }
 
-/** Joins a channel and a connection; each direction ends on its own, both are closed afterwards. */
+/** Joins a channel and a connection. Each direction ends separately; both are closed afterwards. */
 export function joinStreams(channel: SshChannel, socket: Socket): void {
   ownedPipe(channel, socket);
   const stopSending = ownedPipe(socket, channel);
   socket.on("error", () => channel.destroy());
   socket.on("close", () => {
-    // After a clean end the channel still has data on its way to the client, and ends by itself.
+    // After a clean end the channel still has data on its way to the client, and ends when that is sent.
     if (!socket.readableEnded || !socket.writableFinished) channel.destroy();
   });
   channel.on("close", () => {
@@ -59,7 +59,7 @@ export function joinStreams(channel: SshChannel, socket: Socket): void {
     destroyLater(socket, channel);
   });
   channel.once("peerclose", () => {
-    // Received data is still sent on; data from the other side has no receiver any more.
+    // Received data is still passed on, but data in the other direction has no receiver any more.
     stopSending();
     socket.resume();
     channel.end();
@@ -100,8 +100,8 @@ export class Forwards {
   }
 
   /**
-   * `tcpip-forward`. Whatever the bind address, it listens on loopback, as OpenSSH without GatewayPorts.
-   * @returns the port, or undefined when it cannot be bound.
+   * `tcpip-forward`. Whatever the bind address, it listens on loopback, like OpenSSH without GatewayPorts.
+   * @returns The port, or undefined when it cannot be bound.
    */
   async listenTcp(bindAddress: string, port: number): Promise<number | undefined> {
     const hosts = LOOPBACK_FOR[bindAddress.toLowerCase()] ?? BOTH_LOOPBACKS;
@@ -136,7 +136,7 @@ export class Forwards {
     return chosen;
   }
 
-  /** `streamlocal-forward@openssh.com`. A socket left over at the path is replaced, any other file is kept. */
+  /** `streamlocal-forward@openssh.com`. Replaces a socket left over at the path; keeps any other file. */
   listenSocket(path: string): boolean {
     if (!isSocketPath(path) || !this.#mayListen(path) || !removeStaleSocket(path)) return false;
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
@@ -154,11 +154,11 @@ export class Forwards {
     return this.#cancel(path);
   }
 
-  /** The socket of the client's authentication agent, in a directory of its own; one per connection. */
+  /** The socket of the client's SSH agent, in a private directory; one per connection. */
   agentSocket(): string | undefined {
     if (this.#closed) return undefined;
     if (this.#agent !== undefined) return this.#agent.path;
-    // The directory for temporary files may be full, read-only or missing, or its name too long for a socket path.
+    // The directory for temporary files may be full, read-only or missing, or its path too long for a socket.
     for (const folder of new Set([tmpdir(), "/tmp"])) {
       this.#agent = this.#listenForAgent(folder);
       if (this.#agent !== undefined) return this.#agent.path;
@@ -221,7 +221,7 @@ export class Forwards {
 }
 
 const BOTH_LOOPBACKS = ["127.0.0.1", "::1"] as const;
-/** Path forms that name a parent or a home directory. */
+/** Loopback addresses by the requested one; other names listen on both. */
 const LOOPBACK_FOR: Readonly<Record<string, readonly string[]>> = {
   "127.0.0.1": ["127.0.0.1"],
   "::1": ["::1"],
@@ -274,7 +274,7 @@ function listening(server: Server, options: { host: string; port: number }): Pro
   });
 }
 
-/** A directory that cannot be removed, on a disk that became read-only, must not stop anything. */
+/** A directory that cannot be removed, for example because the disk became read-only, must not stop anything. */
 function removeDirectory(directory: string, logger: Logger): void {
   try {
     rmSync(directory, { recursive: true, force: true });

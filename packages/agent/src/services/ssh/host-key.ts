@@ -7,11 +7,11 @@ export interface HostKeyIdentity {
 }
 
 /**
- * The workspace's SSH host key. It is the same after every restart, so clients that remember keys raise no alarm. An
- * ed25519 key whose seed is HKDF-SHA-256 over owner, NUL, workspace, NUL, agent (or over a given seed of 32 or more
- * bytes). The names are not secret, so a key derived from them proves nothing: the tunnel authenticates the peer, and
- * the service is reachable only inside it.
- * @returns the private key in OpenSSH's format.
+ * The workspace's SSH host key. It stays the same across restarts, so clients that remember keys raise no alarm. It is an ed25519
+ * key whose seed is HKDF-SHA-256 over owner, NUL, workspace, NUL, agent (or over a given seed of 32 or more bytes). The names are
+ * not secret, so a key derived from them proves nothing: the tunnel authenticates the peer, and the service is reachable only
+ * inside it.
+ * @returns The private key in OpenSSH's format.
  */
 export function deriveHostKey(identity: HostKeyIdentity | Uint8Array): string {
   if (identity instanceof Uint8Array && identity.length < SEED_BYTES) {

@@ -1,12 +1,12 @@
-/** Clients that ask for much and do not read it. */
+/** Clients that request much and do not read it. */
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { expect, test } from "vitest";
 import { duplexPair, eventually, exec, numberOf, outcome, raw, run, TestService } from "./testing.ts";
 
 /**
- * The service sends no more to `far`, whose reader stopped, although it had time: commands of another client ran
- * meanwhile.
+ * Shows that the service sends no more to `far`, whose reader has stopped, although it had time to: commands of another client
+ * ran in between.
  */
 async function heldUp(t: TestService, far: Duplex): Promise<void> {
   await eventually("the service is held up", () => far.writableNeedDrain);
@@ -44,7 +44,7 @@ test("a flood of requests whose answers are not read is no longer read, and is a
   near.pause();
   for (let i = 0; i < 60_000; i++) raw(client).env(numberOf(channel), "A", "b", true);
   await heldUp(t, far);
-  expect(far.writableLength).toBeLessThan(1.25 * 1024 * 1024); // the answers to all are 1.9 MB
+  expect(far.writableLength).toBeLessThan(1.25 * 1024 * 1024); // all the answers together are 1.9 MB
   near.resume();
   const done = outcome(channel);
   channel.end("through");

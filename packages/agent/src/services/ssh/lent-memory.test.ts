@@ -1,6 +1,6 @@
 /**
- * The service over a stream that overwrites every chunk as soon as it is given back, with every cipher: what is read after
- * it was given back shows as wrong bytes.
+ * The service over a stream that overwrites every chunk as soon as it is given back, with every cipher: a chunk that is read
+ * afterwards shows as wrong bytes.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { Duplex } from "node:stream";
@@ -8,7 +8,7 @@ import type { CipherAlgorithm, Client, MacAlgorithm } from "ssh2";
 import { describe, expect, test } from "vitest";
 import { exec, TestService } from "./testing.ts";
 
-/** One end of a connection that behaves as a TcpStream does, with chunks of changing size. */
+/** One end of a connection that behaves like a TcpStream, with chunks of varying size. */
 class LendingEnd extends Duplex {
   readonly copiesWrites = true;
   other: LendingEnd | undefined;
@@ -29,7 +29,7 @@ class LendingEnd extends Duplex {
     chunk.fill(0xdd);
   }
 
-  /** Large packets written here whose memory is gone, or holds a later packet. */
+  /** Number of large packets written here whose memory was freed or reused. */
   countGivenBack(): number {
     const kept = this.#written.filter((buffer) => !(buffer as ArrayBuffer).detached);
     return this.#written.length - new Set(kept).size;
@@ -57,7 +57,7 @@ class LendingEnd extends Duplex {
     done();
   }
 
-  /** Pieces whose sizes have nothing to do with the packets. */
+  /** Delivers pieces whose sizes are unrelated to the packets. */
   #deliver(): void {
     while (this.#wanted && this.#out.length > 0) {
       const first = this.#out[0]!;
@@ -96,11 +96,11 @@ async function connect(t: TestService, cipher: CipherAlgorithm, hmac: MacAlgorit
   far.other = near;
   t.service.handleConnection(far, { address: "fd7a:115c:a1e0::1", port: 4321 });
   const client = await t.connectOver(near, { algorithms: { cipher: [cipher], hmac: [hmac] } });
-  near.on("data", (chunk: Buffer) => near.giveBack(chunk)); // as the command does
+  near.on("data", (chunk: Buffer) => near.giveBack(chunk)); // as the command does it
   return { client, near, far };
 }
 
-/** Writes with changing sizes, and waits for room. */
+/** Writes pieces of varying size, and waits for room. */
 async function writeAll(sink: NodeJS.WritableStream, data: Buffer): Promise<void> {
   for (let at = 0, turn = 0; at < data.length; turn++) {
     const part = data.subarray(at, at + 1 + ((turn * 104_729) % 90_000));
@@ -133,7 +133,7 @@ describe.each([
     await writeAll(channel, input);
     await closed;
     expect(hash.digest("hex")).toBe(createHash("sha256").update(input).digest("hex"));
-    // What came before the first keys, and with them, is kept.
+    // Data from before and during the first key exchange is kept.
     expect(near.returned).toBeGreaterThan(input.length / 2);
     expect(far.returned).toBeGreaterThan(input.length / 2);
     expect(near.countGivenBack()).toBeGreaterThan(20);

@@ -1,9 +1,9 @@
 /**
- * AES-GCM and ChaCha20-Poly1305 of SSH packets by the native module, for ssh2 at both ends of a connection. ssh2's own
- * ciphers make several objects and buffers per packet by node:crypto, and remain where the module is absent.
+ * AES-GCM and ChaCha20-Poly1305 for SSH packets, with the native module, for ssh2 at both ends of a connection. ssh2's own
+ * ciphers make several objects and buffers per packet in node:crypto, and remain in use where the module is absent.
  *
- * A packet is sealed in the buffer in which it was built, and leaves as one piece. One that lies in one chunk is opened
- * straight into the buffer that its reader gets, and so is each part of one that does not.
+ * A packet is sealed in the buffer in which it was built, and sent as one piece. A packet within one chunk is opened straight
+ * into the buffer that its reader gets, and so is each part of a packet that spans several chunks.
  */
 import { randomFillSync } from "node:crypto";
 import sshCrypto from "ssh2/lib/protocol/crypto.js";
@@ -12,15 +12,15 @@ import { loadUdpBatch, type UdpBatch } from "wg-userspace/io/udp/udp-batch";
 const LENGTH_BYTES = 4;
 const TAG_BYTES = 16;
 const MIN_PADDING_BYTES = 4;
-/** Of the text, as OpenSSH. */
+/** Largest packet text, as in OpenSSH. */
 const MAX_TEXT_BYTES = 256 * 1024;
-/** Smaller packets come from Node's pool, and are joined with others before they are written. */
+/** Smaller packets use Node's buffer pool, and are joined with others before they are written. */
 const MIN_OWN_BYTES = 4096;
-/** Buffers kept for later packets; the memory of others is freed as soon as it comes back. */
+/** Buffers kept for later packets; the memory of others is freed as soon as it is returned. */
 const MAX_SPARE = 4;
 const RANDOM_BYTES = 4096;
 
-/** RFC 5647 asks for whole blocks, PROTOCOL.chacha20poly1305 for multiples of 8. */
+/** Text sizes are multiples of whole blocks (RFC 5647), or of 8 (PROTOCOL.chacha20poly1305). */
 const KINDS = {
   "aes-128-gcm": { kind: 0, blockBytes: 16, minTextBytes: 16 },
   "aes-256-gcm": { kind: 1, blockBytes: 16, minTextBytes: 16 },
@@ -30,7 +30,7 @@ const KINDS = {
 type Kind = (typeof KINDS)[keyof typeof KINDS];
 type Handle = ReturnType<UdpBatch["sshCipher"]>;
 
-/** Makes ssh2 use the native module for every connection of this process, where there is one. Safe to call twice. */
+/** Makes ssh2 use the native module, if it is present, for every connection of this process. May be called twice. */
 export function useNativeCiphers(): void {
   const native = loadUdpBatch();
   if (native?.hasSshCiphers !== true) return;
@@ -50,7 +50,7 @@ function kindOf(name: string): Kind | undefined {
   return Object.hasOwn(KINDS, name) ? KINDS[name as keyof typeof KINDS] : undefined;
 }
 
-/** What makes each packet's nonce its own: AES-GCM counts in the derived IV, ChaCha20 by the packet's number. */
+/** Gives each packet its own nonce: AES-GCM counts in the derived IV, ChaCha20 uses the packet's number. */
 class Nonce {
   readonly bytes: Uint8Array;
 
@@ -59,7 +59,10 @@ class Nonce {
     if (kind.kind === 2) writeUint32(this.bytes, 4, sequence);
   }
 
-  /** Bytes 4 to 11 of an IV are the counter of RFC 5647, bytes 4 to 7 of a sequence number of 64 bits wrap at 32. */
+  /**
+   * In an IV, bytes 4 to 11 are the counter of RFC 5647. In a 64-bit sequence number, only bytes 4 to 7 count, so it wraps at 32
+   * bits.
+   */
   advance(): void {
     const { bytes } = this;
     for (let at = bytes.length - 1; at >= 4; at--) {
@@ -69,7 +72,7 @@ class Nonce {
   }
 }
 
-/** One direction's sending end, with the members that ssh2 uses. */
+/** The sealing end of one direction, with the members that ssh2 uses. */
 class PacketSealer {
   outSeqno: number;
   readonly #native: UdpBatch;
@@ -99,7 +102,7 @@ class PacketSealer {
     this.#native.sshClose(this.#handle);
   }
 
-  /** A packet with room for a payload behind its 5th byte, and for the tag. */
+  /** A packet with space for the payload after its 5th byte, and for the tag. */
   allocPacket(payloadBytes: number): Buffer {
     const { blockBytes } = this.#kind;
     const unpadded = 1 + payloadBytes;
@@ -118,7 +121,7 @@ class PacketSealer {
     try {
       this.#native.sshSeal(this.#handle, this.#nonce.bytes, packet);
     } catch (error) {
-      this.free(); // a later packet in the place of this one would hide that it is missing
+      this.free(); // a later packet sent instead would hide that this one is missing
       throw error;
     }
     this.#nonce.advance();
@@ -132,23 +135,23 @@ class PacketSealer {
     if (bytes < MIN_OWN_BYTES) return Buffer.allocUnsafe(bytes);
     const spare = this.#spare.pop();
     if (spare !== undefined && spare.length >= bytes) return spare.subarray(0, bytes);
-    (spare?.buffer as ArrayBuffer | undefined)?.transfer(0); // too short for what is sent now
+    (spare?.buffer as ArrayBuffer | undefined)?.transfer(0); // too small for this packet
     return Buffer.allocUnsafeSlow(bytes);
   }
 }
 
-/** One direction's receiving end, with the members that ssh2 uses. */
+/** The opening end of one direction, with the members that ssh2 uses. */
 class PacketOpener {
   inSeqno: number;
-  /** Nothing of a chunk is kept after {@link decrypt}. */
+  /** {@link decrypt} keeps nothing of a chunk. */
   readonly copiesInput = true;
   readonly #native: UdpBatch;
   readonly #handle: Handle;
   readonly #kind: Kind;
   readonly #nonce: Nonce;
-  /** ssh2 puts another in its place while keys are exchanged. */
+  /** ssh2 replaces this during a key exchange. */
   _onPayload: sshCrypto.Inbound["onPayload"];
-  /** Of a packet that came in parts: what is there of its length, text and tag. */
+  /** For a packet that arrives in parts: what there is of its length, text and tag. */
   readonly #header = new Uint8Array(LENGTH_BYTES);
   #headerBytes = 0;
   #text: Buffer | undefined;
@@ -174,9 +177,9 @@ class PacketOpener {
   }
 
   /**
-   * Opens what lies between `at` and `end`, and passes on each packet that is complete.
-   * @returns where the owner of the rest has to continue; undefined when all of it was taken.
-   * @throws when a packet is malformed or not authentic. Whatever follows it is taken and dropped.
+   * Opens the bytes between `at` and `end`, and passes on each complete packet.
+   * @returns Where the owner of the remaining bytes has to continue; undefined when all were taken.
+   * @throws When a packet is malformed or not authentic. All bytes after it are taken and dropped.
    */
   decrypt(data: Uint8Array, at: number, end: number): number | undefined {
     let next = at;
@@ -190,7 +193,9 @@ class PacketOpener {
     return undefined;
   }
 
-  /** The text of the next packet, once it is complete, authentic and well formed. Leaves in #next where it was read to. */
+  /**
+   * The text of the next packet, once it is complete, authentic and well formed. Sets #next to the position after what was read.
+   */
   #opened(data: Uint8Array, at: number, end: number): Buffer | undefined {
     try {
       const whole = this.#headerBytes === 0 ? this.#openWhole(data, at, end) : undefined;
@@ -220,7 +225,7 @@ class PacketOpener {
     return text;
   }
 
-  /** @returns where the part that was taken ends. */
+  /** @returns Where the taken part ends. */
   #takeParts(data: Uint8Array, at: number, end: number): number {
     let next = at;
     if (this.#text === undefined) {
@@ -241,7 +246,7 @@ class PacketOpener {
     return next;
   }
 
-  /** The text that came in parts, once its tag is there and right. */
+  /** The text that arrived in parts, once its tag is complete and right. */
   #finished(): Buffer | undefined {
     const text = this.#text;
     if (text === undefined || this.#tagBytes < TAG_BYTES) return undefined;
@@ -261,7 +266,7 @@ class PacketOpener {
   }
 }
 
-/** Its memory is a large packet's alone, so that the reader can give it back. */
+/** Gives a large packet memory of its own, so that the reader can return it. */
 function allocate(bytes: number): Buffer {
   return bytes < MIN_OWN_BYTES ? Buffer.allocUnsafe(bytes) : Buffer.allocUnsafeSlow(bytes);
 }
@@ -269,7 +274,7 @@ function allocate(bytes: number): Buffer {
 const random = Buffer.alloc(RANDOM_BYTES);
 let randomAt = RANDOM_BYTES;
 
-/** RFC 4253 §6: padding is random. Each byte is used once. */
+/** RFC 4253 §6 requires random padding. Each random byte is used once. */
 function fillPadding(packet: Uint8Array, at: number, count: number): void {
   if (randomAt + count > RANDOM_BYTES) {
     randomFillSync(random);

@@ -1,4 +1,4 @@
-/** The service against the OpenSSH programs of this machine, through a ProxyCommand. */
+/** The service with the OpenSSH programs of this machine, through a ProxyCommand. */
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";

@@ -2,7 +2,7 @@ import * as crypto from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { answerHybrid, hybridKexSupported } from "./post-quantum-kex.ts";
 
-/** The client's side of the exchange, from the draft. */
+/** The client's side of the exchange, as the draft describes it. */
 class HybridClient {
   readonly #kem = crypto.generateKeyPairSync("ml-kem-768");
   readonly #classical = crypto.generateKeyPairSync("x25519");

@@ -1,7 +1,7 @@
 /**
- * The hybrid key exchange `mlkem768x25519-sha256` (draft-ietf-sshm-mlkem-hybrid-kex) for the server side of ssh2, which
- * has none: a future quantum computer cannot decrypt recorded traffic, and OpenSSH 10.1 and later do not warn about the
- * connection. ssh2 negotiates one of its own exchanges; the methods in which the two differ are replaced.
+ * The hybrid key exchange `mlkem768x25519-sha256` (draft-ietf-sshm-mlkem-hybrid-kex) for the server side of ssh2, which lacks it.
+ * With it a future quantum computer cannot decrypt recorded traffic, and OpenSSH 10.1 and later do not warn about the connection.
+ * ssh2 negotiates one of its own exchanges; the methods in which the two differ are replaced.
  */
 import * as crypto from "node:crypto";
 import { copyBytes } from "wg-userspace/base/bytes";
@@ -14,10 +14,10 @@ export const hybridKexSupported: boolean = typeof crypto.encapsulate === "functi
 /** FIPS 203, ML-KEM-768. */
 const ENCAPSULATION_KEY_BYTES = 1184;
 const X25519_BYTES = 32;
-/** DER in front of the raw keys (RFC 9935, RFC 8410). */
+/** DER headers of the raw keys (RFC 9935, RFC 8410). */
 const ML_KEM_SPKI = Buffer.from("308204b2300b0609608648016503040402038204a100", "hex");
 const X25519_SPKI = Buffer.from("302a300506032b656e032100", "hex");
-/** SSH_MSG_KEXINIT: 1 byte kind, 16 bytes cookie, then ten name lists, a boolean, 4 bytes zero. */
+/** SSH_MSG_KEXINIT: 1 byte message number, 16 bytes cookie, ten name lists, a boolean, 4 zero bytes. */
 const FIRST_LIST_OFFSET = 17;
 const NAME_LISTS = 10;
 
@@ -29,7 +29,7 @@ interface KeyExchange {
   generateKeys(): void;
   getPublicKey(): Buffer;
   convertPublicKey(key: Buffer): Buffer;
-  /** The shared secret as it enters the exchange hash behind its length, or the error if there is none. */
+  /** The shared secret as it enters the exchange hash, after its length, or an error. */
   computeSecret(key: Buffer): Buffer | Error;
 }
 
@@ -51,7 +51,7 @@ export function useHybridKex(protocol: unknown): void {
       current = exchange;
       if (exchange !== undefined && prefersHybrid(exchange._remoteKexinit)) {
         makeHybrid(exchange);
-        // ssh2 compared the client's guess with its own choice of exchange.
+        // ssh2 compared the client's guess with the exchange that it chose itself.
         if (guesses(exchange._remoteKexinit)) {
           host._skipNextInboundPacket = namesOf(exchange._remoteKexinit)[0] !== HYBRID_KEX;
         }
@@ -60,7 +60,10 @@ export function useHybridKex(protocol: unknown): void {
   });
 }
 
-/** RFC 4253 §7.1: the client's first name that the server also offers is chosen, and this is the server's first. */
+/**
+ * RFC 4253 §7.1: the client's first name that the server also offers is chosen. The hybrid exchange applies when that name is
+ * its own.
+ */
 function prefersHybrid(kexInit: Buffer): boolean {
   return namesOf(kexInit).includes(HYBRID_KEX) && firstKnown(namesOf(kexInit)) === HYBRID_KEX;
 }
@@ -81,7 +84,7 @@ export const OFFERED_KEX: readonly string[] = [
   "diffie-hellman-group16-sha512",
 ];
 
-/** The first name list. ssh2 has parsed the message before: the lengths are valid. */
+/** The first name list. The lengths are valid, because ssh2 has already parsed the message. */
 function namesOf(kexInit: Buffer): string[] {
   const length = kexInit.readUInt32BE(FIRST_LIST_OFFSET);
   return kexInit.toString("latin1", FIRST_LIST_OFFSET + 4, FIRST_LIST_OFFSET + 4 + length).split(",");
@@ -101,7 +104,7 @@ function makeHybrid(exchange: KeyExchange): void {
   exchange.hashName = "sha256";
   exchange.generateKeys = () => undefined;
   exchange.convertPublicKey = (key) => key;
-  // ssh2 asks for the secret first, then for our half of the exchange.
+  // ssh2 requests the secret first, then our half of the exchange.
   exchange.computeSecret = (key) => {
     if (secret === undefined) {
       try {
@@ -122,8 +125,9 @@ function makeHybrid(exchange: KeyExchange): void {
 
 /**
  * @param init The client's encapsulation key and X25519 key.
- * @returns `reply`: ciphertext and our X25519 key; `secret`: SHA-256 over both shared secrets, encoded as a string and
- * not as a number. Throws when the client's keys are invalid.
+ * @returns `reply`: ciphertext and our X25519 key; `secret`: SHA-256 over both shared secrets, encoded as a string and not as a
+ *   number.
+ * @throws When the client's keys are invalid.
  */
 export function answerHybrid(init: Uint8Array): { readonly reply: Buffer; readonly secret: Buffer } {
   if (init.length !== ENCAPSULATION_KEY_BYTES + X25519_BYTES)

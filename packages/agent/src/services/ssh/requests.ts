@@ -1,6 +1,6 @@
 /**
- * The requests that the agent serves, on a channel (RFC 4254 §6) and on the connection (RFC 4254 §7.1, OpenSSH's
- * PROTOCOL): parsed once from the data that ssh2's codecs pass untyped. Undefined: unknown or malformed.
+ * The requests that the agent serves, on a channel (RFC 4254 §6) and on the connection (RFC 4254 §7.1, OpenSSH's PROTOCOL),
+ * parsed from the data that ssh2's codecs pass untyped. Undefined for unknown or malformed requests.
  */
 import type { WindowSize } from "../../os/terminal-device.ts";
 import type { TerminalModes } from "../../os/termios.ts";

@@ -1,4 +1,4 @@
-/** Statements about SSH sessions that hold whatever a client sends. */
+/** Security statements about SSH sessions that hold whatever a client sends. */
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,7 +14,7 @@ test("security 33: variables that make programs load code do not pass from the c
   const names = [...CODE, "CODER_AGENT_TOKEN_FILE", "GITHUB_TOKEN"];
   const before = Object.fromEntries(names.map((name) => [name, process.env[name]]));
   for (const name of names) process.env[name] = "of-the-agent";
-  // Read by this process itself when it starts a program.
+  // This process reads it when it starts a program.
   process.env["LD_PRELOAD"] = "";
   process.env["NODE_OPTIONS"] = "--no-warnings";
   try {
@@ -99,7 +99,7 @@ test("a client whose process is known to have ended leaves no program without a 
   });
   const pids = await Promise.all(started);
   expect(pids.every(isAlive)).toBe(true);
-  // What the tunnel does with the streams of a peer that the coordinator removes.
+  // The tunnel does this to the streams of a peer that the coordinator removes.
   far.destroy(Object.assign(new Error("connection aborted"), { code: "ERR_ABORTED" }));
   await eventually("all are gone", () => !pids.some(isAlive));
 });

@@ -65,24 +65,24 @@ export interface SessionContext {
   readonly maxEnvBytes: number;
   readonly killGraceMs: number;
   readonly blockFileTransfer: boolean;
-  /** `builtin`, or the path of a program; undefined: the system's program, if it has one. */
+  /** `builtin`, or the path of a program; undefined for the system's program, if there is one. */
   readonly sftpServer: string | undefined;
   readonly terminals: boolean;
   readonly environment: () => Readonly<Record<string, string>>;
   readonly directory: () => string | undefined;
   readonly motd: () => Promise<string | undefined>;
   readonly banners: () => readonly string[];
-  /** For channels that the agent opens. */
+  /** Opens channels for the agent. */
   readonly opener: ChannelOpener;
-  /** Socket of the forwarded authentication agent; undefined when it cannot be made. */
+  /** Socket of the forwarded SSH agent; undefined when it cannot be made. */
   readonly forwardAgent: () => string | undefined;
   /** Counts the session, or refuses it. */
   readonly admit: (type: SessionType) => Admission | undefined;
 }
 
-/** A place among the sessions. */
+/** An admitted session's place. */
 export interface Admission {
-  /** The session is over for the client; later calls are ignored. */
+  /** The session has ended for the client; later calls are ignored. */
   closed(reason: string): void;
   /** The program has ended as well; called once. */
   ended(): void;
@@ -94,7 +94,7 @@ interface Terminal {
   size: WindowSize;
 }
 
-/** What a running program lets the client do to it. */
+/** What the client can do to a running program. */
 interface Running {
   readonly pid: number;
   resize(size: WindowSize): void;
@@ -102,7 +102,7 @@ interface Running {
   stopOutput(): void;
 }
 
-/** One session channel: collects the requests that prepare it, runs one program, reports its exit. */
+/** One session channel: collects the requests that prepare it, runs one program and reports its exit. */
 export class SshSession {
   readonly #context: SessionContext;
   readonly #channel: SshChannel;
@@ -120,7 +120,7 @@ export class SshSession {
     this.#client = new ClientEnvironment(context.maxEnvBytes);
   }
 
-  /** @returns whether the request succeeded. Programs start after the answer was sent. */
+  /** @returns Whether the request succeeded. Programs start after the answer was sent. */
   handleRequest(request: ChannelRequest): boolean {
     switch (request.type) {
       case "pty-req":
@@ -160,7 +160,7 @@ export class SshSession {
     if (this.#running !== undefined) this.#context.processes.hangUp(this.#running.pid, this.#context.killGraceMs);
   }
 
-  /** Without xauth no program could authenticate: refuse here, where the client still gets an answer. */
+  /** Without xauth no program could authenticate, so the request is refused here, while the client still gets an answer. */
   #requestX11(request: X11Request): boolean {
     const xauth = findXauth(process.env["PATH"]);
     if (xauth === undefined || this.#started || this.#x11 !== undefined) return false;
@@ -168,7 +168,7 @@ export class SshSession {
     return true;
   }
 
-  /** The terminal is created here, where the client can still be refused one. */
+  /** The terminal is created here, while the client can still be refused one. */
   #requestTerminal(request: TerminalRequest): boolean {
     if (this.#started || this.#terminal !== undefined || this.#channel.peerClosed) return false;
     const availability = this.#context.terminals
@@ -353,7 +353,7 @@ export class SshSession {
     ownedPipe(stdout, channel, { end: false });
     ownedPipe(stderr, channel.stderr, { end: false });
     ownedPipe(channel, stdin);
-    // Input that the program does not read is drained, or the client would wait for window indefinitely.
+    // Input that the program does not read is drained; otherwise the client would wait for window indefinitely.
     stdin.on("close", () => channel.resume());
     const abandon = (): void => {
       stopOutput();
@@ -365,7 +365,7 @@ export class SshSession {
     return ended;
   }
 
-  /** On a terminal the client's leaving is a hang-up. */
+  /** On a terminal, a hang-up is sent when the client leaves. */
   async #runOnTerminal(
     command: ResolvedCommand,
     directory: string,

@@ -3,7 +3,7 @@ import { Client } from "ssh2";
 import { expect, test } from "vitest";
 import { duplexPair, raw, TestService } from "./testing.ts";
 
-/** OpenSSH takes what it finds between two commas: names that run into each other are no algorithm at all. */
+/** OpenSSH reads whatever is between two commas, so names that run together are no algorithm at all. */
 test("clients learn, name by name, which signatures are accepted (RFC 8308 §3.1)", async () => {
   await using t = new TestService();
   const [near, far] = duplexPair();

@@ -28,7 +28,7 @@ test.each(["HUP", "INT", "KILL", "TERM", "SEGV", "USR1"])(
 test("a signal the protocol has no name for is reported as sshd does", async () => {
   await using t = new TestService();
   const result = await run(await t.connect(), "kill -VTALRM $$; sleep 10");
-  expect(result.signal).toBe("SIGSIG@openssh.com"); // ssh2's client puts the prefix before every name
+  expect(result.signal).toBe("SIGSIG@openssh.com"); // ssh2's client adds the prefix to every name
   expect(result.status).toBe(undefined);
 });
 
@@ -250,10 +250,10 @@ test("a closed service accepts no more streams", async () => {
 test("a client that no longer answers is dropped after the dead-client limit, one that answers is kept", async () => {
   await using t = new TestService({ maxTimeoutMs: 400 });
   const alive = await t.connect();
-  // The second connection begins when the first is dropped: the live one is silent for twice the limit.
+  // The second connection begins when the first is dropped, so the live one is silent for twice the limit.
   for (let times = 0; times < 2; times++) {
     const dead = await t.connect();
-    // A client whose machine is suspended: the stream stays open and nothing is answered.
+    // A client on a suspended machine: the stream stays open and nothing is answered.
     const protocol = (dead as unknown as { _protocol: { _handlers: Record<string, unknown>; _onWrite: () => void } })
       ._protocol;
     protocol._handlers = {};

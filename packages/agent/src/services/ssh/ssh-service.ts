@@ -10,18 +10,18 @@ import type { Admission, SessionType } from "./session.ts";
 import { type HostKeys, parseHostKey } from "./ssh2-protocol.ts";
 
 export interface SshLimits {
-  /** Clients at once; further streams are destroyed. */
+  /** Clients at the same time; further streams are destroyed. */
   readonly maxConnections: number;
-  /** Sessions running a program, over all clients. */
+  /** Sessions that run a program, over all clients. */
   readonly maxSessions: number;
   /** Channels of one client, forwarded connections included. */
   readonly maxChannels: number;
   /** Listeners of one client. */
   readonly maxForwards: number;
-  /** Names and values of one session's `env` requests. */
+  /** Total bytes of names and values in one session's `env` requests. */
   readonly maxEnvBytes: number;
   readonly loginGraceMs: number;
-  /** From the hang-up of a terminal to SIGKILL. */
+  /** Time from the hang-up of a terminal to SIGKILL, in ms. */
   readonly killGraceMs: number;
   /** Rekey after this much traffic. */
   readonly rekeyBytes: number;
@@ -40,7 +40,7 @@ const DEFAULT_LIMITS: SshLimits = {
 
 const DEFAULT_MAX_TIMEOUT_MS = 72 * 60 * 60 * 1000;
 const DEFAULT_CLOSE_GRACE_MS = 5_000;
-/** Programs have ended when this starts; their exit reports need a few turns of the event loop. */
+/** The programs have ended when this starts, but their exit reports need a few turns of the event loop. */
 const REPORT_WAIT_MS = 500;
 const REPORT_POLL_MS = 10;
 
@@ -53,7 +53,7 @@ export interface SessionEvent {
 }
 
 export interface SshServiceOptions {
-  /** Called for every client at its first session. The result is called when the client has disconnected. */
+  /** Called for every client at its first session. The returned function is called when the client has disconnected. */
   readonly onClient?: (address: string, type: SessionType) => (end: ConnectionEnd) => void;
   /** Private key, OpenSSH or PEM. */
   readonly hostKey: string | Uint8Array;
@@ -63,7 +63,7 @@ export interface SshServiceOptions {
   readonly directory: () => string | undefined;
   readonly motd?: () => Promise<string | undefined>;
   readonly banners?: () => readonly string[];
-  /** Evaluated for every session: an account may get another shell while the agent runs. */
+  /** Evaluated for every session: an account's shell may change while the agent runs. */
   readonly user: () => SessionUser;
   readonly logger: Logger;
   readonly limits?: Partial<SshLimits>;
@@ -71,11 +71,11 @@ export interface SshServiceOptions {
   readonly onSession?: (event: SessionEvent) => void;
   /** How long a client may be silent, keepalives unanswered, before its connection ends. Default: 72 h. */
   readonly maxTimeoutMs?: number;
-  /** `builtin`, or the path of an SFTP server; default: the system's, else the builtin one. */
+  /** `builtin`, or the path of an SFTP server; default: the system's, otherwise the builtin one. */
   readonly sftpServer?: string;
   /** False behaves as if no terminal could be created here. */
   readonly terminals?: boolean;
-  /** Dials for clients' forwards; default: the host's network. */
+  /** Dials for clients' forwards; default: through the host's network. */
   readonly dial?: Dialer;
 }
 
@@ -85,9 +85,9 @@ export interface RemoteAddress {
 }
 
 /**
- * SSH inside the tunnel: the owner of the tunnel's listener hands every accepted stream over. The service itself never
- * listens on an interface (except on loopback for a client's remote forwards) and asks for no authentication, because a
- * stream comes only from a peer the tunnel has authenticated.
+ * SSH inside the tunnel: the owner of the tunnel's listener passes every accepted stream on. The service itself never listens on
+ * an interface (except on loopback for a client's remote forwards) and requires no authentication, because every stream comes
+ * from a peer that the tunnel has authenticated.
  */
 export class SshService {
   readonly #options: SshServiceOptions;
@@ -117,7 +117,7 @@ export class SshService {
     return this.#connections.size;
   }
 
-  /** Takes ownership of the stream. `local` is the address that the client dialed, for SSH_CONNECTION. */
+  /** Takes ownership of the stream. `local` is the address that the client dialled, for SSH_CONNECTION. */
   handleConnection(stream: Duplex, remote: RemoteAddress, local: RemoteAddress = { address: "::", port: 22 }): void {
     if (this.#closing !== undefined || this.#connections.size >= this.#limits.maxConnections) {
       stream.on("error", (error) => this.#options.logger.log("debug", "refused stream", { error: error.message }));
@@ -178,12 +178,13 @@ export class SshService {
     for (let waited = 0; this.#running > 0 && waited < REPORT_WAIT_MS; waited += REPORT_POLL_MS)
       await sleep(REPORT_POLL_MS);
     for (const connection of [...this.#connections]) connection.close();
-    // A program that was still starting is found only now: its connection is gone.
+    // Ends programs that were still starting, whose connection is gone.
     await this.#processes.terminateAll(0);
   }
 
   /**
-   * A session is open while its client is connected; a program without a terminal may outlive that and keeps its place.
+   * A session is open while its client is connected. A program without a terminal may outlive the client, and then keeps its
+   * place.
    */
   #admit(type: SessionType): Admission | undefined {
     if (this.#closing !== undefined || this.#running >= this.#limits.maxSessions) return undefined;

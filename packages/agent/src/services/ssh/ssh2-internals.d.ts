@@ -25,7 +25,7 @@ declare module "ssh2/lib/protocol/keyParser.js" {
 }
 
 declare module "ssh2/lib/protocol/crypto.js" {
-  /** The part of our patch that lets ciphers of others in, and tells who owns which memory. */
+  /** The part of our patch that admits other ciphers and records who owns which memory. */
   namespace crypto {
     interface Outbound {
       readonly seqno: number;
@@ -33,7 +33,7 @@ declare module "ssh2/lib/protocol/crypto.js" {
       readonly cipherKey: Buffer;
       readonly cipherIV: Buffer;
       readonly onWrite: (packet: Buffer, owned: boolean) => void;
-      /** ssh2's own cipher is wanted. */
+      /** ssh2's own cipher is requested. */
       readonly forceNative?: boolean;
     }
     interface Inbound {
@@ -54,13 +54,13 @@ declare module "ssh2/lib/protocol/crypto.js" {
     readonly CIPHER_INFO: Readonly<Record<string, { sslName: string; keyLen: number; ivLen: number }>>;
     createCipher(config: { outbound: crypto.Outbound }): object;
     createDecipher(config: { inbound: crypto.Inbound }): object;
-    /** Asked first for every cipher; where it returns undefined, ssh2 makes its own. */
+    /** The factory is asked first for every cipher; when it returns undefined, ssh2 makes its own. */
     useCiphers(factory: crypto.CipherFactory): void;
-    /** `takeBack` gets the packet's memory when {@link releaseWhole} is called with it. */
+    /** `takeBack` gets the packet's memory when {@link releaseWhole} is called with the packet. */
     lend(packet: Buffer, takeBack: (memory: ArrayBuffer) => void): void;
-    /** The payload of a decrypted packet without its length, which nothing else reads. */
+    /** The payload of a decrypted packet, without its length. Nothing else may read it. */
     ownedPayload(packet: Buffer): Buffer;
-    /** Gives a cipher's output back. To be called by its last user. */
+    /** Returns a cipher's output; to be called by its last user. */
     releaseWhole(packet: Uint8Array): void;
     releasePayload(data: Uint8Array): void;
   };

@@ -1,7 +1,7 @@
 /**
- * ssh2's transport layer (RFC 4253), key exchange and message codecs, without its Server class. The channels are ours:
- * those of ssh2 credit every client's window regardless of the stream below, and lose or repeat data when stdout and
- * stderr wait for window at the same time.
+ * ssh2's transport layer (RFC 4253), key exchange and message codecs, without its Server class. The channels are ours: those of
+ * ssh2 credit every client's window regardless of the stream below, and lose or repeat data when stdout and stderr both wait for
+ * window.
  */
 import sshCrypto from "ssh2/lib/protocol/crypto.js";
 import kex from "ssh2/lib/protocol/kex.js";
@@ -34,7 +34,7 @@ export interface ChannelConfirmation {
   readonly packetSize: number;
 }
 
-/** What the messages carry, as ssh2's codecs pass it. `self` is always first. */
+/** The content of the messages, as ssh2's codecs pass it. `self` is always first. */
 export interface MessageHandlers {
   DISCONNECT(self: unknown, reason: number, description: string): void;
   SERVICE_REQUEST(self: unknown, service: string): void;
@@ -97,12 +97,12 @@ export interface ProtocolOptions {
   readonly handlers: MessageHandlers;
   /**
    * Bytes for the peer, which nothing changes any more.
-   * @param owned Nothing else reads them, either.
+   * @param owned Nothing else reads them either.
    */
   readonly onWrite: (bytes: Buffer, owned: boolean | undefined) => void;
   readonly onError: (error: Error) => void;
   readonly onPacket: () => void;
-  /** After the first and after every later key exchange. */
+  /** Called after the first and every later key exchange. */
   readonly onKeyExchanged: () => void;
 }
 
@@ -139,7 +139,7 @@ export function createServerProtocol(options: ProtocolOptions): ServerProtocol {
   return protocol as ServerProtocol;
 }
 
-/** During a key exchange ssh2 queues every message: no bulk data may be sent then. */
+/** During a key exchange ssh2 queues every message, so no bulk data may be sent. */
 export function isExchangingKeys(protocol: ServerProtocol): boolean {
   return state(protocol)._kexinit !== undefined;
 }
@@ -149,17 +149,17 @@ export function queuedMessages(protocol: ServerProtocol): number {
   return state(protocol)._queue?.length ?? 0;
 }
 
-/** Whether nothing of a chunk that was parsed is kept; before the first key exchange its messages are. */
+/** Whether nothing of a parsed chunk is kept; before the first key exchange ssh2 keeps its messages. */
 export function copiesInput(protocol: ServerProtocol): boolean {
   return state(protocol)._decipher?.copiesInput === true;
 }
 
-/** The data of a channel message is not read any more: its memory is freed, if the message had it for itself. */
+/** The data of a channel message is no longer read. Frees its memory, if the message was its only user. */
 export function releaseData(data: Uint8Array): void {
   sshCrypto.releasePayload(data);
 }
 
-/** What a protocol wrote as owned is not read any more. */
+/** Bytes that a protocol wrote as owned are no longer read. */
 export function releaseWritten(bytes: Uint8Array): void {
   sshCrypto.releaseWhole(bytes);
 }
@@ -168,7 +168,7 @@ function state(protocol: unknown): ProtocolState {
   return protocol as ProtocolState;
 }
 
-/** The client's order decides. AES-GCM costs less than half of ChaCha20 here, with the native module and without. */
+/** The client's order decides. Here, AES-GCM takes less than half the time of ChaCha20, with or without the native module. */
 const CIPHERS = [
   "aes128-gcm@openssh.com",
   "aes256-gcm@openssh.com",
@@ -182,7 +182,7 @@ function offer(hostKeyTypes: readonly string[]): unknown {
   const direction = {
     cipher: CIPHERS,
     mac: ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512"],
-    // The tunnel is no place for compression, and inflating a client's input has no useful bound.
+    // A tunnel gains little from compression, and inflating a client's input has no useful limit.
     compress: ["none"],
     lang: [],
   };

@@ -9,7 +9,7 @@ import { eventually, exec, isAlive, outcome, run, shell, TestService } from "./t
 
 const PTY = { pty: { rows: 33, cols: 101, term: "xterm-256color" } };
 
-/** One listener for the whole wait: a flowing stream drops what arrives between two one-shot listeners. */
+/** Uses one listener for the whole wait: a flowing stream drops what arrives between two one-shot listeners. */
 function until(channel: ClientChannel, text: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let seen = "";
@@ -111,7 +111,7 @@ test("output written just before the exit arrives completely, however slowly the
   await using t = new TestService();
   const client = await t.connect();
   const channel = await exec(client, "stty -opost; head -c 6000000 /dev/zero | tr '\\0' x; echo END", PTY);
-  // No reads until everything on the way is full, and other commands have come and gone.
+  // Reads nothing until every buffer on the way is full and other commands have come and gone.
   await eventually("the channel is full", () => channel.readableLength >= channel.readableHighWaterMark);
   const other = await t.connect();
   for (let times = 0; times < 10; times++) await run(other, "true");
@@ -242,6 +242,6 @@ function linkOf(descriptor: string): string {
   try {
     return readlinkSync(`/proc/self/fd/${descriptor}`);
   } catch {
-    return ""; // the listing's own
+    return ""; // the listing's own descriptor
   }
 }

@@ -73,7 +73,7 @@ export interface LoggedLine {
   readonly fields: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** A service with a home directory of its own, and everything it logged. */
+/** A service with a temporary home directory, and everything it logged. */
 export class TestService implements AsyncDisposable {
   readonly home = mkdtempSync(join(tmpdir(), "ssh-service-"));
   readonly log: LoggedLine[] = [];

@@ -4,18 +4,16 @@ import { releaseWritten } from "./ssh2-protocol.ts";
 
 /** Bulk data waits while more than this is queued on the stream. */
 const HIGH_WATER_BYTES = 512 * 1024;
-/**
- * Replies alone reach this size only if the client floods requests without reading: then its input is no longer read.
- */
+/** Replies alone reach this size only if the client floods requests without reading, so its input is then no longer read. */
 const FLOOD_BYTES = 1024 * 1024;
-/** How long the peer may take to read the rest after the end, or a disconnect message. */
+/** How long the peer may take to read the rest after the end or a disconnect message, in ms. */
 const LINGER_MS = 2_000;
-/** Pieces below this size are joined before they are written, up to the other. */
+/** Smaller pieces are joined before they are written, up to the second size. */
 const DIRECT_BYTES = 4096;
 const JOIN_BYTES = 128 * 1024;
 
 export interface TransportEvents {
-  /** @returns whether the chunk was consumed, and no view of it is kept. */
+  /** @returns Whether the chunk was consumed, and no view of it is kept. */
   onData(chunk: Buffer): boolean;
   /** Called when there is room for bulk data again. */
   onWritable(): void;
@@ -67,9 +65,9 @@ export class Transport {
   }
 
   /**
-   * Small pieces are written at the end of the turn, with the others.
+   * Small pieces are written together at the end of the turn.
    * @param bytes Nothing changes them any more.
-   * @param owned Nothing else reads them, either: their memory is given back when the stream has copied them.
+   * @param owned Nothing else reads them either: their memory is returned once the stream has copied them.
    */
   write(bytes: Buffer, owned: boolean): void {
     if (this.#closed) return;
@@ -81,14 +79,14 @@ export class Transport {
     }
   }
 
-  /** Whether reading waits until requests of the client are answered. */
+  /** Stops reading while requests of the client wait for answers. */
   hold(held: boolean): void {
     if (this.#held === held) return;
     this.#held = held;
     this.#read();
   }
 
-  /** Ends after everything written so far; a client that does not end its half then is disconnected. */
+  /** Ends after everything written so far; a client that then does not end its half is disconnected. */
   finish(): void {
     this.#flush();
     this.#stream.end();

@@ -1,6 +1,6 @@
 /**
- * X11 forwarding (RFC 4254 §6.3): a display of this machine whose windows appear on the client's. Programs find it by
- * DISPLAY and authenticate with the cookie that xauth stores; the client replaces that by its own.
+ * X11 forwarding (RFC 4254 §6.3): a display of this machine whose windows appear on the client's. Programs find it by DISPLAY and
+ * authenticate with the cookie that xauth stores; the client replaces that with its own.
  */
 import { once } from "node:events";
 import { accessSync, constants } from "node:fs";
@@ -21,12 +21,12 @@ export interface X11Request {
   /** The display admits one connection only. */
   readonly single: boolean;
   readonly protocol: string;
-  /** In hex. */
+  /** Hexadecimal. */
   readonly cookie: string;
   readonly screen: number;
 }
 
-/** Undefined for any value that must not reach xauth. */
+/** Undefined if a value must not reach xauth. */
 export function parseX11Request(data: unknown): X11Request | undefined {
   const { single, protocol, cookie, screen } = (data ?? {}) as Record<string, unknown>;
   const hex = Buffer.isBuffer(cookie) ? cookie.toString("latin1") : cookie;
@@ -36,7 +36,7 @@ export function parseX11Request(data: unknown): X11Request | undefined {
   return { single: single === true, protocol, cookie: hex, screen };
 }
 
-/** Path of xauth; undefined: not installed, so no program could authenticate. */
+/** Path of xauth; undefined when it is not installed, so that no program could authenticate. */
 export function findXauth(path: string | undefined): string | undefined {
   for (const folder of (path ?? "").split(":").filter((name) => name.startsWith("/"))) {
     const file = join(folder, "xauth");
@@ -59,7 +59,7 @@ export interface X11Options {
 }
 
 export class X11Display {
-  /** For DISPLAY. */
+  /** Value of DISPLAY. */
   readonly name: string;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -71,7 +71,7 @@ export class X11Display {
     for (let number = FIRST_DISPLAY; number < FIRST_DISPLAY + MAX_DISPLAYS; number++) {
       const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true });
       if (!(await listens(server, FIRST_PORT + number))) continue;
-      // As sshd does: a display of this host, whatever name DISPLAY has.
+      // As in sshd: a display of this host, whatever name DISPLAY has.
       const key = `unix:${number}.${request.screen}`;
       try {
         await runXauth(xauth, environment, `remove ${key}\nadd ${key} ${request.protocol} ${request.cookie}\n`);

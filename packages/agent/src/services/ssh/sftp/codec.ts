@@ -1,5 +1,5 @@
 /**
- * SFTP version 3 (draft-ietf-secsh-filexfer-02), the version every client speaks:
+ * SFTP version 3 (draft-ietf-secsh-filexfer-02), the version that every client speaks:
  * u32 length ‖ u8 type ‖ u32 request id ‖ fields. Strings are u32 length ‖ bytes; paths are bytes, not text.
  */
 export const REQUEST = {
@@ -62,7 +62,7 @@ export interface Attributes {
   readonly times?: { readonly accessed: number; readonly modified: number } | undefined;
 }
 
-/** Reads fields; running past the end sets {@link failed} and yields zeros and empty strings. */
+/** Reads fields. Running past the end sets {@link failed} and yields zeros and empty strings. */
 export class FieldReader {
   readonly #bytes: Buffer;
   #offset = 0;
@@ -95,7 +95,7 @@ export class FieldReader {
     return this.failed ? 0 : Number(value);
   }
 
-  /** Aliases the packet. */
+  /** The result aliases the packet. */
   string(): Buffer {
     return this.#take(this.u32()) ?? EMPTY;
   }
@@ -170,7 +170,7 @@ export function encodeAttributes(facts: FileFacts): Buffer {
   return bytes;
 }
 
-/** The permissions alone, or nothing: what OPEN, MKDIR and the SETSTATs set. */
+/** Encodes only the permissions, or nothing: what OPEN, MKDIR and the SETSTATs set. */
 export function encodeMode(mode?: number): Buffer {
   return mode === undefined ? u32(0) : Buffer.concat([u32(ATTR.permissions), u32(mode)]);
 }

@@ -13,7 +13,7 @@ const TYPES: ReadonlyMap<number, string> = new Map([
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const HALF_YEAR_MS = 182 * 24 * 60 * 60 * 1000;
 
-/** A line as `ls -l` prints it, with numeric owners; clients show it as it is. */
+/** A line as `ls -l` prints it, with numeric owners; clients show it unchanged. */
 export function longName(name: Buffer, facts: FileFacts, nowMs = Date.now()): Buffer {
   const columns = [
     `${TYPES.get(facts.mode & constants.S_IFMT) ?? "?"}${permissions(facts.mode)}`,

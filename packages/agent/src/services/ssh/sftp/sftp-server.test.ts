@@ -31,7 +31,7 @@ function promise<T>(call: (done: (error: Error | null | undefined, value?: T) =>
   });
 }
 
-/** OpenSSH's servers expect the target first. ssh2's client sends it so only to servers that identify as OpenSSH. */
+/** OpenSSH's servers expect the target first. ssh2's client uses that order only with servers that identify as OpenSSH. */
 function symlink(client: SFTPWrapper, target: string, path: string, done: (error?: Error | null) => void): void {
   client.symlink(path, target, done);
 }
@@ -224,7 +224,7 @@ test("any request bytes are answered or ignored, never thrown on, and touch no f
         maxLength: 20,
       }),
       async (requests) => {
-        // Paths are absolute only with a leading slash; random ones are kept relative to a home that does not exist.
+        // Only paths with a leading slash are absolute; random ones are kept relative to a home that does not exist.
         const packets = requests.map(([type, bytes]) =>
           encodePacket(type, { raw: Buffer.from(bytes.map((byte) => (byte === 0x2f ? 0 : byte))) }),
         );
@@ -261,7 +261,7 @@ test("a file name that is not UTF-8 is listed and opened byte for byte", async (
   expect(answers.includes("content")).toBe(true);
 });
 
-/** Each without its length. */
+/** Splits answers and removes their lengths. */
 function split(answers: Buffer): Buffer[] {
   const all: Buffer[] = [];
   for (let rest = answers; rest.length > 0; rest = rest.subarray(4 + rest.readUInt32BE()))

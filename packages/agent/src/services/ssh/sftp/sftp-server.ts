@@ -43,7 +43,7 @@ import {
 import { longName } from "./long-name.ts";
 
 export interface SftpOptions {
-  /** Relative paths start here. */
+  /** Where relative paths start. */
   readonly home: string;
   readonly logger: Logger;
 }
@@ -66,9 +66,9 @@ const EXTENSIONS: readonly (readonly [string, string])[] = [
 ];
 
 /**
- * SFTP for machines without a server of their own. Requests are handled one after the other, and the next is read only
- * when the answer could be written, so a connection holds one packet and at most 1019 open files.
- * @returns the exit status: 0 when the client ended the stream, 1 when it broke the protocol. Open files are closed.
+ * SFTP for machines without a server of their own. Requests are handled one after the other, and the next is read only when the
+ * answer could be written, so a connection holds one packet and at most 1019 open files.
+ * @returns The exit status: 0 when the client ended the stream, 1 when it broke the protocol. Open files are closed.
  */
 export async function serveSftp(stream: Duplex, options: SftpOptions): Promise<number> {
   const server = new SftpServer(options);
@@ -128,7 +128,7 @@ class SftpServer {
     this.#handles.clear();
   }
 
-  /** One request packet without its length; borrowed. */
+  /** Handles one request packet, without its length; borrowed. */
   async handle(packet: Buffer): Promise<Buffer | undefined> {
     const reader = new FieldReader(packet);
     const type = reader.u8();
@@ -209,7 +209,7 @@ class SftpServer {
   async #openDirectory(id: number, reader: FieldReader): Promise<Buffer> {
     const path = this.#path(reader);
     this.#reserve();
-    // The types allow names as text only; the encoding option makes them bytes.
+    // The types allow names only as text; the encoding option makes them bytes.
     const dir = await opendir(path as unknown as string, { encoding: "buffer" as BufferEncoding });
     return this.#handleAnswer(id, { kind: "directory", dir, path, own: [Buffer.from("."), Buffer.from("..")] });
   }
@@ -277,7 +277,7 @@ class SftpServer {
       const entryName = handle.own.shift() ?? (await nextEntry(handle.dir));
       if (entryName === undefined) break;
       const facts = await factsOrUndefined(join(handle.path, entryName));
-      if (facts === undefined) continue; // removed meanwhile
+      if (facts === undefined) continue; // removed after it was listed
       count++;
       entries.push({ string: entryName }, { string: longName(entryName, facts) }, { raw: encodeAttributes(facts) });
     }
@@ -285,7 +285,7 @@ class SftpServer {
     return encodePacket(RESPONSE.name, { u32: id }, { u32: count }, ...entries);
   }
 
-  /** Version 3 forbids replacing: link, then unlink, as OpenSSH does; file systems without links get a check first. */
+  /** Version 3 forbids replacing, so this links, then unlinks, as OpenSSH does; on file systems without links it checks first. */
   async #rename(id: number, reader: FieldReader): Promise<Buffer> {
     const from = this.#path(reader);
     const to = this.#path(reader);
@@ -324,7 +324,7 @@ class SftpServer {
       case "statvfs@openssh.com":
         return volume(id, await statfs(this.#path(reader)));
       case "fstatvfs@openssh.com":
-        // Node reads attributes by name only; this name refers to the open file, even after its own name is gone.
+        // Node reads these facts by name only; this name refers to the open file, even if its own name is gone.
         return volume(id, await statfs(`/proc/self/fd/${this.#file(reader).file.fd}`));
       case "limits@openssh.com": {
         const limits = [MAX_PACKET_BYTES, MAX_READ_BYTES, MAX_READ_BYTES, MAX_HANDLES];
@@ -436,7 +436,7 @@ function name(id: number, path: Buffer): Buffer {
   return encodePacket(RESPONSE.name, { u32: id }, { u32: 1 }, { string: path }, { string: path }, { raw: attributes });
 }
 
-/** Rejects a packet whose fields ran past its end before anything is done with them. */
+/** Throws if the packet's fields ran past its end, before anything is done with them. */
 function complete<T>(reader: FieldReader, value: T): T {
   if (reader.failed) throw new SftpFailure(STATUS.badMessage, MESSAGES[STATUS.badMessage]);
   return value;
@@ -470,7 +470,7 @@ function openFlags(flags: number): number {
   );
 }
 
-/** Node leaves "." and ".." out. */
+/** Node omits "." and "..". */
 async function nextEntry(dir: Dir): Promise<Buffer | undefined> {
   return (await dir.read())?.name as unknown as Buffer | undefined;
 }
