@@ -1,4 +1,4 @@
-/** Viewers that asked for records: what they learn, whose size counts, who answers, and who waits for whom. */
+/** Viewers that requested records: what they learn, whose size counts, who answers, and who waits for whom. */
 import { expect, test } from "vitest";
 import { eventually } from "../ssh/testing.ts";
 import { Fixture, FramedViewer, ID, TestViewer } from "./testing.ts";
@@ -225,7 +225,7 @@ test("a program that prints before it reads its input does not wait for acknowle
   await eventually("input waits", () => t.program.stream.writableNeedDrain);
   for (let count = 0; count < 48; count++) t.program.screen.write(PIECE);
   await eventually("all output", () => viewer.output.length === 48 * PIECE.length);
-  t.program.screen.resume(); // reads its input
+  t.program.screen.resume(); // the program reads its input
   await eventually("input taken", () => t.program.stream.writableLength === 0);
   for (let count = 0; count < 48; count++) t.program.screen.write(PIECE);
   await eventually("output of later", () => viewer.output.length === 96 * PIECE.length);

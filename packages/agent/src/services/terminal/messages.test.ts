@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { InitReader, InputReader, type TerminalInput } from "./messages.ts";
 
 const ID = "0b7f6e57-5f4c-4a55-8f3d-6b4f4d1c2a10";
-/** As a Go client encodes it. */
+/** Encoded as a Go client does it. */
 const STOCK = `{"ID":"${ID}","Height":24,"Width":80,"Command":"top","Container":"","ContainerUser":"","BackendType":""}`;
 
 function framed(json: string | Uint8Array): Uint8Array {
@@ -13,7 +13,7 @@ function framed(json: string | Uint8Array): Uint8Array {
   return Buffer.concat([head, body]);
 }
 
-/** Pieces of the given sizes, then the rest. */
+/** Cuts bytes into pieces of the given sizes and the rest. */
 function cut(bytes: Uint8Array, sizes: readonly number[]): Uint8Array[] {
   const pieces: Uint8Array[] = [];
   let at = 0;

@@ -1,33 +1,33 @@
 /**
  * What a terminal's client sends. First u16 little-endian length ‖ JSON:
  *
- *     {"ID":"<uuid>","Height":24,"Width":80,"Command":"","Container":"","ContainerUser":"","BackendType":"","KeepSeconds":300,"User":"",
- *      "UserName":"","Framed":true,"ReadOnly":false}
+ * {"ID":"<uuid>","Height":24,"Width":80,"Command":"","Container":"","ContainerUser":"","BackendType":"","KeepSeconds":300,"User":"",
+ * "UserName":"","Framed":true,"ReadOnly":false}
  *
- * then JSON objects one after the other, nothing between them: {"data":"…","height":24,"width":80}. Field names match
- * in any case, unknown fields are ignored. The last five are ours: KeepSeconds, how long the terminal is kept without
- * viewers; User and UserName, whom the server connects; Framed, output in records instead of raw bytes; ReadOnly, a viewer
- * whose input has no effect. A framed viewer also sends controls, objects with a "type".
+ * then JSON objects with nothing between them: {"data":"…","height":24,"width":80}. Field names match in any case, unknown fields
+ * are ignored. The last five are ours: KeepSeconds, how long the terminal is kept without viewers; User and UserName, whom the
+ * server connects; Framed, output in records instead of raw bytes; ReadOnly, a viewer whose input has no effect. A framed viewer
+ * also sends controls, objects with a "type".
  */
 import { isCanonicalUuid } from "coder-protocol/addresses";
 import { type TerminalControl, terminalControl } from "coder-protocol/terminal/events";
 
-/** What the client asks for when it connects. */
+/** What the client requests when it connects. */
 export interface TerminalInit {
   /** Lower-case UUID; the same id again selects the same terminal. */
   readonly id: string;
-  /** 0: unknown. */
+  /** 0 when unknown. */
   readonly rows: number;
   readonly columns: number;
-  /** Empty: the login shell. */
+  /** Empty for the login shell. */
   readonly command: string;
   readonly container: string;
   readonly backend: string;
-  /** 0: the agent's default. At most {@link MAX_KEEP_SECONDS}. */
+  /** 0 for the agent's default. At most {@link MAX_KEEP_SECONDS}. */
   readonly keepSeconds: number;
-  /** Empty: the client reached the agent through a tunnel of its own. */
+  /** Empty when the client reached the agent through its own tunnel. */
   readonly user: string;
-  /** As other viewers see it; empty: not known. */
+  /** Shown to other viewers; empty when unknown. */
   readonly userName: string;
   /** Output is sent in records, and controls are understood. */
   readonly framed: boolean;
@@ -36,19 +36,19 @@ export interface TerminalInit {
 
 export interface TerminalInput {
   readonly data: string;
-  /** 0 in either: no resize. */
+  /** 0 in either for no resize. */
   readonly rows: number;
   readonly columns: number;
-  /** Only of framed viewers; such an object is nothing else. */
+  /** Only from framed viewers; an object with a control has no other meaning. */
   readonly control?: TerminalControl | undefined;
 }
 
-/** One paste is one object. */
+/** A paste is a single object. */
 const MAX_OBJECT_BYTES = 1024 * 1024;
 /** Objects are flat; deeper nesting is a protocol error. */
 const MAX_NESTING = 8;
 const MAX_CELLS = 65_535;
-/** Three days: as long as idle connections are kept. */
+/** Three days, as long as idle connections are kept. */
 export const MAX_KEEP_SECONDS = 72 * 3_600;
 const MAX_USER_LENGTH = 64;
 
@@ -58,7 +58,7 @@ export class InitReader {
 
   /** @returns undefined while more is needed; `rest` aliases what came after the message. */
   push(chunk: Uint8Array): { init: TerminalInit; rest: Uint8Array } | { error: string } | undefined {
-    // At most 64 KiB wait here: anything longer completes the message.
+    // At most 64 KiB are collected here, because anything longer completes the message.
     this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
     if (this.#bytes.length < 2) return undefined;
     const end = 2 + (this.#bytes[0]! | (this.#bytes[1]! << 8));
@@ -68,7 +68,7 @@ export class InitReader {
   }
 }
 
-/** Cuts a stream of concatenated JSON objects into inputs. Never throws; after an error it must not be used again. */
+/** Splits a stream of concatenated JSON objects into inputs. Never throws; after an error it must not be used again. */
 export class InputReader {
   /** Pieces of the incomplete object. */
   #pieces: Uint8Array[] = [];
@@ -77,7 +77,7 @@ export class InputReader {
   #inString = false;
   #escaped = false;
 
-  /** @param chunk Kept until its last object is complete: the caller must not reuse it. */
+  /** @param chunk Kept until its last object is complete, so the caller must not reuse it. */
   push(chunk: Uint8Array): { inputs: readonly TerminalInput[]; error?: string } {
     const inputs: TerminalInput[] = [];
     let start = this.#depth > 0 ? 0 : -1;
@@ -167,7 +167,7 @@ function parseInput(pieces: readonly Uint8Array[]): TerminalInput | { error: str
   return { data, rows, columns, control };
 }
 
-/** By lower-case name: other implementations of the protocol ignore the case of names. */
+/** Fields by lower-case name, because other implementations of the protocol ignore case. */
 function parseObject(pieces: readonly Uint8Array[]): ReadonlyMap<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(Buffer.concat(pieces).toString("utf8"));

@@ -1,14 +1,14 @@
-/** Modes of a terminal that outlive the output that set them: a viewer that attaches later is put into them. */
+/** Modes of a terminal that outlive the output which set them; a viewer that attaches later is put into them. */
 
-/** Alternate screen: later ones of these numbers act like the first. */
+/** Alternate screen; the later numbers act like the first. */
 const ALTERNATE = [1049, 1047, 47];
-/** What the mouse reports, and how: one of each at a time. */
+/** What the mouse reports, and in which encoding: at most one of each. */
 const MOUSE = [9, 1000, 1002, 1003];
 const MOUSE_FORM = [1005, 1006, 1015, 1016];
 const GROUPS = [ALTERNATE, MOUSE, MOUSE_FORM];
 /** Application cursor keys, application keypad, bracketed paste, focus reports. */
 const PLAIN = [1, 66, 2004, 1004];
-/** On in a new terminal: the cursor, automatic wrapping. */
+/** Modes that are on in a new terminal: the cursor, automatic wrapping. */
 const ON_AT_FIRST = [25, 7];
 
 export class Modes {
@@ -42,12 +42,12 @@ export class Modes {
     for (const text of body.slice(1).split(";")) this.#set(Number(text), final === "h");
   }
 
-  /** Brings a new terminal into the modes that decide where output is drawn. */
+  /** The sequences that put a new terminal into the modes which decide where output is drawn. */
   screen(): string {
     return this.#sequences(ALTERNATE, "h");
   }
 
-  /** Brings a new terminal into all others. */
+  /** The sequences that put a new terminal into all other modes. */
   others(): string {
     const off = ON_AT_FIRST.filter((mode) => !this.#on.has(mode)).map((mode) => sequence(mode, "l"));
     return `${off.join("")}${this.#sequences([...PLAIN, ...MOUSE, ...MOUSE_FORM], "h")}`;

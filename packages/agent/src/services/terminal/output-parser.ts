@@ -1,6 +1,6 @@
 /**
- * Follows a program's output as far as a terminal's later viewers depend on it: whether it is inside a character or a
- * sequence (ECMA-48 §5, xterm's OSC), which modes are on, the title (OSC 0, 2) and the directory (OSC 7).
+ * Follows a program's output as far as later viewers of the terminal depend on it: whether it is inside a character or a sequence
+ * (ECMA-48 §5, xterm's OSC), which modes are on, the title (OSC 0, 2) and the directory (OSC 7).
  */
 import { Modes } from "./modes.ts";
 
@@ -17,21 +17,21 @@ const MAX_OSC = 4096;
 
 export class OutputParser {
   readonly modes: Modes;
-  /** As the program set it; it may hold anything. */
+  /** As the program set it; it may contain anything. */
   title = "";
   /** A `file:` URL, or empty. */
   directory = "";
   #state: State = "ground";
-  /** Bytes that the current character still lacks. */
+  /** Bytes still missing from the current character. */
   #needed = 0;
-  /** Of the sequence under way. */
+  /** Content of the current sequence. */
   #body: number[] = [];
 
   constructor(modes: Modes = new Modes()) {
     this.modes = modes;
   }
 
-  /** Whether a terminal that has seen nothing before may start here. */
+  /** Whether a new terminal may start here. */
   get between(): boolean {
     return this.#state === "ground" && this.#needed === 0;
   }
@@ -55,7 +55,7 @@ export class OutputParser {
         if (next < 0) return;
         at = end;
       } else if (this.#state === "string" || this.#body.length > MAX_OSC) {
-        // An image, or what never ends: only its end matters.
+        // An image, or a string without an end: only its end matters.
         while (at < output.length && !isStringEnd(output[at]!)) at++;
         if (at === output.length) return;
       }
@@ -79,7 +79,7 @@ export class OutputParser {
 
   #sequence(byte: number): void {
     if (byte === ESC) {
-      // The start of another sequence ends a string; terminals act on what they have received.
+      // The start of another sequence ends a string; terminals then act on what they have received.
       if (this.#state === "osc") this.#operatingSystemCommand();
       this.#needed = 0;
       this.#enter("escape");

@@ -1,7 +1,7 @@
 /**
- * Replayed output must not contain queries: a terminal answers by typing, and the answer would reach whatever program
- * reads now. Removes the queries that xterm, its descendants and kitty answer (ECMA-48, DEC STD 070, xterm's ctlseqs,
- * kitty's protocols), and leaves every other byte as it is.
+ * Replayed output must not contain queries: a terminal answers by typing, and the answer would reach the program that reads now.
+ * Removes the queries that xterm, its descendants and kitty answer (ECMA-48, DEC STD 070, xterm's ctlseqs, kitty's protocols),
+ * and leaves every other byte as it is.
  */
 
 const ENQ = 0x05;
@@ -10,10 +10,10 @@ const CAN = 0x18;
 const SUB = 0x1a;
 const ESC = 0x1b;
 const BACKSLASH = 0x5c;
-/** UTF-8 of U+0080 to U+00BF begins with it; U+0080 to U+009F are the controls that ESC writes in 7 bits. */
+/** UTF-8 lead byte of U+0080 to U+00BF; U+0080 to U+009F are the controls that ESC writes in 7 bits. */
 const C1_LEAD = 0xc2;
 
-/** @returns `output` itself when it holds no query, else a copy without the queries. */
+/** @returns `output` itself when it contains no query, otherwise a copy without the queries. */
 export function passive(output: Uint8Array): Uint8Array {
   let rest = output;
   for (let pass = 0; pass < MAX_PASSES; pass++) {
@@ -24,7 +24,7 @@ export function passive(output: Uint8Array): Uint8Array {
   return rest;
 }
 
-/** Removing a query may join the bytes around it to another one; only deliberate input nests deeper. */
+/** Removing a query may join the bytes around it into another one; only deliberate input nests more deeply. */
 const MAX_PASSES = 32;
 
 function withoutQuestions(output: Uint8Array): Uint8Array {
@@ -43,7 +43,7 @@ function withoutQuestions(output: Uint8Array): Uint8Array {
 }
 
 interface Element {
-  /** Offset behind its last byte. */
+  /** Offset after its last byte. */
   readonly end: number;
   readonly asks: boolean;
 }
@@ -89,7 +89,7 @@ function controlSequence(output: Uint8Array, start: number): Element {
   return { end: output.length, asks: false };
 }
 
-/** No query is longer. */
+/** No query is longer than this. */
 const MAX_SEQUENCE = 256;
 
 function asksBySequence(body: string, final: string): boolean {
@@ -132,14 +132,14 @@ function controlString(output: Uint8Array, start: number, kind: number): Element
     if (byte === ESC || ends8) {
       if (at + 1 === output.length) break;
       if (ends8 || output[at + 1] === BACKSLASH) return { end: at + 2, asks: asksByString(kind, text()) };
-      // The start of another sequence ends this one; terminals act on what they have received.
+      // The start of another sequence ends this one; terminals then act on what they have received.
       return { end: at, asks: asksByString(kind, text()) };
     }
   }
   return { end: output.length, asks: false };
 }
 
-/** What follows is the content of an image or of a clipboard; queries are short. */
+/** A longer string is the content of an image or of a clipboard; queries are short. */
 const MAX_STRING = 4096;
 
 function asksByString(kind: number, text: string): boolean {
@@ -147,7 +147,7 @@ function asksByString(kind: number, text: string): boolean {
   if (kind === 0x5f) return text.startsWith("G") && !/[G,;]q=2(?:[,;]|$)/.test(text); // kitty's images, unless quiet
   if (kind !== 0x5d) return false;
   const number = Number.parseInt(text, 10);
-  // Colours, font, clipboard: a question mark in place of a value.
+  // Colours, font, clipboard: a question mark instead of a value.
   if (number <= 5 || (number >= 10 && number <= 19) || number === 21 || number === 50 || number === 52)
     return number >= 4 && /[;=]\?/.test(text);
   if (number === 99) return /p=\?/.test(text); // which notifications are supported

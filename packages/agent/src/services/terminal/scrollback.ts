@@ -1,14 +1,12 @@
 /**
- * The last output of a terminal, for viewers that attach later. A parser of terminal output tracks what was discarded, so
- * that a replay starts between characters and between escape sequences, not inside one, and on the right screen.
+ * The last output of a terminal, for viewers that attach later. A parser of terminal output tracks what was discarded, so that a
+ * replay starts between characters and escape sequences, and on the right screen.
  */
 import { isContinuation, OutputParser } from "./output-parser.ts";
 import { passive } from "./passive.ts";
 
 const SCROLLBACK_BYTES = 64 * 1024;
-/**
- * A sequence longer than this (an image, a program that never ends one) is shown truncated rather than hiding the rest.
- */
+/** A sequence longer than this (an image, or one that never ends) is shown truncated rather than hiding the rest. */
 const MAX_SKIPPED_BYTES = 8 * 1024;
 
 export class Scrollback {
@@ -22,7 +20,7 @@ export class Scrollback {
     this.#ring = new Uint8Array(capacity);
   }
 
-  /** Copied. */
+  /** Copies the output. */
   append(output: Uint8Array): void {
     const capacity = this.#ring.length;
     const surplus = Math.max(0, this.#length + output.length - capacity);
@@ -42,8 +40,8 @@ export class Scrollback {
   }
 
   /**
-   * What is kept, from the first byte at which a terminal may start, and without queries that a terminal would answer.
-   * Begins by changing a new terminal to the screen that the program drew on.
+   * The kept output, from the first byte at which a terminal may start, and without queries that a terminal would answer. Begins
+   * by switching a new terminal to the screen on which the program drew.
    */
   replay(): Uint8Array {
     const all = new Uint8Array(this.#length);
@@ -57,7 +55,7 @@ export class Scrollback {
   }
 }
 
-/** @returns how many bytes complete a discarded character or sequence; the parser follows them. */
+/** @returns The number of bytes that complete a discarded character or sequence; the parser follows them. */
 function skipUnfinished(parser: OutputParser, bytes: Uint8Array): number {
   const most = Math.min(bytes.length, MAX_SKIPPED_BYTES);
   for (let at = 0; at < most; at++) {

@@ -69,7 +69,7 @@ test("the program outlives its connections for five minutes, counted from the la
   const first = t.view();
   await eventually("attached", () => t.service.viewers === 1);
   const program = t.programs[0]!;
-  t.time.advance(60 * MINUTE); // attended: no limit
+  t.time.advance(60 * MINUTE); // attended, so there is no limit
   expect(program.closed).toBe(false);
   first.stream.destroy();
   await eventually("left", () => t.service.viewers === 0);
@@ -126,7 +126,7 @@ test("a single slow viewer makes the program wait and loses nothing", async () =
     written++;
     await new Promise((resolve) => setImmediate(resolve));
   }
-  expect(written).toBeLessThan(32); // it was held up
+  expect(written).toBeLessThan(32); // the program was held up
   expect(t.service.viewers).toBe(1);
   viewer.read();
   await eventually("all arrived", () => viewer.seen.length === (written + 1) * block.length);

@@ -1,7 +1,6 @@
 /**
- * Terminals that outlive their connection (port 2 of the tunnel): a client that reconnects with the same id finds the
- * program as it was left. Output is buffered here; there is no other backend, so clients that ask for `screen` get this
- * one.
+ * Terminals that outlive their connection (port 2 of the tunnel): a client that reconnects with the same id finds the program as
+ * it was left. Output is buffered here. There is no other backend, so clients that request `screen` get this one.
  */
 import type { Duplex } from "node:stream";
 import { EVENT_RECORD, toRecords } from "coder-protocol/terminal/records";
@@ -17,9 +16,9 @@ import { TerminalDevice } from "../../os/terminal-device.ts";
 import { InitReader, MAX_KEEP_SECONDS, type TerminalInit } from "./messages.ts";
 import { Terminal, type TerminalProgram } from "./terminal.ts";
 
-/** Understood by the terminals of browsers. */
+/** A type that browser terminals understand. */
 const TERM = "xterm-256color";
-/** A program without viewers is hung up after this time, unless its client asked for more. */
+/** A program without viewers is hung up after this time, unless its client requested more. */
 const UNATTENDED_MS = 5 * 60_000;
 /** From the hang-up to SIGKILL. */
 const KILL_GRACE_MS = 5_000;
@@ -46,7 +45,7 @@ export interface TerminalServiceOptions {
   readonly clock?: () => number;
 }
 
-/** A terminal as `/api/v0/terminals` lists it. Times as RFC 3339. */
+/** A terminal as `/api/v0/terminals` lists it. Times are RFC 3339. */
 export interface TerminalRecord {
   readonly id: string;
   readonly command: string;
@@ -59,13 +58,13 @@ export interface TerminalRecord {
   readonly rows: number;
   /** When it will be hung up; null while it has viewers. */
   readonly kept_until: string | null;
-  /** Name of the program in the foreground; empty: not known. */
+  /** Name of the program in the foreground; empty when unknown. */
   readonly foreground: string;
-  /** Id of the user whom it belongs to; empty: a client with a tunnel of its own. */
+  /** Id of the user to whom it belongs; empty for a client with its own tunnel. */
   readonly owner: string;
 }
 
-/** What is remembered of a terminal besides its program. */
+/** What is remembered about a terminal besides its program. */
 interface Entry {
   readonly terminal: Terminal;
   readonly command: string;
@@ -73,7 +72,7 @@ interface Entry {
   attachedAt: number;
   keepMs: number;
   keptUntil: number | undefined;
-  /** Given by a person; takes precedence over the program's. */
+  /** Given by a user; takes precedence over the program's. */
   title: string | undefined;
 }
 
@@ -169,7 +168,7 @@ export class TerminalService {
     });
   }
 
-  /** Hangs up, and kills what is left after the grace. @returns whether there is such a terminal. */
+  /** Hangs up, and kills what is left after the grace period. @returns Whether there is such a terminal. */
   end(id: string): boolean {
     const entry = this.#terminals.get(id);
     if (entry === undefined) return false;
@@ -177,7 +176,10 @@ export class TerminalService {
     return true;
   }
 
-  /** @param title Empty: the program's again. @returns whether there is such a terminal. */
+  /**
+   * @param title Empty to show the program's title again.
+   * @returns Whether there is such a terminal.
+   */
   rename(id: string, title: string): boolean {
     const entry = this.#terminals.get(id);
     if (entry === undefined) return false;
@@ -186,7 +188,10 @@ export class TerminalService {
     return true;
   }
 
-  /** The directory of the terminal's shell: as it reported it, or as the system knows it. Undefined: neither is there. */
+  /**
+   * The directory of the terminal's shell: as the shell reported it, otherwise as the system knows it. Undefined when neither is
+   * available.
+   */
   directoryOf(id: string): string | undefined {
     const terminal = this.#terminals.get(id)?.terminal;
     if (terminal === undefined) return undefined;
@@ -285,7 +290,7 @@ export class TerminalService {
     return terminal;
   }
 
-  /** The last viewer that asks for a time decides how long the program runs on without viewers. */
+  /** The last viewer that requests a time decides how long the program runs on without viewers. */
   #attached(entry: Entry, { keepSeconds }: TerminalInit): void {
     entry.attachedAt = this.#clock();
     if (keepSeconds > 0) entry.keepMs = Math.max(UNATTENDED_MS, Math.min(keepSeconds, MAX_KEEP_SECONDS) * 1_000);
@@ -297,21 +302,21 @@ export class TerminalService {
   }
 }
 
-/** Erasing removes whole characters: every client of this service uses UTF-8. */
+/** Makes erasing remove whole characters: every client of this service uses UTF-8. */
 function startOnTerminal(options: PtyOptions): Pty {
   const device = new TerminalDevice();
   device.setModes({ IUTF8: 1 });
   return new Pty(options, device);
 }
 
-/** A raw viewer gets it as output: its user sees nothing else. */
+/** Sends a raw viewer the reason as output, because its user sees nothing else. */
 function refuse(stream: Duplex, { framed }: TerminalInit, why: string): void {
   stream.resume();
   if (framed) stream.end(toRecords(EVENT_RECORD, Buffer.from(JSON.stringify({ type: "notice", text: why }))));
   else stream.end(`coder agent: ${why}\r\n`);
 }
 
-/** The host is not looked at: the shell may name the machine differently than the agent does. */
+/** Ignores the host: the shell may use another name for the machine than the agent does. */
 function pathOfFileUrl(text: string): string | undefined {
   const url = URL.parse(text);
   if (url?.protocol !== "file:") return undefined;
@@ -327,7 +332,7 @@ function time(ms: number): string {
   return new Date(ms).toISOString();
 }
 
-/** No control characters, none that change the direction of text, and not too long. */
+/** Removes control characters and those that change the direction of text, and limits the length. */
 function plainTitle(text: string): string {
   const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffd]/g, "");
   return [...plain.trim()].slice(0, MAX_TITLE_LENGTH).join("");

@@ -8,16 +8,16 @@ import { Scrollback } from "./scrollback.ts";
 import { Viewer, type ViewerInit } from "./viewer.ts";
 
 const MAX_VIEWERS = 32;
-/** A viewer that does not read the last output after the program's end is disconnected after this time. */
+/** A viewer that does not read the last output after the program's end is disconnected after this time, in ms. */
 const LAST_OUTPUT_MS = 10_000;
-/** Resets a terminal: RIS. */
+/** Resets a terminal (RIS). */
 const RESET = Buffer.from("\u001bc");
 
 /** A program on a terminal: {@link Pty}, or a test double. */
 export type TerminalProgram = Pick<Pty, "pid" | "exited" | "resize" | "close"> & { readonly stream: Duplex };
 
 export interface TerminalEvents {
-  /** The last viewer left, or the first one came. */
+  /** The last viewer has left, or the first one has come. */
   onAttended(attended: boolean): void;
   onViewerError(error: string): void;
   /** A viewer asked to end the program. */
@@ -35,12 +35,12 @@ export interface TerminalFacts {
 }
 
 /**
- * One program with any number of viewers. All see the same output and may type. The viewer that typed or was focused last
- * is the active one: the program has the size of its window, and its emulator alone answers the program's queries. A raw
- * viewer cannot tell that it was focused: a size that it sends does.
+ * One program with any number of viewers. All see the same output and may type. The viewer that typed or was focused last is the
+ * active one: the program has the size of its window, and only its emulator answers the program's queries. A raw viewer cannot
+ * report that it was focused, so a size that it sends counts as focus.
  *
- * The fastest viewer sets the pace: the program waits while all of them are behind, and one that falls too far behind the
- * others is dropped; when it reconnects, it gets the scroll-back. Without viewers the program runs on unhindered.
+ * The fastest viewer sets the pace: the program waits while all of them are behind, and one that falls too far behind the others
+ * is dropped; when it reconnects, it gets the scroll-back. Without viewers the program runs on unhindered.
  */
 export class Terminal {
   readonly #program: TerminalProgram;
@@ -49,14 +49,14 @@ export class Terminal {
   readonly #schedule: Schedule;
   readonly #scrollback = new Scrollback();
   readonly #parser = new OutputParser();
-  /** The active one last; read-only viewers are never active. */
+  /** In order of use, the active one last; read-only viewers are never active. */
   readonly #viewers = new Set<Viewer>();
   #size: WindowSize;
   #viewersSoFar = 0;
   #user: string;
   #ended = false;
 
-  /** @param user Its owner; empty: a client with a tunnel of its own created it. */
+  /** @param user Its owner; empty when a client with its own tunnel created it. */
   constructor(
     program: TerminalProgram,
     facts: TerminalFacts,
@@ -94,7 +94,7 @@ export class Terminal {
     return this.#parser.title;
   }
 
-  /** The directory that the shell reported, as a `file:` URL; empty: none. */
+  /** The directory that the shell reported, as a `file:` URL; empty when there is none. */
   get directory(): string {
     return this.#parser.directory;
   }
@@ -105,8 +105,8 @@ export class Terminal {
   }
 
   /**
-   * A terminal belongs to the first user whom the server connects, and is shown to no other. A client with a tunnel of
-   * its own has no name here, but it has a shell of the same account by SSH anyway: for it the id is enough.
+   * A terminal belongs to the first user whom the server connects, and is shown to no other. A client with its own tunnel has no
+   * name here, but it can open a shell of the same account by SSH anyway, so the id suffices for it.
    */
   belongsTo(user: string): boolean {
     if (this.#user === "") this.#user = user;
@@ -118,9 +118,9 @@ export class Terminal {
   }
 
   /**
-   * Shows the terminal on a stream, which it owns from now on, the scroll-back first.
-   * @param first Input that came with the request.
-   * @returns false when there are too many viewers; the stream then still belongs to the caller.
+   * Shows the terminal, the scroll-back first, on a stream that it owns from now on.
+   * @param first Input that arrived with the request.
+   * @returns False when there are too many viewers; the stream then still belongs to the caller.
    */
   attach(stream: Duplex, init: ViewerInit, first: Uint8Array): boolean {
     if (this.#viewers.size >= MAX_VIEWERS || this.#ended) return false;
@@ -132,7 +132,7 @@ export class Terminal {
     stream.on("drain", () => this.#pace());
     const isFirst = this.#active === undefined;
     this.#join(viewer);
-    // Before the replay, which a raw viewer cannot tell from what comes later.
+    // Before the replay, which a raw viewer cannot distinguish from later output.
     if (!viewer.readOnly && (isFirst || !viewer.framed)) this.#applySize(viewer.size);
     this.#greet(viewer);
     this.#announceViewers();
@@ -154,7 +154,7 @@ export class Terminal {
     return [...this.#viewers].filter(({ readOnly }) => !readOnly).at(-1);
   }
 
-  /** A framed viewer is active from its first key or focus on, unless it is alone; a raw one at once. */
+  /** A framed viewer becomes active with its first key or focus, unless it is alone; a raw one at once. */
   #join(viewer: Viewer): void {
     const active = this.#active;
     this.#viewers.add(viewer);
@@ -166,7 +166,7 @@ export class Terminal {
   #greet(viewer: Viewer): void {
     const past = Buffer.concat([this.#scrollback.replay(), Buffer.from(this.#parser.modes.others())]);
     if (!viewer.framed) {
-      viewer.replay(past); // without a reset: it may be the screen of a person's own terminal
+      viewer.replay(past); // without a reset, because it may be the screen of the user's own terminal
       return;
     }
     const { id, command, startedAt } = this.#facts;
@@ -310,7 +310,7 @@ export class Terminal {
     this.#events.onEnded();
   }
 
-  /** Sends what is left, then closes; a viewer that does not read it is disconnected. */
+  /** Sends the rest, then closes; a viewer that does not read it is disconnected. */
   #finish(stream: Duplex): void {
     const forget = this.#schedule(() => stream.destroy(), LAST_OUTPUT_MS);
     stream.once("close", forget);

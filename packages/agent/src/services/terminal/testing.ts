@@ -138,7 +138,7 @@ export const ENDPOINTS = {
   local: { address: "fd7a:115c:a1e0::2", port: 2 },
 };
 
-/** A viewer that asked for records: sees output, replay and events each for itself. */
+/** A viewer that requested records: collects output, replay and events separately. */
 export class FramedViewer extends TestViewer {
   readonly events: TerminalEvent[] = [];
   output = "";

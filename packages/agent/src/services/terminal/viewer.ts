@@ -1,28 +1,28 @@
-/** One viewer of a terminal: raw bytes, or records with events for one that asked for them. */
+/** One viewer of a terminal, which gets raw bytes, or records with events if it requested them. */
 import type { Duplex } from "node:stream";
 import { OUTPUT_RESUME_BYTES, OUTPUT_WINDOW_BYTES, type TerminalEvent } from "coder-protocol/terminal/events";
 import { EVENT_RECORD, OUTPUT_RECORD, REPLAY_RECORD, toRecords } from "coder-protocol/terminal/records";
 import type { WindowSize } from "../../os/terminal-device.ts";
 import { InputReader, type TerminalInit } from "./messages.ts";
 
-/** How far a viewer may fall behind the fastest one; beyond it, it is dropped. */
+/** A viewer that falls further behind the fastest one is dropped. */
 const MAX_BACKLOG_BYTES = 1024 * 1024;
 
 export type ViewerInit = Pick<TerminalInit, "rows" | "columns" | "userName" | "framed" | "readOnly">;
 
 export class Viewer {
   readonly stream: Duplex;
-  /** No other viewer of the terminal has had it. */
+  /** Unique among the viewers of the terminal, past ones included. */
   readonly number: number;
   readonly name: string;
   readonly framed: boolean;
   readonly readOnly: boolean;
   readonly input = new InputReader();
-  /** What it last asked for; 0 in either: unknown. */
+  /** The size it last requested; 0 in either when unknown. */
   size: WindowSize;
   #sent = 0;
   #acknowledged = 0;
-  /** Output sent while acknowledgements could not be read: a viewer is not dropped for it. */
+  /** Output sent while acknowledgements could not be read, for which a viewer is not dropped. */
   #excused = 0;
   #windowFull = false;
   #inputPaused = false;
@@ -55,19 +55,19 @@ export class Viewer {
     this.stream.write(toRecords(REPLAY_RECORD, past));
   }
 
-  /** Nothing for a raw viewer: it could not tell it from output. */
+  /** Does nothing for a raw viewer, which could not distinguish an event from output. */
   event(event: TerminalEvent): void {
     if (!this.framed || this.stream.destroyed || this.stream.writableEnded) return;
     this.stream.write(toRecords(EVENT_RECORD, Buffer.from(JSON.stringify(event))));
   }
 
-  /** @param bytes Sum of all output that the viewer has processed. */
+  /** @param bytes Total output that the viewer has processed. */
   acknowledge(bytes: number): void {
     this.#acknowledged = Math.min(this.#sent, Math.max(this.#acknowledged, bytes));
     if (this.#unacknowledged < OUTPUT_RESUME_BYTES) this.#windowFull = false;
   }
 
-  /** Reads no more input, and with it no acknowledgements: until {@link resumeInput} the window does not count. */
+  /** Stops reading input, and with it acknowledgements: until {@link resumeInput} the window does not count. */
   pauseInput(): void {
     this.#inputPaused = true;
     this.stream.pause();
@@ -80,8 +80,8 @@ export class Viewer {
   }
 
   /**
-   * Whether more output would only wait. A full window does not count while the input is paused: the program may take
-   * input again only after it was able to print, and the acknowledgements wait behind that input.
+   * Whether more output would only be queued. A full window does not count while the input is paused: the program may have to
+   * print before it takes input again, and the acknowledgements wait behind that input.
    */
   get isBehind(): boolean {
     return this.stream.writableNeedDrain || (this.#windowFull && !this.#inputPaused);
