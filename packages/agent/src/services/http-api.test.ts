@@ -67,7 +67,7 @@ it("reports its network in the form that stock clients read, together with the e
     net_info: { WorkingUDP: true, MappingVariesByDestIP: true, PreferredDERP: 7, DERPLatency: { "7-v4": 0.02 } },
     report: { UDP: true, RegionLatency: { "7": 20_000_000 } },
     observations: [{ node: "7a", server: "192.0.2.1:3478", mapped: "203.0.113.9:5", rtt_ms: 3 }],
-    // The view of the client that asks, and of no other.
+    // The view of the requesting client, and of no other.
     peer: { of: "fd7a::1" },
   });
   expect(Array.isArray(body.interfaces.interfaces)).toBe(true);
@@ -147,7 +147,7 @@ it.runIf(process.platform === "linux")(
     };
     const [one, other] = [await program(), await program()];
     const seen = { process_name: expect.any(String), network: "tcp" };
-    // An answer does not wait for a program that is slow; the next one has what was found out.
+    // The first answer does not wait for a slow program; the next one has the result.
     await vi.waitFor(async () => {
       const { body } = await ask(`/api/v0/listening-ports?probe=${one}&probe=x&probe=0`);
       const rows = (body.ports as { port: number }[]).filter(({ port }) => port === one || port === other);

@@ -1,6 +1,6 @@
 /**
- * The agent's HTTP API inside the tunnel (port 4): a client's queries about the workspace. Served on streams of the
- * tunnel alone; nothing listens on an interface of the host.
+ * The agent's HTTP API inside the tunnel (port 4), for a client's queries about the workspace. Served only on streams of the
+ * tunnel; nothing listens on a host interface.
  */
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -21,11 +21,11 @@ import type { TerminalService } from "./terminal/terminal-service.ts";
 
 const IO_LIMIT_MS = 20_000;
 /**
- * Upper bound for every exchange: the longest answer, 10 MiB of log, takes this long at 2 Mbit/s. For a file it is the
- * longest time without progress.
+ * Limit for every exchange: the longest answer, 10 MiB of log, takes this long at 2 Mbit/s. For a file it is the longest time
+ * without progress.
  */
 const CONNECTION_LIMIT_MS = 60_000;
-/** What this agent can do beyond stock agents, by the number of its revision. */
+/** What this agent can do beyond stock agents, with the revision of each feature. */
 const CAPABILITIES = { terminal_framing: 1, terminals: 1, files: 1 };
 const TERMINALS = "/api/v0/terminals";
 const JSON_TYPE = "application/json; charset=utf-8";
@@ -34,14 +34,14 @@ const PORTS_FRESH_MS = 1_000;
 const MAX_BODY_BYTES = 64 * 1024;
 
 export interface HttpApiOptions {
-  /** A fresh check of the workspace's network. */
+  /** Makes a fresh check of the workspace's network. */
   readonly netcheck: (signal: AbortSignal) => Promise<NetReport>;
-  /** The paths to the peer with that tunnel address; null when there is no such peer. */
+  /** The paths to the peer with this tunnel address; null when there is no such peer. */
   readonly peerView: (peer: string) => unknown;
   readonly logger: Logger;
   readonly debug?: DebugSources;
   readonly terminals: Pick<TerminalService, "list" | "end" | "rename" | "directoryOf">;
-  /** Longest life of a connection. */
+  /** Maximum lifetime of a connection. */
   readonly connectionLimitMs?: number;
 }
 
@@ -51,7 +51,7 @@ export interface DebugSources {
   readonly logs: () => string;
   readonly magicsock: () => unknown;
   readonly manifest: () => unknown;
-  /** Prometheus' text format. */
+  /** Prometheus text format. */
   readonly prometheus: () => string;
 }
 
@@ -61,7 +61,7 @@ export class HttpApi {
   readonly #shares = new PeerShares(CONNECTIONS);
   /** The peer of each open connection. */
   readonly #peers = new WeakMap<object, string>();
-  /** What ends each open connection. */
+  /** The timer that ends each open connection. */
   readonly #timers = new WeakMap<object, NodeJS.Timeout>();
   readonly #files: FileRoutes;
   readonly #kinds = new PortKinds();
@@ -79,7 +79,7 @@ export class HttpApi {
       });
     };
     this.#server = createServer(answer);
-    // The client waits until it learns whether its file is taken (RFC 9110 §10.1.1).
+    // The client waits for the decision on its file (RFC 9110 §10.1.1).
     this.#server.on("checkContinue", answer);
   }
 
@@ -87,13 +87,13 @@ export class HttpApi {
     return this.#shares.open;
   }
 
-  /** Serves one connection of the tunnel; owns the stream. `peer` is whose share it takes. */
+  /** Serves one connection of the tunnel; owns the stream. The connection counts towards the share of `peer`. */
   handleConnection(stream: Duplex, peer: string): void {
     if (!this.#shares.admit(stream, peer)) return;
     this.#peers.set(stream, peer);
     stream.on("error", () => undefined); // the client went away
-    // Node's own time limits work only for a server that listens, and this one does not: a client that vanished without
-    // a FIN would never end its streams.
+    // Node's own time limits work only in a server that listens, which this one does not: a client that vanished without a FIN
+    // would never end its streams.
     const limit = setTimeout(() => stream.destroy(), this.#options.connectionLimitMs ?? CONNECTION_LIMIT_MS);
     limit.unref();
     this.#timers.set(stream, limit);
@@ -140,7 +140,7 @@ export class HttpApi {
         ? await this.#files.upload(request, response, query, goOn)
         : await this.#files.download(response, query, goOn);
     if (answer === undefined) return;
-    // The client closes: closing here would reset the connection under an answer that it has not read yet.
+    // The client closes: closing here would reset the connection before the client has read the answer.
     request.resume();
     response.writeHead(answer.status, { "Content-Type": JSON_TYPE });
     response.end(JSON.stringify(answer.body));
@@ -158,7 +158,7 @@ export class HttpApi {
     return terminals.rename(id, title) ? reply(response, 200, {}) : missing();
   }
 
-  /** @param probed Ports whose rows say what the program speaks, where that is known. */
+  /** @param probed Ports whose rows name the program's protocol, if it is known. */
   async #portsView(probed: readonly string[]): Promise<readonly unknown[]> {
     const listening = await this.#listeningPorts();
     const kinds = await this.#kinds.of(listening, new Set(probed.map(Number)));
@@ -188,7 +188,7 @@ export class HttpApi {
         dismissed: false,
         net_info: netInfo(report),
         interfaces,
-        // More than stock agents return: the whole report, what each server saw, and the paths to the requesting peer.
+        // More than stock agents return: the whole report, what each STUN server saw, and the paths to the requesting peer.
         peer: this.#options.peerView(peer),
         report: netReportToJson(report),
         observations: report.observations.map(({ node, server, mapped, rttMs }) => ({
@@ -204,7 +204,7 @@ export class HttpApi {
   }
 }
 
-/** The part of a report that nodes publish about themselves, with the names of Go's tailcfg.NetInfo. */
+/** The part of a report that nodes publish about themselves, with the field names of Go's tailcfg.NetInfo. */
 function netInfo(report: NetReport): Record<string, unknown> {
   return {
     MappingVariesByDestIP: report.mappingVariesByDestIp ?? null,
@@ -245,11 +245,11 @@ function mtuOf(name: string): number {
   try {
     return Number(readFileSync(`/sys/class/net/${name}/mtu`, "utf8")) || 0;
   } catch {
-    return 0; // not Linux: Node cannot tell
+    return 0; // not Linux: Node cannot tell the MTU
   }
 }
 
-/** The body; undefined: it was refused, and that is answered. */
+/** The parsed body; undefined when it was refused and the refusal answered. */
 async function readJson(request: IncomingMessage, response: ServerResponse): Promise<{ value: unknown } | undefined> {
   const text = await readBody(request);
   if (text === undefined) {

@@ -1,4 +1,4 @@
-/** Places of one service of the tunnel: a total, and a share of it per peer. */
+/** Places of one service of the tunnel: a total, and a limit per peer. */
 import type { Duplex } from "node:stream";
 
 export interface PeerShareLimits {
@@ -19,7 +19,7 @@ export class PeerShares {
     return this.#open;
   }
 
-  /** Takes a place until {@link release} is called with the same peer. Returns false when there is none. */
+  /** Takes a place until {@link release} is called with the same peer. Returns false when none is free. */
   take(peer: string): boolean {
     const ofPeer = this.#of(peer);
     if (this.#open >= this.#limits.total || ofPeer >= this.#limits.perPeer) return false;
@@ -35,18 +35,18 @@ export class PeerShares {
     else this.#byPeer.set(peer, left);
   }
 
-  /** Whether a peer holds its whole share, however many places are free. */
+  /** Whether a peer holds its whole share, even if places are free. */
   hasWholeShare(peer: string): boolean {
     return this.#of(peer) >= this.#limits.perPeer;
   }
 
-  /** Takes a place until the stream closes. Returns false when there was none, and the stream was destroyed. */
+  /** Takes a place until the stream closes. Returns false, and destroys the stream, when none was free. */
   admit(stream: Duplex, peer: string): boolean {
     if (this.take(peer)) {
       stream.once("close", () => this.release(peer));
       return true;
     }
-    stream.on("error", () => undefined); // the peer may have gone already
+    stream.on("error", () => undefined); // the peer may already be gone
     stream.destroy();
     return false;
   }

@@ -1,6 +1,6 @@
 /**
- * The agent's view of the paths to a client. Seen from one end alone, a path that carries packets in one direction
- * looks like one that carries none, and a short connection ends before its path times out.
+ * The agent's view of the paths to a client. Seen from one end, a path that carries packets in only one direction looks like one
+ * that carries none, and a short connection ends before its path times out.
  */
 
 import type { PathFailureReport } from "coder-client/node/path-report";
@@ -12,7 +12,7 @@ import type { PeerStatus } from "wg-userspace/engine";
 import { monotonicNow } from "wg-userspace/io/host/clock";
 import type { FailureSummary } from "wg-userspace/magicsock/path-failures";
 
-/** In the terms of the HTTP API; null when no peer has that address inside the tunnel. */
+/** In the form of the HTTP API; null when no peer has this address inside the tunnel. */
 export function peerView(node: TailnetNode, tunnelAddress: string): unknown {
   const { engine } = node.driver;
   const address = parseIp(tunnelAddress);
@@ -35,7 +35,7 @@ function failuresJson({ count, lifeMs, heldForMs, loss }: PathFailureReport): un
   return { count, life_ms: lifeMs, held_for_ms: heldForMs, loss: loss ?? null };
 }
 
-/** From all paths to the addresses of `peer`: peers that share an address share the firewall in front of it. */
+/** Considers all paths to the addresses of `peer`, because peers that share an address share the firewall in front of it. */
 function worstFailures(peer: PeerStatus, all: readonly PeerStatus[], now: Instant): FailureSummary | undefined {
   const addresses = new Set(peer.endpoint.finder?.candidates.map(({ path }) => formatIp(path.address.address)));
   let worst: FailureSummary | undefined;

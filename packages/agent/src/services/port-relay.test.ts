@@ -107,7 +107,7 @@ describe("PortRelay", () => {
       "accepted fd7a::3",
       "refused fd7a::4",
     ]);
-    // An ended connection returns its place.
+    // Ending a connection frees its place.
     for (const end of ends.splice(0, 1)) end.resume().end();
     await expect.poll(() => relay.openConnections, { timeout: 20_000 }).toBe(2);
     const { promise } = settled;

@@ -7,7 +7,7 @@ import { drainInto } from "wg-userspace/io/sockets/drain-into";
 import type { TcpRequest } from "wg-userspace/netstack/stack";
 import { type PeerShareLimits, PeerShares } from "./peer-shares.ts";
 
-/** Loopback answers at once or not at all. */
+/** A loopback address answers at once or not at all. */
 const DIAL_TIMEOUT_MS = 5_000;
 const LOOPBACKS = ["127.0.0.1", "::1"] as const;
 /** Connections relayed at once, including those being established; further ones are refused. */
@@ -19,8 +19,8 @@ export interface PortRelayTunnel {
 }
 
 /**
- * Offers every TCP port that a program in the workspace listens on. The program is dialed before the SYN is answered, so
- * a client sees "connection refused" exactly when it would on the workspace itself.
+ * Offers every TCP port on which a program in the workspace listens. The program is dialled before the SYN is answered, so that a
+ * client sees "connection refused" exactly when it would on the workspace itself.
  */
 export class PortRelay {
   readonly #tunnel: PortRelayTunnel;

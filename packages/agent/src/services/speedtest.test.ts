@@ -15,7 +15,7 @@ function connect(service = new SpeedtestService({ logger: silent })): Duplex {
   return near;
 }
 
-/** The agent's line, and the number of bytes between it and the end. */
+/** The agent's line, and the number of bytes from there to the end. */
 async function readAll(stream: Duplex): Promise<{ answer: string; bytes: number }> {
   let answer: string | undefined;
   let bytes = 0;
@@ -100,7 +100,7 @@ test("only a few tests run at once; when one is over, the next may start", async
   expect(JSON.parse((await readAll(second)).answer)).toEqual({ error: expect.stringContaining("too many") });
   running.destroy();
   second.destroy();
-  // The service notices the end of the first one a moment later.
+  // The service notices the end of the first one only a moment later.
   await vi.waitFor(
     async () => {
       const third = connect(service);

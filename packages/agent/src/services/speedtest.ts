@@ -1,7 +1,7 @@
 /**
- * The far end of `coder speedtest` (port 3 of the tunnel). The client sends one JSON line with version, time in ns and
- * direction; the answer is `{}` or `{"error":"…"}` and a newline. Then the sending side writes blocks of 2 MiB until the
- * time is over and closes.
+ * The remote end of `coder speedtest` (port 3 of the tunnel). The client sends one JSON line with version, time in ns and
+ * direction; the answer is `{}` or `{"error":"…"}` and a newline. The sending side then writes blocks of 2 MiB until the time is
+ * over, and closes.
  */
 import { randomFillSync } from "node:crypto";
 import type { Duplex } from "node:stream";
@@ -10,18 +10,18 @@ import { lenderOf } from "wg-userspace/io/sockets/owned-buffers";
 
 const VERSION = 2;
 const BLOCK_BYTES = 2 * 1024 * 1024;
-/** Interval of the checks whether the client still reads. */
+/** Bytes between checks whether the client still reads. */
 const SLICE_BYTES = 64 * 1024;
-/** Stock clients ask for 5 to 30 s, and accept less from their users. */
+/** Stock clients request 5 to 30 s, or less if the user asks for it. */
 const MAX_DURATION_MS = 30_000;
 const MAX_REQUEST_BYTES = 4096;
 const REQUEST_TIMEOUT_MS = 15_000;
-/** A test may take this multiple of the requested time, and a little more for the last block; then it is aborted. */
+/** A test is aborted after this multiple of the requested time, plus a little for the last block. */
 const PATIENCE = 4;
 const LAST_BLOCK_MS = 30_000;
 /** Several tests at once would measure each other. */
 const MAX_TESTS = 4;
-/** Connections at once, including those that are being refused. */
+/** Connections at the same time, including those being refused. */
 const MAX_CONNECTIONS = 32;
 
 export interface SpeedtestServiceOptions {
@@ -31,7 +31,7 @@ export interface SpeedtestServiceOptions {
 
 interface SpeedtestRequest {
   readonly durationMs: number;
-  /** Whether the client receives. */
+  /** Whether the client is the receiver. */
   readonly download: boolean;
 }
 
@@ -113,7 +113,7 @@ function parseRequest(line: string): SpeedtestRequest | { error: string } {
   return { durationMs: time / 1e6, download: direction === 0 };
 }
 
-/** The first line. What follows it is test data, which is discarded. */
+/** Reads the first line. What follows is test data, and is discarded. */
 function readLine(stream: Duplex): Promise<string> {
   return new Promise((resolve, reject) => {
     let bytes = Buffer.alloc(0);

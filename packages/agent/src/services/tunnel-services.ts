@@ -1,6 +1,4 @@
-/**
- * Everything in the agent that listens inside the tunnel, by port. Nothing here listens on an interface of the host.
- */
+/** Everything in the agent that listens inside the tunnel, by port. Nothing here listens on a host interface. */
 import type { TailnetNode } from "coder-client/node/tailnet-node";
 import {
   HTTP_API_PORT,
@@ -31,7 +29,7 @@ import { TerminalService } from "./terminal/terminal-service.ts";
 import { UdpRelay } from "./udp-relay.ts";
 
 const SSH_PORTS = [SSH_PORT, STANDARD_SSH_PORT] as const;
-/** Connections of each service in total and per client, so that one client cannot exhaust a service. */
+/** Connections of each service, in total and per client, so that one client cannot exhaust a service. */
 const SSH_CONNECTIONS: PeerShareLimits = { total: 512, perPeer: 128 };
 const TERMINAL_VIEWERS: PeerShareLimits = { total: 512, perPeer: 128 };
 const SPEEDTESTS: PeerShareLimits = { total: 32, perPeer: 2 };
@@ -79,7 +77,7 @@ export class TunnelServices {
     });
   }
 
-  /** TCP connections and UDP flows relayed to programs of the workspace now. */
+  /** TCP connections and UDP flows that are being relayed to programs in the workspace. */
   get relayed(): { readonly tcp: number; readonly udp: number } {
     return { tcp: this.#relay.openConnections, udp: this.#udpRelay.openFlows };
   }
@@ -93,7 +91,7 @@ export class TunnelServices {
     return { ...this.#ssh.counts, terminals: this.#terminals.viewers };
   }
 
-  /** Ends SSH sessions and terminals; programs get `graceMs` to end by themselves. Relayed connections stay. */
+  /** Ends SSH sessions and terminals; programs have `graceMs` to end. Relayed connections stay. */
   async closeSessions(graceMs: number): Promise<void> {
     await Promise.all([this.#ssh.close({ graceMs }), this.#terminals.close({ graceMs })]);
   }

@@ -15,7 +15,7 @@ afterEach(() => {
 const workspace = ip("fd7a::1");
 const client = { address: ip("fd7a::2"), port: 40_000 };
 
-/** A program of the workspace on 127.0.0.1 that answers with its sender's port in front. */
+/** A program in the workspace on 127.0.0.1 that answers with its sender's port in front. */
 async function program(): Promise<{ socket: Socket; port: number; senders: number[] }> {
   const socket = createSocket("udp4");
   const senders: number[] = [];
@@ -152,7 +152,7 @@ describe("UdpRelay", () => {
     }
     expect(relay.openFlows).toBe(3);
     relay.handleUnreachable({ address: workspace, port }, other);
-    expect(relay.openFlows).toBe(2); // the other client's was still there
+    expect(relay.openFlows).toBe(2); // the other client's flow still existed
   });
 
   it("ends a flow whose client no longer listens, and all of them when it is closed", async () => {

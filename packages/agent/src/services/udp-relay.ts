@@ -7,17 +7,17 @@ import { type PeerShareLimits, PeerShares } from "./peer-shares.ts";
 
 const LOOPBACK = "127.0.0.1";
 /**
- * A flow without datagrams either way for this long is over. RFC 4787 §4.3 asks NATs for more, but programs behind this
- * relay start a new flow at no cost: nothing in between remembers the old one.
+ * A flow without datagrams in either direction for this long ends. RFC 4787 §4.3 requires more of NATs, but here a new flow costs
+ * nothing: nothing in between remembers the old one.
  */
 const IDLE_MS = 60_000;
-/** Flows at once: each is a socket of the workspace. */
+/** Flows at the same time; each is a socket of the workspace. */
 const FLOWS: PeerShareLimits = { total: 1024, perPeer: 768 };
 /** Datagrams of one flow that the host's socket has not accepted yet. */
 const MAX_UNSENT = 64;
 
 export interface UdpRelayTunnel {
-  /** False: dropped, the tunnel is busy. Throws EngineError ERR_MESSAGE_TOO_LARGE. */
+  /** False when the datagram was dropped because the tunnel is busy. Throws EngineError ERR_MESSAGE_TOO_LARGE. */
   send(payload: Uint8Array, from: AddrPort, to: AddrPort): boolean;
   /** Reports to the sender that no program listens on the port. */
   refuse(local: AddrPort, remote: AddrPort, payloadLength: number): void;
@@ -29,11 +29,11 @@ export interface UdpRelayOptions {
 }
 
 /**
- * Offers every UDP port that a program in the workspace listens on at 127.0.0.1. Datagrams from one client address and
- * port to one port are a flow with a host socket of its own, so that the program sees different clients as different
- * senders and its answers find the way back. A flow ends when it was idle for 60 s, when no program listens on the port
- * (which is reported to the client), when the client no longer listens, or when there are too many, in total or of one
- * client: the longest idle of them ends.
+ * Offers every UDP port on which a program in the workspace listens at 127.0.0.1. Datagrams from one client address and port to
+ * one port are a flow with a host socket of its own, so that the program sees different clients as different senders, and its
+ * answers find the way back. A flow ends when it has been idle for 60 s, when no program listens on the port (which is reported
+ * to the client), when the client no longer listens, or when there are too many, in total or of one client: the longest idle of
+ * them ends.
  */
 export class UdpRelay {
   readonly #tunnel: UdpRelayTunnel;
@@ -83,7 +83,7 @@ export class UdpRelay {
         this.#answer(flow, payload);
       },
       onError: (error, lastLength) => {
-        // Another flow may have taken the place meanwhile.
+        // Another flow may have taken its place.
         if (this.#flows.get(key) === flow) this.#end(key, error.message);
         else flow.close();
         if ((error as NodeJS.ErrnoException).code === "ECONNREFUSED") this.#tunnel.refuse(local, remote, lastLength);
@@ -93,7 +93,7 @@ export class UdpRelay {
     return flow;
   }
 
-  /** @param client Considers flows of this client only. */
+  /** @param client If given, only this client's flows are considered. */
   #endOldest(client: string | undefined): void {
     for (const [key, { remote }] of this.#flows) {
       if (client !== undefined && formatIp(remote.address) !== client) continue;
@@ -108,7 +108,7 @@ export class UdpRelay {
         this.#logger.log("debug", "answer dropped, the tunnel is busy", names(flow));
     } catch (error) {
       if (!(error instanceof EngineError)) throw error;
-      // On a real interface the program would learn the MTU; on loopback it sends any size.
+      // On a real interface the program would learn the MTU, but on loopback it sends any size.
       this.#logger.log("debug", "answer dropped", { ...names(flow), error: error.message });
     }
   }
@@ -150,20 +150,17 @@ export class UdpRelay {
 
 interface FlowEvents {
   onMessage(payload: Uint8Array): void;
-  /** @param lastLength Bytes of the last datagram that was sent. */
+  /** @param lastLength Bytes of the last datagram sent. */
   onError(error: Error, lastLength: number): void;
 }
 
-/**
- * One client's datagrams to one port: a connected host socket, which receives only from that port and learns of
- * refusals.
- */
+/** One client's datagrams to one port: a connected host socket, which receives only from that port and learns of refusals. */
 class Flow {
   readonly local: AddrPort;
   readonly remote: AddrPort;
   usedAt = 0;
   readonly #socket: Socket;
-  /** Datagrams queued until the socket is connected. */
+  /** Datagrams waiting for the socket to be connected. */
   #waiting: Uint8Array[] | undefined = [];
   #unsent = 0;
   #lastLength = 0;
@@ -185,7 +182,10 @@ class Flow {
     this.#socket.connect(local.port, LOOPBACK);
   }
 
-  /** @param payload Borrowed. @returns false when it was dropped. */
+  /**
+   * @param payload Borrowed.
+   * @returns False when it was dropped.
+   */
   send(payload: Uint8Array): boolean {
     if ((this.#waiting?.length ?? this.#unsent) >= MAX_UNSENT) return false;
     const copy = payload.slice();
