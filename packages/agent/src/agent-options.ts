@@ -9,23 +9,22 @@ export interface AgentOptions {
   readonly token: string;
   readonly extraHeaders?: (() => Promise<Readonly<Record<string, string>>>) | undefined;
   /**
-   * How the deployment and its relays are reached: authorities, client certificate, proxy. Absent: taken from the
-   * environment.
+   * How to reach the deployment and its relays: authorities, client certificate, proxy. Taken from the environment when absent.
    */
   readonly dialer?: Dialer | undefined;
-  /** UDP port of the tunnel; absent or 0: chosen by the system. */
+  /** UDP port of the tunnel; chosen by the system when absent or 0. */
   readonly listenPort?: number | undefined;
   /** How long a session outlives a client that does not answer, in ms. */
   readonly sshMaxTimeoutMs: number;
-  /** Silence after which a client that vanished without a disconnect counts as gone, in ms; absent: 2 min. */
+  /** A client that vanished without a disconnect counts as gone after this long without a packet, in ms; default: 2 min. */
   readonly goneAfterMs?: number | undefined;
   readonly blockFileTransfer: boolean;
   /** Directory for the output of scripts; default: the system's directory for temporary files. */
   readonly logDirectory?: string | undefined;
-  /** Addresses of the host, `host:port`, that also serve debug pages and metrics; absent: only the tunnel does. */
+  /** Host addresses, `host:port`, at which debug pages and metrics are served besides the tunnel; none when absent. */
   readonly debugAddress?: string | undefined;
   readonly prometheusAddress?: string | undefined;
-  /** Apps that this machine declares, in the form of the API, and a file with more that is followed. */
+  /** Apps that this machine declares, in the API's form, and a file with further ones, which is followed. */
   readonly apps?: readonly object[] | undefined;
   readonly appsFile?: string | undefined;
   readonly logger: Logger;

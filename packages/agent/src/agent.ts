@@ -27,7 +27,7 @@ import { TunnelServices } from "./services/tunnel-services.ts";
 
 const STOP_GRACE_MS = 5_000;
 const MAX_CLIENTS = 1024;
-/** A client heard from this recently counts as reachable: WireGuard's own limit for a session. */
+/** A client counts as reachable if it was heard this recently: WireGuard's own limit for a session. */
 const REACHABLE_MS = 180_000;
 
 export class Agent {
@@ -81,7 +81,7 @@ export class Agent {
       expandDirectory,
       takeStats: () => {
         const report = stats.take();
-        // With the report the process is awake anyway.
+        // The process is awake for the report anyway.
         this.#memory.note(Object.values(this.#sessions()).reduce((sum, count) => sum + count, 0));
         return report;
       },
@@ -120,7 +120,7 @@ export class Agent {
     }
   }
 
-  /** The first manifest builds the network and its services; later ones update what may change. */
+  /** The first manifest builds the network and its services; later ones update what can change. */
   async #configure(deployment: Deployment, manifest: Manifest): Promise<TailnetNode> {
     this.#manifest = manifest;
     const node = this.#node ?? (await this.#start(deployment, manifest));

@@ -1,11 +1,11 @@
 /// <reference path="../../src/services/ssh/ssh2-internals.d.ts" />
-/** The SSH ciphers of the native module: the same packets as ssh2's own, and the service's tests with them. */
+/** The native module's SSH ciphers: compares their packets with ssh2's own, and runs the service's tests with them. */
 import { randomBytes } from "node:crypto";
 import sshCrypto from "ssh2/lib/protocol/crypto.js";
 import { describe, expect, it } from "vitest";
 import { loadUdpBatch } from "wg-userspace/io/udp/udp-batch";
 import { useNativeCiphers } from "../../src/services/ssh/native-ciphers.ts";
-// What holds with ssh2's ciphers holds with these.
+// The tests that pass with ssh2's ciphers must pass with these.
 import "../../src/services/ssh/hostile.test.ts";
 import "../../src/services/ssh/lent-memory.test.ts";
 import "../../src/services/ssh/security.test.ts";
@@ -16,7 +16,7 @@ it("is what every test in this file runs with", () => {
 });
 
 const CIPHERS = ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"] as const;
-/** Around the blocks of each cipher, the size of what is pooled, and the largest packets of a channel. */
+/** Sizes around the blocks of each cipher, around the limit of pooled packets, and of the largest packets of a channel. */
 const SIZES = [1, 2, 10, 11, 12, 13, 27, 28, 4066, 4067, 4068, 4090, 32_777, 65_545, 200_000];
 
 interface Sealer {
@@ -40,7 +40,11 @@ interface Ends {
   readonly opened: Buffer[];
 }
 
-/** @param forceNative ssh2's own, of that end. @param fixed Counters that are about to carry. */
+/**
+ * @param own Which ends use ssh2's own cipher.
+ * @param seqno First sequence number, for counters that are about to carry.
+ * @param iv The nonce to start with, for the same purpose; random by default.
+ */
 function ends(name: string, own: { readonly sealer?: true; readonly opener?: true }, seqno = 0, iv?: Buffer): Ends {
   useNativeCiphers();
   const info = sshCrypto.CIPHER_INFO[name]!;
@@ -81,7 +85,7 @@ function send({ sealer }: Ends, payload: Buffer): void {
   sealer.encrypt(packet);
 }
 
-/** In pieces whose sizes have nothing to do with the packets; each is overwritten afterwards, as a chunk given back is. */
+/** Passes pieces whose sizes are unrelated to the packets; each is overwritten afterwards, like a chunk that was given back. */
 function pass({ sealed, opener }: Ends, sizes: readonly number[]): void {
   const all = Buffer.concat(sealed.splice(0));
   for (let at = 0, turn = 0; at < all.length; turn++) {
@@ -207,7 +211,7 @@ describe.each(CIPHERS)("%s", (name) => {
     seal();
     expect(written[1]!.buffer).not.toBe(written[0]!.buffer);
     sshCrypto.releaseWhole(written[0]!);
-    sshCrypto.releaseWhole(written[0]!); // twice: the second changes nothing
+    sshCrypto.releaseWhole(written[0]!); // a second time, which changes nothing
     seal();
     seal();
     expect(written[2]!.buffer).toBe(written[0]!.buffer);
