@@ -28,7 +28,7 @@ export class SimulatedPeer {
   static #errors = new Map<string, number>();
   static #count = 0;
   static #lost = 0;
-  /** Id of the agent, also when this is a client. */
+  /** Id of the agent, even when this is a client. */
   readonly id: string;
   readonly #site: Site;
   readonly #kind: "agent" | "client";

@@ -60,7 +60,7 @@ interface Manifest {
   readonly license?: string;
 }
 
-/** Undefined: an optional part of a package that is not installed. */
+/** Undefined for an optional part of a package that is not installed. */
 function installed(name: string): Manifest | undefined {
   const folder = bundledPackage(name);
   return folder === undefined ? undefined : manifest(folder);

@@ -31,9 +31,9 @@ export function parseVersion(text: string): ApiVersion | undefined {
 }
 
 /**
- * Whether a server that speaks `own` serves a client that asks for `requested`; `detail` says in one sentence why not. A later
- * minor only adds calls and fields. Agents and clients ask for the newest that they know and do not fall back, so they are served
- * as far as `own` goes.
+ * Whether a server that speaks `own` serves a client that requests `requested`; `detail` says in one sentence why not. A later
+ * minor only adds calls and fields. Agents and clients request the newest version that they know and do not fall back, so they
+ * are served as far as `own` goes.
  */
 export function checkVersion(
   requested: string,

@@ -91,8 +91,8 @@ export interface EnginePeer {
   /** Relay region the peer listens on; undefined for none. */
   readonly homeRegion?: number | undefined;
   /**
-   * UDP addresses where the peer may be. Of a peer with a disco key they are candidates, used once they answered; of any
-   * other the first is used at once.
+   * UDP addresses where the peer may be. For a peer with a disco key they are candidates, used once they answered; for any other
+   * peer the first is used at once.
    */
   readonly udpEndpoints?: readonly AddrPort[] | undefined;
   readonly discoKey?: DiscoPublicKey | undefined;

@@ -19,7 +19,7 @@ static size_t segment_of(struct msghdr* header, size_t length) {
   return length;
 }
 
-/* False: the kernel has no more datagrams. */
+/* False if the kernel has no more datagrams. */
 static bool refill(udp_socket_t* socket) {
   struct mmsghdr messages[RECEIVE_MESSAGES];
   struct iovec parts[RECEIVE_MESSAGES];

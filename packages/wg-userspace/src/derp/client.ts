@@ -34,7 +34,7 @@ import { decodeUtf8 } from "./text.ts";
 /** Without any frame for this long the connection is dead: the server sends a KeepAlive at least every 65 s. */
 export const READ_TIMEOUT_MS = 120_000;
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
-/** A ping without an answer expires, or closes the connection when the caller asked for that. */
+/** A ping without an answer expires, or closes the connection if the caller requested that. */
 export const PING_TIMEOUT_MS = 5_000;
 const DEFAULT_MAX_QUEUED_BYTES = 1 << 20;
 /** Control frames may exceed the bound of the queue by this much; beyond that they are dropped as well. */

@@ -241,7 +241,7 @@ export class Driver implements AsyncDisposable {
     this.#schedule();
   }
 
-  /** Takes another UDP port. The caller tells peers of the new endpoints after `onNetworkChange`. */
+  /** Takes another UDP port. The caller informs peers of the new endpoints after `onNetworkChange`. */
   async rebind(): Promise<void> {
     if (this.#udp === undefined || this.#closed) return;
     this.#udp.close();

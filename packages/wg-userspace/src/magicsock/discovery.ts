@@ -57,7 +57,7 @@ export interface DiscoveryOutput {
   pathChanged(endpoint: Endpoint, chosen: boolean): void;
 }
 
-/** The first answer to a ping that the user asked for. */
+/** The first answer to a ping that the user requested. */
 export interface PongResult {
   readonly rttMs: number;
   readonly path: Path;
@@ -124,7 +124,7 @@ export class Discovery implements Prober<Endpoint> {
 
   /**
    * Our own endpoints. Peers to which a search is under way are sent them at once.
-   * @param guesses Endpoints that a hard NAT may use for the next peer; named a few at a time while a search goes on.
+   * @param guesses Endpoints that a hard NAT may use for the next peer; named a few at a time while a search continues.
    */
   setOwnEndpoints(endpoints: readonly AddrPort[], guesses: readonly AddrPort[], now: Instant): void {
     this.#now = now;

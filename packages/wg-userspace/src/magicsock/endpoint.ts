@@ -19,7 +19,7 @@ export class Endpoint {
   #finder: PathFinder<Endpoint> | undefined;
   readonly #roaming = new RoamingPaths();
   #relay: RelayPath | undefined;
-  /** A region where the peer was last heard that is not its home: used while no home is known. */
+  /** A region other than its home where the peer was last heard; used while no home is known. */
   #heardAt: RelayPath | undefined;
   #current: Path | undefined;
   #copy: UdpPath | undefined;

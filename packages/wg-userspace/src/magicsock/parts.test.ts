@@ -310,7 +310,7 @@ describe("the packet size search", () => {
     const search = new MtuSearch(1420);
     search.pathChanged(0, now);
     search.probe(now);
-    expect(search.answered(1432, now)).toBe(false); // not asked for yet
+    expect(search.answered(1432, now)).toBe(false); // not probed yet
     search.probe(now);
     expect(search.probe(now)).toBe(1432);
     expect(search.answered(1432, now)).toBe(true);

@@ -80,8 +80,8 @@ const RELAY_HEARTBEAT_MS = 25_000;
 /** After a pause in traffic, a path whose last pong is older than this is suspected at once. */
 const TRUST_MS = 6_500;
 /**
- * But if the peer asked on it this recently, the path only has to answer at once: the peer's heartbeats go on while we
- * rest.
+ * But if the peer pinged on it this recently, the path only has to answer at once: the peer's heartbeats continue while
+ * we rest.
  */
 const HEARD_MS = IDLE_HEARTBEAT_MS + 1_000;
 
@@ -110,7 +110,7 @@ export interface Prober<Owner> {
     ttl: number | undefined,
     sample: boolean,
   ): boolean;
-  /** Pings through the peer's relay: keeps that connection warm, and its round trip known. False: there is none. */
+  /** Pings through the peer's relay: keeps that connection warm, and its round trip known. False if there is none. */
   pingRelay(finder: PathFinder<Owner>): boolean;
   /** Asks the peer through its relay to probe our endpoints. */
   callMeMaybe(finder: PathFinder<Owner>): void;
@@ -160,7 +160,7 @@ export class PathFinder<Owner = unknown> {
   /** When the last heartbeat left. */
   #beatAt = Number.NEGATIVE_INFINITY;
   readonly #timers = new TimerTable<Timer>();
-  /** The earliest of the heartbeat and the timers; Infinity: never. */
+  /** The earliest of the heartbeat and the timers; Infinity if there is none. */
   deadline = Number.POSITIVE_INFINITY;
 
   /**
@@ -507,7 +507,7 @@ export class PathFinder<Owner = unknown> {
     this.#schedule();
     this.#prober.pathChanged(this, false);
     this.#prober.suspected(this);
-    // Asks whether the peer is there at all; if not, the silence is no fault of the path.
+    // Asks whether the peer is there at all; if not, the path is not to blame for the silence.
     if (this.#usage.mayHaveFailed) this.#pingRelay(now);
   }
 

@@ -254,7 +254,7 @@ export class PathQuality {
       return;
     }
     this.#trialAllowedAt = now + this.#trialHoldMs;
-    // A flow that ended meanwhile proved nothing.
+    // A flow that ended in the meantime proved nothing.
     if (sent >= SAMPLE_SEGMENTS) this.#trialHoldMs = Math.min(2 * this.#trialHoldMs, MAX_HOLD_MS);
     this.#toDirect();
   }

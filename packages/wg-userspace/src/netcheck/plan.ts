@@ -19,7 +19,7 @@ export interface PlanOptions {
   readonly full: boolean;
   /** What is known of the regions: the nearest are probed first. */
   readonly latencyMs: ReadonlyMap<RegionId, number>;
-  /** IPv6 worked in the last run: otherwise an incremental run does not repeat it. */
+  /** IPv6 worked in the last run; if not, an incremental run does not probe it. */
   readonly ipv6Worked: boolean;
   readonly home: RegionId;
 }

@@ -7,7 +7,7 @@ const EPHEMERAL_COUNT = 65536 - EPHEMERAL_FIRST;
 
 interface Binding {
   readonly port: number;
-  /** Undefined: any of the host's addresses. */
+  /** Undefined for any of the host's addresses. */
   readonly address: IpAddress | undefined;
 }
 

@@ -265,7 +265,7 @@ export class Netstack {
   }
 
   /**
-   * The path works again or is another one: every connection with something outstanding sends at once.
+   * The path works again or has changed: every connection with something outstanding sends at once.
    * @param concerns Selects the remote addresses; all by default.
    */
   networkChanged(now: Instant, concerns: (remote: IpAddress) => boolean = () => true): void {

@@ -35,7 +35,7 @@ export interface StrayDatagram {
 
 /** Handles the datagrams of all ports without a socket. */
 export interface UdpFallback {
-  /** False: not handled; the sender gets ICMP port unreachable. */
+  /** Returns false if it is not handled: the sender then gets ICMP port unreachable. */
   onDatagram(datagram: StrayDatagram): boolean;
   /** An ICMP error answered a datagram that was sent from a port without a socket. */
   onUnreachable?(local: AddrPort, remote: AddrPort): void;

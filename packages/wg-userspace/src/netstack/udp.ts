@@ -21,7 +21,7 @@ export interface UdpHost {
 /** A bound UDP port. */
 export class UdpSocket {
   readonly port: number;
-  /** Undefined: any of the stack's addresses. */
+  /** Undefined for any of the stack's addresses. */
   readonly address: IpAddress | undefined;
   readonly handler: UdpHandler;
   readonly #host: UdpHost;

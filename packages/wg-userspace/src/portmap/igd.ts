@@ -17,7 +17,7 @@ const SERVICE_TYPES = [
   "urn:schemas-upnp-org:service:WANIPConnection:1",
   "urn:schemas-upnp-org:service:WANPPPConnection:1",
 ];
-/** Of a gateway with more connections than this only the first ones are tried. */
+/** Services of one gateway that are tried; further ones are ignored. */
 export const MAX_SERVICES = 4;
 /** Shown on the router's web page. */
 const DESCRIPTION = "coder";

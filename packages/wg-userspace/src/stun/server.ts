@@ -66,7 +66,7 @@ export class StunServer {
   /**
    * @param datagram Borrowed.
    * @param from As the socket saw it; an IPv4 sender as IPv4, not mapped into IPv6.
-   * @returns The answer, to be sent to `from` and nowhere else. Undefined: drop.
+   * @returns The answer, to be sent to `from` and nowhere else. Undefined if the datagram is to be dropped.
    */
   handle(datagram: Uint8Array, from: AddrPort, now: Instant): Uint8Array | undefined {
     const { dropped } = this.counts;

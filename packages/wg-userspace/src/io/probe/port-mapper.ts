@@ -84,8 +84,8 @@ export class PortMapper implements AsyncDisposable {
   }
 
   /**
-   * Searches again now: at start, after a network change, with another local port. Resolves when the answer is known, within
-   * 3 s; never rejects. A call during a search causes one more search after it.
+   * Searches again now: at start, after a network change, with another local port. Resolves when the answer is known, within 3 s;
+   * never rejects. A call during a search causes one more search after it.
    */
   refresh(): Promise<void> {
     if (this.#disposed !== undefined) return this.#disposed;

@@ -26,7 +26,7 @@ export interface RequestOptions {
   readonly signal: AbortSignal;
 }
 
-/** Sends a GET and reads the head of the answer. The stream is paused afterwards and stays the caller's, also on failure. */
+/** Sends a GET and reads the head of the answer. The stream is paused afterwards and stays the caller's, even on failure. */
 export async function requestHead(stream: Duplex, options: RequestOptions): Promise<HttpHead> {
   const { context, signal } = options;
   signal.throwIfAborted();

@@ -9,7 +9,7 @@ import { loadUdpBatch } from "./udp-batch.ts";
 
 /** Errors that mean "this host does not have that address family". */
 const NO_FAMILY = new Set(["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL", "EPROTONOSUPPORT"]);
-/** Errors that mean "this kernel lacks what the native module asks of it". */
+/** Errors that mean "this kernel lacks what the native module needs". */
 const NOT_OFFERED = new Set(["ENOSYS", "ENOPROTOOPT", "EOPNOTSUPP"]);
 
 /**

@@ -39,7 +39,7 @@ export class Backlog {
 
 export class TcpListener {
   readonly port: number;
-  /** Undefined: any of the stack's addresses. */
+  /** Undefined for any of the stack's addresses. */
   readonly address: IpAddress | undefined;
   /** @internal */
   readonly backlog: Backlog;

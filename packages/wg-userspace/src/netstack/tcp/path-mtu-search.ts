@@ -4,7 +4,10 @@ import type { Sender } from "./sender.ts";
 /** Sizes tried in turn when packets of a larger size are not acknowledged (as in RFC 4821 §7.7). */
 const BLACK_HOLE_MTUS = [1280, 1024, 576];
 const BLACK_HOLE_TIMEOUTS = 2;
-/** As above, if a packet of this size got through before: then loss is the more probable reason. */
+/**
+ * Timeouts before the next size is tried, if a packet of this size got through before: then loss is the more probable
+ * reason.
+ */
 const BLACK_HOLE_TIMEOUTS_PROVEN = 4;
 /** Time until larger packets are tried again; doubles every time. */
 const FIRST_RETRY_MS = 30_000;

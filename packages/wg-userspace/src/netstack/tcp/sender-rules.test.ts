@@ -37,7 +37,7 @@ class Peer {
     this.#ack = script.peerAck;
   }
 
-  /** @returns what was sent meanwhile: [time, sequence number]. */
+  /** @returns what was sent in the meantime: [time, sequence number]. */
   run(ms: number): (readonly [number, number])[] {
     const script = this.#script;
     const sent: (readonly [number, number])[] = [];

@@ -18,7 +18,7 @@ function later(script: Script, ms: number): Script {
   script.now = addMs(script.now, ms);
   return script;
 }
-/** What is sent within so many ms, as [ms, first segment, segments]. */
+/** What is sent within `ms`, as [ms, first segment, segments]. */
 function sent(script: Script, ms: number): (readonly [number, number])[] {
   const start = script.now;
   return script.wait(ms).map(({ at, seq }) => [at - start, (seq - 1) / MSS] as const);
