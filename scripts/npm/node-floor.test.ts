@@ -17,7 +17,7 @@ describe("the refusal of an old Node", () => {
     );
   });
 
-  it.each(["22.13.0", "22.13.1", "22.20.0", "23.0.0", "26.10.0", "100.0.0"])("lets %s pass", (node) => {
+  it.each(["22.13.0", "22.13.1", "22.20.0", "23.0.0", "26.10.0", "100.0.0"])("accepts %s", (node) => {
     expect(said({ process: { versions: { node } } })).toBe("");
   });
 

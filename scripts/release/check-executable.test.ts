@@ -7,7 +7,7 @@ const FUSE = "NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2:";
 const [IN, OUT] = [`${FUSE}1`, `${FUSE}0`];
 
 describe("the check of an executable", () => {
-  it("passes one for Windows of the right kind, and names what is wrong with others", () => {
+  it("accepts one for Windows of the right kind, and names what is wrong with others", () => {
     const windows = { os: "win32", arch: "x64" } as const;
     expect(executableFaults(windows, peFile(0x8664, 3, { content: IN }), {})).toEqual([]);
     expect(executableFaults(windows, peFile(0xaa64, 2, { content: OUT }), {})).toEqual([

@@ -18,6 +18,6 @@ it.each([
 ])("refuses %s", (password) => expect(passwordProblem(password)).toBeTypeOf("string"));
 
 it.each(["correct horse battery", "another password", "tr0ub4dor&3", "long enough", "SomeSecurePassword!"])(
-  "takes %s",
+  "accepts %s",
   (password) => expect(passwordProblem(password)).toBeUndefined(),
 );

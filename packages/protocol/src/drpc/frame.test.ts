@@ -95,7 +95,7 @@ describe("reading packets", () => {
     expect(reader.failure).toMatch("exceeds 4194304 bytes");
   });
 
-  test("a packet that announces much and sends little takes little memory", () => {
+  test("a packet that announces much and sends little uses little memory", () => {
     const budget = { usedBytes: 0, limitBytes: 1_000_000 };
     const reader = new PacketReader({ budget });
     read(reader, hex("05 01 01 80808002 aabbcc"));

@@ -32,7 +32,7 @@ describe("the checksum", () => {
     expect(wasm.checksum(own, base, 8, 0)).toBe(0xddf2);
   });
 
-  it("takes an odd last byte as the high half of a word", () => {
+  it("reads an odd last byte as the high half of a word", () => {
     expect(checksum(hexDecode("0102ab"), 0, 3, 0)).toBe(0x0102 + 0xab00);
   });
 

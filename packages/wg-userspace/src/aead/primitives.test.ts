@@ -81,7 +81,7 @@ describe("security 30: the AEAD in JavaScript", () => {
     ).toBeUndefined();
   });
 
-  it("leaves the key alone, also when it is a Buffer", () => {
+  it("leaves the key unchanged, even when it is a Buffer", () => {
     const key = Buffer.alloc(32, 0xff);
     const nonce = new Uint8Array(12);
     openChaCha20Poly1305(key, nonce, sealChaCha20Poly1305(key, nonce, Buffer.alloc(9), nonce), nonce);

@@ -39,7 +39,7 @@ describe("a token bucket", () => {
     expect(bucket.take(addMs(now, 25), 25)).toBe(true);
   });
 
-  it("refused requests cost nothing, and time that stands still or goes back adds nothing", () => {
+  it("refused requests cost nothing, and time that stands still or runs back adds nothing", () => {
     const bucket = new TokenBucket(1_000, 1);
     expect(taken(bucket, 0)).toBe(1);
     expect(taken(bucket, -5)).toBe(0);

@@ -176,7 +176,7 @@ describe("a link between two relays", () => {
 });
 
 describe("three relays", () => {
-  it("security R8: forward a packet at most once, also when one of them claims the clients of another", () => {
+  it("security R8: forward a packet at most once, even when one of them claims the clients of another", () => {
     const mesh = new Mesh(3);
     const a = mesh.join(0, 0);
     const b = mesh.join(1, 2);

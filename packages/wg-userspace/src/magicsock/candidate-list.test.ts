@@ -14,7 +14,7 @@ function listOf(count: number): { list: CandidateList; candidates: Candidate[] }
 }
 
 describe("a list of candidates", () => {
-  it("finds an address by its value, and takes no port 0 and no address that may not be probed", () => {
+  it("finds an address by its value, and accepts no port 0 and no address that may not be probed", () => {
     const { list, candidates } = listOf(2);
     expect(list.find(at(2))).toBe(candidates[1]);
     expect(list.find(at(2, "192.0.2.2"))).toBeUndefined();

@@ -155,7 +155,7 @@ describe("the packet size search", () => {
     expect(search.mtu).toBe(1420);
   });
 
-  it("goes down the sizes, two tries each, and rests", () => {
+  it("goes down the sizes, with two tries each, and then rests", () => {
     const search = new MtuSearch(1420);
     search.pathChanged(0, now);
     const sizes: number[] = [];

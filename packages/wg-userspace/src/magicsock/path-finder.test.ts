@@ -762,7 +762,7 @@ describe("failures", () => {
     expect(bench.finder.failuresOf(bench.candidate(LAN), bench.now)).toBeUndefined();
   });
 
-  it("from the second on keep the address from being used for a while, also when it answers", () => {
+  it("from the second on keep the address from being used for a while, even when it answers", () => {
     const bench = new Bench({ named: [LAN] }).connected(1);
     die(bench, 20_000);
     bench.pong(LAN, 1);
@@ -810,7 +810,7 @@ describe("failures", () => {
 });
 
 describe("packet sizes", () => {
-  it("are tried on a path that answers; what was confirmed is the size of the next heartbeats", () => {
+  it("are tried on a path that answers; a confirmed size is that of the next heartbeats", () => {
     const bench = new Bench({ maxMtu: 1420 }).connected();
     expect(bench.finder.mtu).toBe(1280);
     bench.pass(0);
@@ -871,7 +871,7 @@ describe("the relay by choice", () => {
     expect(bench.changes).toHaveLength(2);
   });
 
-  it("is no failure of the direct path when that falls silent meanwhile", () => {
+  it("is not a failure of the direct path when that falls silent in the meantime", () => {
     const bench = new Bench().connected(300);
     bench.answersAfterMs = 300;
     for (let i = 0; i < 2; i++) bench.finder.relayPong(10, bench.now);

@@ -104,7 +104,7 @@ describe("latency", () => {
   it.each([
     ["that was silent for a minute", MINUTE, 0],
     ["that has not answered for three seconds", 3 * SECOND, 3 * SECOND],
-  ])("a relay %s is no alternative", (_name, quietMs, askedMs) => {
+  ])("a relay %s is not an alternative", (_name, quietMs, askedMs) => {
     bench.relay(10);
     bench.direct(300);
     bench.pass(quietMs - askedMs);
@@ -403,7 +403,7 @@ describe("a trial of the relay", () => {
     expect(waits).toEqual([30, 60, 120, 240, 480, 600, 600]);
   });
 
-  it("of a flow that ended meanwhile proves nothing: the wait does not double", () => {
+  it("of a flow that ended in the meantime proves nothing: the wait does not double", () => {
     start(10);
     for (let i = 0; i < 3; i++) {
       expect(outcome(10, 1, 100)).toBeUndefined();
@@ -506,7 +506,7 @@ describe("a return to the direct path", () => {
     expect(bench.second(40, 10, 1_000)).toBe(false); // after 60 s
   });
 
-  it("lost heartbeats beside a flow are no reason, as long as TCP loses little itself", () => {
+  it("lost heartbeats beside a flow are not a reason, as long as TCP loses little itself", () => {
     const loaded = new Bench();
     loaded.outcomes("0".repeat(12));
     expect(loaded.second(100, 0, 2_500)).toBe(false);

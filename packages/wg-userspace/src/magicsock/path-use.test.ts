@@ -30,7 +30,7 @@ describe("the use of a path", () => {
     expect(use.takeFailure()).toEqual({ ms: 0, asked: 0, answered: 0 });
   });
 
-  it("is no failure once another path is in use, or none", () => {
+  it("is not a failure once another path is in use, or none", () => {
     const use = new PathUse();
     use.begin(candidateOf(1, 1), 0);
     use.failed(10);

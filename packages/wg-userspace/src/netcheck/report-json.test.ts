@@ -56,7 +56,7 @@ it("reads back what it wrote", () => {
   expect(netReportFromJson(JSON.parse(JSON.stringify(netReportToJson(REPORT))))).toEqual(REPORT);
 });
 
-it("reads anything without a throw; what is missing is unknown", () => {
+it("reads anything without throwing; what is missing is unknown", () => {
   expect(netReportFromJson({})).toMatchObject({ udp: false, mappingVariesByDestIp: undefined, preferredDerp: 0 });
   expect(netReportFromJson("no")).toBeUndefined();
   fc.assert(fc.property(fc.jsonValue(), (json) => void netReportFromJson(json)));

@@ -177,7 +177,7 @@ describe("SSDP", () => {
     ["no location", searchAnswer("http://192.168.1.1/").replace("LOCATION", "X")],
     ["too much", searchAnswer("http://192.168.1.1/") + "x".repeat(4000)],
     ["nothing", ""],
-  ])("takes no answer from %s", (_case, text) => {
+  ])("accepts no answer from %s", (_case, text) => {
     expect(parseSearchAnswer(utf8(text))).toBeUndefined();
   });
 });
@@ -207,7 +207,7 @@ describe("XML", () => {
     expect(parseXml(text)).toBeUndefined();
   });
 
-  it("does not decode references: such text is unknown", () => {
+  it("does not decode references: such text counts as unknown", () => {
     expect(parseXml("<a>1&amp;2</a>")?.text).toBeUndefined();
   });
 

@@ -197,7 +197,7 @@ describe("Mapper", () => {
     expect(rig.changes).toBe(1);
   });
 
-  it("goes on to the next protocol when one is refused", () => {
+  it("continues with the next protocol when one is refused", () => {
     const rig = new Rig();
     rig.gateway.result = 2;
     rig.refresh();

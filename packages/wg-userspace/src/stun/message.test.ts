@@ -93,7 +93,7 @@ const mappedOf = (bytes: Uint8Array): string | undefined => {
   return read && formatAddrPort(read.mapped);
 };
 
-it("STUN is distinguished from other datagrams by length, first two bits and cookie, each by itself", () => {
+it("STUN is distinguished from other datagrams by length, first two bits and cookie, each on its own", () => {
   const good = message(0x0001, []);
   expect(looksLikeStun(good)).toBe(true);
   expect(looksLikeStun(good.subarray(0, 19))).toBe(false);

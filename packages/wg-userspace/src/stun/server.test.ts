@@ -50,7 +50,7 @@ describe("StunServer", () => {
     expect(new StunServer({ seed: 1, limits: { slots: 1 } }).handle(encodeBindingRequest(TX), V4, NOW)).toBeDefined();
   });
 
-  it("ignores attributes from 0x8000 on and drops requests with one below it, also when it is the last and empty", () => {
+  it("ignores attributes from 0x8000 on and drops requests with one below it, even when it is the last and empty", () => {
     const server = new StunServer({ seed: 1 });
     expect(server.handle(request(software(3), [0x8000, new Uint8Array()]), V4, NOW)).toBeDefined();
     expect(server.handle(request(software(3), [0x7fff, new Uint8Array()]), V4, NOW)).toBeUndefined();

@@ -114,7 +114,7 @@ describe("replays", () => {
     expect(stateOf(a, b)).toEqual(before);
   });
 
-  test("security 25: transport messages are delivered once, also when the copies share a batch", () => {
+  test("security 25: transport messages are delivered once, even when the copies share a batch", () => {
     const { link, a, b } = establishedPair();
     a.send(ipv6Packet(1, 2, 20));
     const message = link.sent.at(-1)!.bytes;

@@ -89,7 +89,7 @@ describe("sending and receiving", () => {
     expect(packetsOf(b)[1]).toEqual(ipv6Packet(1, 2, 1));
   });
 
-  test("more than one batch in a turn goes through, and answers made during delivery go out with it", () => {
+  test("more than one batch in a turn goes through, and answers made during delivery leave with it", () => {
     const { link, a, b } = joinedPair(crypto);
     a.device.startHandshake(a.peer(b), link.now);
     link.run(50);

@@ -164,7 +164,7 @@ describe("packet sizes", () => {
     expect(transfer.sink.wrongAt).toBe(-1);
   });
 
-  it("of a peer that takes no jumbo frames stay at those of Ethernet", () => {
+  it("of a peer that accepts no jumbo frames stay at those of Ethernet", () => {
     const { net, a, b } = overLink(9000, [8920, 1420]);
     const transfer = new Transfer(net, a, b, 3_000_000, 1);
     expect(net.run(60_000, () => transfer.done)).toBe(true);

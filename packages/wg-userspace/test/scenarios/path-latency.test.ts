@@ -21,7 +21,7 @@ describe("round trips", () => {
     expect(ticker.intact).toBe(true);
   });
 
-  it("a relay that is somewhat faster does not matter", () => {
+  it("a relay that is only somewhat faster is not used", () => {
     const { net, a, b, core } = homePair(55);
     net.relayDelayMs.set(REGION, 30);
     core.options = { ...core.options, delayMs: 50 };

@@ -28,7 +28,7 @@ describe("WakeDetector", () => {
     expect(detector.tick(5_000)).toBe(0);
   });
 
-  it("notices a suspend also at a tick that comes long before the next one is due", () => {
+  it("notices a suspend even at a tick that comes long before the next one is due", () => {
     const detector = new WakeDetector();
     vi.advanceTimersByTime(2_000);
     vi.setSystemTime(Date.now() + 4_000);
