@@ -1,6 +1,6 @@
 /*
- * ICMPv6 (RFC 4443): like ICMP for IPv4, but the checksum also covers a pseudo-header. Packet too big: 4 MTU (32 bits).
- * Errors quote as much of the packet as fits into 1280 bytes.
+ * ICMPv6 (RFC 4443): like ICMP for IPv4, but the checksum also covers a pseudo-header.
+ * Packet too big: 4 MTU (32 bits). Errors quote as much of the packet as fits into 1280 bytes.
  */
 
 export const ICMPV6_UNREACHABLE = 1;
