@@ -2,7 +2,7 @@ import type { ApplicationsHost } from "coder-protocol/rest/apps";
 import type { AddWorkspaceAppRequest, AgentApp, ChangeWorkspaceAppRequest } from "coder-protocol/rest/workspace-apps";
 import { call } from "./client.ts";
 
-/** `*` in it stands for the label of an app; empty: this deployment serves no apps. */
+/** The host names of apps, in which `*` stands for an app's label; empty when this deployment serves no apps. */
 export const applicationsHost = (signal: AbortSignal) =>
   call<ApplicationsHost>("GET", "/applications/host", { signal });
 

@@ -1,14 +1,14 @@
-/** The REST calls of the pages: JSON in and out, the CSRF proof, and what every answer tells besides its body. */
+/** The REST calls of the pages: JSON in both directions, the CSRF proof, and what every response says besides its body. */
 import { signal } from "@preact/signals";
 import type { ErrorBody } from "coder-protocol/rest/common";
 
-/** An answer outside 2xx, or none. */
+/** A response with a status other than 2xx, or no response. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
-  /** 0: there was no answer. */
+  /** 0 when there was no response. */
   readonly status: number;
   readonly detail: string;
-  /** By field of the request. */
+  /** Messages by field of the request. */
   readonly fields: Readonly<Record<string, string>>;
 
   constructor(status: number, body: ErrorBody) {
@@ -20,11 +20,11 @@ export class ApiError extends Error {
   }
 }
 
-/** Version of the server, from its latest answer. */
+/** Version of the server, from its latest response. */
 export const serverVersion = signal("");
 /** When the server last answered, ms since 1970. */
 export const lastAnswerAt = signal(Date.now());
-/** Raised by an answer that says that the login has ended. */
+/** Incremented by a response which says that the login has ended. */
 export const loginEnded = signal(0);
 
 const TIMEOUT_MS = 30_000;
@@ -34,13 +34,13 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
-/** `path` is below /api/v2. Throws ApiError, and the signal's reason when it aborts. */
+/** `path` is relative to /api/v2. Throws ApiError, or the signal's reason when it aborts. */
 export async function call<Answer>(method: string, path: string, options: CallOptions = {}): Promise<Answer> {
   const text = await (await accepted(method, path, options)).text();
   return (text === "" ? undefined : JSON.parse(text)) as Answer;
 }
 
-/** The answer, when its status is in 2xx. */
+/** The response, if its status is 2xx. */
 async function accepted(method: string, path: string, options: CallOptions): Promise<Response> {
   const limit = AbortSignal.timeout(TIMEOUT_MS);
   const response = await send(method, path, options, limit);
@@ -76,12 +76,12 @@ function errorBody(text: string, status: number): ErrorBody {
     const body = JSON.parse(text) as Partial<ErrorBody>;
     if (typeof body.message === "string") return body as ErrorBody;
   } catch {
-    // A proxy on the way answered with a page of its own.
+    // A proxy in between answered with a page of its own.
   }
   return { message: `The answer had the status ${status}`, detail: "It did not come from this deployment's API." };
 }
 
-/** The cookie that only pages of this origin can read. */
+/** The value of the cookie that only pages of this origin can read. */
 export function csrfProof(): string {
   for (const pair of document.cookie.split("; ")) {
     const [name, value] = pair.split("=", 2);

@@ -1,4 +1,4 @@
-/** Which clients may connect, as owners of the deployment decide for users and workspaces. */
+/** Which clients may connect, as the deployment's owners decide for users and workspaces. */
 import type { ConnectionPolicy } from "coder-protocol/rest/connection-policy";
 import type { User } from "coder-protocol/rest/users";
 import type { Workspace } from "coder-protocol/rest/workspaces";

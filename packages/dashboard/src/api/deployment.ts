@@ -4,13 +4,13 @@ import type { ConnectionLogResponse } from "coder-protocol/rest/profile";
 import type { WorkspaceProxy } from "coder-protocol/rest/workspace-proxies";
 import { call } from "./client.ts";
 
-/** One section of the health report; the sections differ in what else they hold. */
+/** One section of the health report; sections differ in their further content. */
 export interface HealthSection {
   readonly healthy: boolean;
   readonly severity: HealthSeverity;
   readonly warnings: readonly HealthMessage[];
   readonly error?: string;
-  /** Of the section of workspace proxies. */
+  /** Only in the section of workspace proxies. */
   readonly workspace_proxies?: { readonly regions: readonly WorkspaceProxy[] };
   readonly [fact: string]: unknown;
 }
@@ -24,11 +24,11 @@ export interface Health {
 
 export const buildInfo = (signal: AbortSignal) => call<BuildInfo>("GET", "/buildinfo", { signal });
 
-/** `force` runs the checks again instead of answering with the latest report. */
+/** `force` runs the checks again instead of returning the latest report. */
 export const health = (signal: AbortSignal, force = false) =>
   call<Health>("GET", `/debug/health${force ? "?force=true" : ""}`, { signal });
 
-/** A setting of the server and where its value comes from. */
+/** A setting of the server, and where its value comes from. */
 export interface DeploymentOption {
   readonly name: string;
   readonly flag: string;
@@ -42,7 +42,7 @@ export interface DeploymentOption {
 export const deploymentOptions = (signal: AbortSignal) =>
   call<{ readonly options: readonly DeploymentOption[] }>("GET", "/deployment/config", { signal });
 
-/** Something that others than the owner of a workspace may use. */
+/** An app or port that others than the owner of the workspace may use. */
 export interface DeploymentShare {
   readonly workspace: string;
   readonly owner: string;
@@ -62,7 +62,7 @@ export const deploymentShares = (signal: AbortSignal) =>
 export const connectionLog = (q: string, offset: number, signal: AbortSignal) =>
   call<ConnectionLogResponse>("GET", `/deployment/connections?q=${encodeURIComponent(q)}&offset=${offset}`, { signal });
 
-/** The servers of the deployment, the answering one first. */
+/** The servers of the deployment, the one that answers first. */
 export const replicas = (signal: AbortSignal) => call<readonly Replica[]>("GET", "/replicas", { signal });
 
 export const deploymentStats = (signal: AbortSignal) =>

@@ -2,7 +2,7 @@ import { call } from "./client.ts";
 
 export type HistoryRange = "1h" | "24h";
 
-/** Lists of equal length, the oldest first; null is a gap. */
+/** Lists of equal length, the oldest value first; null is a gap. */
 export interface NetworkHistory {
   readonly step_s: number;
   readonly from: string;
@@ -25,7 +25,7 @@ export interface DeploymentNetwork {
   readonly connections: { readonly direct: number; readonly relayed: number; readonly unknown: number };
 }
 
-/** Why an agent is not reached directly, or slowly, and who can change it. */
+/** Why an agent is reached slowly or not directly, and who can change it. */
 export interface Cause {
   readonly code: string;
   readonly side: string;

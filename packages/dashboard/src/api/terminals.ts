@@ -1,4 +1,4 @@
-/** Terminals of an agent that run on without viewers, and files into its workspace. */
+/** Terminals of an agent, which run on without viewers, and files sent to its workspace. */
 import type { ErrorBody } from "coder-protocol/rest/common";
 import type { TerminalsResponse, UploadedFile } from "coder-protocol/rest/terminals";
 import { ApiError, call, csrfProof } from "./client.ts";
@@ -22,7 +22,7 @@ function filesPath({ agentId, path, terminal, overwrite }: UploadTarget): string
   return `/api/v2/workspaceagents/${agentId}/files?${query}`;
 }
 
-/** Throws ApiError, and the signal's reason when it aborts. `fetch` tells no progress of what it sends. */
+/** Throws ApiError, or the signal's reason when it aborts. Does not use `fetch`, which reports no progress of uploads. */
 export function uploadFile(
   target: UploadTarget,
   file: Blob,
@@ -60,7 +60,7 @@ export function downloadAddress({ agentId, path, terminal }: DownloadSource): st
   return `/api/v2/workspaceagents/${agentId}/files?${new URLSearchParams({ path, terminal })}`;
 }
 
-/** Throws ApiError where the workspace refuses the file: a link would save the refusal in the file's place. */
+/** Throws ApiError when the workspace refuses the file: with a mere link, the browser would save the refusal as the file. */
 export async function checkDownload(source: DownloadSource): Promise<void> {
   await call<void>("GET", `${downloadAddress(source).slice("/api/v2".length)}&check=true`);
 }

@@ -3,7 +3,7 @@ import type { UserAppearance } from "coder-protocol/rest/profile";
 import type { CreateFirstUserRequest, CreateUserRequest, User, UsersResponse } from "coder-protocol/rest/users";
 import { call } from "./client.ts";
 
-/** The cookies of the answer are the login; its body, with the token, is left unread. */
+/** The cookies of the response are the login. Its body, which contains the token, is not read. */
 export const logIn = (email: string, password: string) =>
   call<unknown>("POST", "/users/login", { body: { email, password } });
 

@@ -13,7 +13,7 @@ export const listProxies = async (signal: AbortSignal) =>
 export const createProxy = (request: { name: string; display_name: string }) =>
   call<UpdateWorkspaceProxyResponse>("POST", "/workspaceproxies", { body: request });
 
-/** Empty and missing fields leave the proxy as it is, but an empty wildcard host name clears that one. */
+/** Empty and missing fields leave the proxy unchanged, but an empty wildcard host name clears it. */
 export const editProxy = (id: string, change: PatchWorkspaceProxyRequest) =>
   call<UpdateWorkspaceProxyResponse>("PATCH", `/workspaceproxies/${id}`, { body: change });
 

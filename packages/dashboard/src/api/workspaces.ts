@@ -61,7 +61,7 @@ export const agentById = (id: string, signal: AbortSignal) =>
 export const agentNetwork = (id: string, signal: AbortSignal) =>
   call<AgentNetwork>("GET", `/workspaceagents/${id}/network`, { signal });
 
-/** @param probe Ports, or "shared" for those that are: the agent connects to their programs, to find out what they speak. */
+/** @param probe Ports whose protocol the agent finds out by connecting to their programs; "shared" for all shared ones. */
 export const listeningPorts = (id: string, probe: readonly (number | "shared")[], signal: AbortSignal) =>
   call<ListeningPortsResponse>(
     "GET",
