@@ -1,6 +1,6 @@
 import type { User } from "coder-protocol/rest/users";
 
-/** What the server puts into the page, so that the first paint needs no request. */
+/** Data that the server puts into the page, so that the first paint needs no request. */
 export interface Boot {
   readonly user: User | null;
   /** Whether the first user exists. */
@@ -10,11 +10,11 @@ export interface Boot {
 
 export function readBoot(): Boot {
   const text = document.getElementById("boot")?.textContent ?? "";
-  // Without a server that fills the page in, as under `vite`: the API tells the same.
+  // If no server fills in the page, as under `vite`, the API provides the same data.
   return text === "" ? { user: null, ready: true, version: "" } : (JSON.parse(text) as Boot);
 }
 
-/** Read through the property: the attribute is hidden from selectors and scripts that were injected. */
+/** Read through the property, because the attribute is hidden from selectors and injected scripts. */
 export function readNonce(): string {
   return document.querySelector<HTMLMetaElement>('meta[name="csp-nonce"]')?.nonce ?? "";
 }

@@ -1,6 +1,6 @@
 /**
- * Gives every style element that a script makes the nonce of this answer. xterm writes its rules into style elements; the
- * policy of the page takes only those with the nonce, and only if they have it before they are inserted.
+ * Gives every style element that a script makes the nonce of this page. xterm writes its rules into style elements, and the
+ * page's policy admits only those that have the nonce when they are inserted.
  */
 export function stampStyles(nonce: string): void {
   const create = Document.prototype.createElement;

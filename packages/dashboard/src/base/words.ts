@@ -4,11 +4,11 @@ const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** How long ago, in one unit: "just now", "5 min ago", "3 h ago", "12 days ago"; "in 5 min" for what is to come. */
+/** A time relative to now, in one unit: "just now", "5 min ago", "3 h ago", "12 days ago", or "in 5 min". */
 export function ago(atMs: number, nowMs: number): string {
   const seconds = Math.round((nowMs - atMs) / 1000);
   const length = Math.abs(seconds);
-  // Clocks of a browser and a server differ by seconds.
+  // The clocks of browser and server may differ by seconds.
   if (length < 45) return "just now";
   const text = span(length);
   return seconds >= 0 ? `${text} ago` : `in ${text}`;
@@ -28,7 +28,7 @@ export function count(number: number, one: string, many = `${one}s`): string {
   return `${number} ${number === 1 ? one : many}`;
 }
 
-/** "14:03" in the words of the browser's language. */
+/** A time such as "14:03", formatted for the browser's language. */
 export function clockTime(atMs: number): string {
   return new Date(atMs).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
@@ -37,7 +37,7 @@ export function capital(word: string): string {
   return word.slice(0, 1).toUpperCase() + word.slice(1);
 }
 
-/** Text of others made visible: control characters and marks that change the direction of text are shown as signs. */
+/** Makes foreign text visible: control characters, and marks that change the direction of text, are shown as symbols. */
 export function visible(text: string): string {
   return text.replace(
     /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
