@@ -1,4 +1,4 @@
-/** The line above a terminal whose bytes only this tab and the workspace can read, and the question when that fails. */
+/** The line above a terminal whose bytes only this tab and the workspace can read, and the question when the tunnel fails. */
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { milliseconds } from "../base/words.ts";
@@ -8,7 +8,7 @@ import type { TunnelView } from "./messages.ts";
 
 export interface EndToEndLineProps {
   readonly link: EndToEnd;
-  /** The workspace takes no other terminals. */
+  /** The workspace accepts only end-to-end terminals. */
   readonly required: boolean;
   readonly onFallback: () => void;
 }

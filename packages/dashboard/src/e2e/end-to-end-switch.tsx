@@ -1,6 +1,6 @@
 /**
- * Whether terminals are carried by tunnels of this tab: where the workspace requires it, the address asks for it, or it was
- * the last choice in this browser. An address never switches it off.
+ * Whether terminals use tunnels of this tab: if the workspace requires it, the address requests it, or it was the last choice in
+ * this browser. An address never switches it off.
  */
 import { useSignal } from "@preact/signals";
 import type { Workspace } from "coder-protocol/rest/workspaces";
@@ -11,7 +11,7 @@ const CHOICE = "terminal-end-to-end";
 
 export interface EndToEndChoice {
   readonly on: boolean;
-  /** The workspace takes no other terminals. */
+  /** The workspace accepts only end-to-end terminals. */
   readonly required: boolean;
   choose(on: boolean): void;
 }
@@ -19,7 +19,7 @@ export interface EndToEndChoice {
 export function useEndToEnd(workspace: Workspace, query: URLSearchParams): EndToEndChoice {
   const required = workspace.require_e2e === true;
   const chosen = useSignal(query.get("e2e") === "1" || localStorage.getItem(CHOICE) === "1");
-  // Terminals that are open stay end-to-end when the workspace no longer requires it.
+  // Open terminals stay end-to-end when the workspace no longer requires it.
   useEffect(() => {
     if (required) chosen.value = true;
   }, [required, chosen]);

@@ -7,8 +7,8 @@ import type { EndToEndChoice } from "./end-to-end-switch.tsx";
 import { EndToEnd } from "./link.ts";
 
 /**
- * A terminal over a tunnel of its own where that is chosen, else over the server's connection. The choice never changes
- * later. A person may let this one terminal use the server's connection; the choice and other terminals stay as they are.
+ * A terminal over a tunnel of its own if that is chosen, otherwise over the server's connection. The choice never changes later.
+ * The user may let this one terminal use the server's connection; the setting and other terminals stay as they are.
  */
 export function EndToEndTerminal({
   choice,

@@ -1,4 +1,4 @@
-/** The page's side of the worker with the tunnel: one worker for each terminal, started when it is opened. */
+/** The page's end of the worker that holds the tunnel. Each terminal has a worker, started when the terminal is opened. */
 import { type Signal, signal } from "@preact/signals";
 import { parseTerminalEvent, type TerminalControl } from "coder-protocol/terminal/events";
 import { workerScript } from "../live/stream/worker-script.ts";
@@ -16,13 +16,13 @@ import workerUrl from "./worker.ts?worker&url";
 interface Attempt {
   readonly number: number;
   readonly events: TransportEvents;
-  /** Bytes of input that the tunnel has not taken. */
+  /** Bytes of input that the tunnel has not accepted yet. */
   unsent: number;
-  /** The last acknowledgement where it had to wait for the tunnel; without it the agent would send no more. */
+  /** The last acknowledgement, if it has to wait for the tunnel. It must not be lost, or the agent would send no more. */
   waitingAck: TerminalControl | undefined;
 }
 
-/** Nothing is loaded before a terminal is opened. */
+/** Loads nothing before a terminal is opened. */
 export class EndToEnd {
   readonly tunnel: Signal<TunnelView> = signal<TunnelView>({ kind: "connecting" });
   readonly #life = new AbortController();
@@ -47,7 +47,7 @@ export class EndToEnd {
 
   close(): void {
     this.#life.abort();
-    // Its memory goes with it, and the keys in there.
+    // Frees its memory, and with it the keys.
     this.#worker?.terminate();
     this.#worker = undefined;
   }
@@ -88,7 +88,7 @@ export class EndToEnd {
 
   #received(message: FromWorker): void {
     if (message.kind === "tunnel") {
-      // A failure stays until there is a tunnel: the question about it must not come and go with every attempt.
+      // A failure stays shown until there is a tunnel, so that the question about it does not come and go with every attempt.
       const retries = message.tunnel.kind === "connecting" && this.tunnel.peek().kind === "failed";
       if (!retries) this.tunnel.value = message.tunnel;
       return;

@@ -1,26 +1,26 @@
-/** What a page and its worker with the tunnel send each other. Bytes are transferred, not copied. */
+/** Messages between a page and its worker with the tunnel. Bytes are transferred, not copied. */
 import type { TransportEnd } from "../terminal/transport.ts";
 
-/** Output that the page has not taken yet; the worker reads no more from the workspace beyond this. */
+/** Limit of output that the page has not accepted yet; beyond it the worker stops reading from the workspace. */
 export const OUTPUT_CREDIT_BYTES = 256 * 1024;
-/** Input that the tunnel has not taken yet; the page accepts no more beyond this. */
+/** Limit of input that the tunnel has not accepted yet; beyond it the page accepts no more. */
 export const INPUT_CREDIT_BYTES = 1024 * 1024;
 
-/** The first message of the agent's terminal protocol, with its names. */
+/** The first message of the agent's terminal protocol, with that protocol's field names. */
 export type TerminalInit = Readonly<Record<string, string | number | boolean>>;
 
 export type ToWorker =
-  /** Connects where there is no tunnel, and opens the terminal. `attempt` numbers what belongs to it. */
+  /** Opens the terminal, connecting first if there is no tunnel. `attempt` identifies the messages that belong to it. */
   | { readonly kind: "open"; readonly attempt: number; readonly agentId: string; readonly init: TerminalInit }
   | { readonly kind: "input"; readonly attempt: number; readonly bytes: ArrayBuffer }
   | { readonly kind: "taken"; readonly attempt: number; readonly bytes: number }
   | { readonly kind: "close"; readonly attempt: number }
-  /** The page is shown again: timers were late. */
+  /** The page is visible again, and timers ran late while it was hidden. */
   | { readonly kind: "wake" };
 
 export type FromWorker = FromTerminal | { readonly kind: "tunnel"; readonly tunnel: TunnelView };
 
-/** About one attempt. */
+/** Messages about one attempt. */
 export type FromTerminal =
   | { readonly kind: "opened"; readonly attempt: number }
   | { readonly kind: "output"; readonly attempt: number; readonly bytes: ArrayBuffer }
@@ -35,9 +35,9 @@ export type TunnelView =
       readonly kind: "up";
       readonly region: string;
       readonly latencyMs: number | undefined;
-      /** Public keys of WireGuard, in hexadecimal. */
+      /** WireGuard public keys, in hexadecimal. */
       readonly ownKey: string;
       readonly agentKey: string;
     }
-  /** `final`: trying again changes nothing. */
+  /** `final`: another attempt cannot succeed. */
   | { readonly kind: "failed"; readonly reason: string; readonly final: boolean };

@@ -1,4 +1,6 @@
-/** One attempt of a terminal over the worker's tunnel: the agent's terminal protocol towards messages for the page. */
+/**
+ * One attempt to open a terminal over the worker's tunnel. Translates the agent's terminal protocol into messages for the page.
+ */
 import { parseTerminalEvent } from "coder-protocol/terminal/events";
 import { RecordReader } from "coder-protocol/terminal/records";
 import { TERMINAL_PORT } from "coder-protocol/tunnel-ports";
@@ -9,7 +11,7 @@ import { type AgentTunnel, reasonOf } from "./tunnel.ts";
 export interface SessionParts {
   readonly tunnel: Pick<AgentTunnel, "ready" | "drop">;
   post(message: FromTerminal, transfer?: readonly ArrayBuffer[]): void;
-  /** Whether no later attempt has taken its place. */
+  /** Whether no later attempt has replaced it. */
   isCurrent(session: Session): boolean;
 }
 
@@ -22,7 +24,7 @@ export class Session {
   #untaken = 0;
   #resume: (() => void) | undefined;
   #over = false;
-  /** The end that the agent announced. */
+  /** The reason for the end that the agent announced. */
   #announced: TransportEnd | undefined;
   #notice = "";
 
@@ -43,16 +45,16 @@ export class Session {
       this.#send({ kind: "opened", attempt: this.attempt });
       this.#framed = framed;
       await this.#read(stream.readable, framed);
-      // Without records there is no other sign of the program's end.
+      // Without records, the end of the stream is the only sign that the program has ended.
       this.#end(framed ? (this.#announced ?? { kind: "lost", reason: this.#notice }) : { kind: "ended" });
     } catch (error) {
-      // Whatever broke it, the next attempt makes a tunnel of its own; a later attempt may already have one.
+      // The next attempt makes a new tunnel, whatever the cause was; a later attempt may already have one.
       if (isCurrent(this)) tunnel.drop();
       this.#end({ kind: "lost", reason: reasonOf(error) });
     }
   }
 
-  /** A page cannot see whether the tunnel is alive; peers that sent "hello" are expected to send beats. */
+  /** A page cannot see whether the tunnel is alive, and expects beats from peers that sent "hello". */
   beat(): void {
     if (this.#framed) this.#send({ kind: "event", attempt: this.attempt, text: '{"type":"beat"}' });
   }

@@ -1,4 +1,4 @@
-/** Shared by the tests of this folder: a workspace that the test plays. Not used at run time. */
+/** Shared by the tests of this folder: a workspace that the test controls. Not used at run time. */
 import type { TunnelWorkspace } from "./tunnel.ts";
 
 export class FakeWorkspace implements TunnelWorkspace {
@@ -6,7 +6,7 @@ export class FakeWorkspace implements TunnelWorkspace {
   readonly terminal = new TransformStream<Uint8Array, Uint8Array>();
   readonly typed = new TransformStream<Uint8Array, Uint8Array>(undefined, undefined, { highWaterMark: 1_000 });
   capabilities: () => Promise<Response> = async () => Response.json({ terminal_framing: 1 });
-  /** Answers of echoes, in the order of the questions. */
+  /** Answers to echo requests, in the order of the requests. */
   readonly echoes: PromiseWithResolvers<number>[] = [];
   closed = 0;
 

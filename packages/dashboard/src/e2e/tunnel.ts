@@ -1,6 +1,6 @@
 /**
- * The worker's tunnel to the agent: a WireGuard peer of its own, through the relay's WebSocket. Made with the first attempt
- * of the terminal, used by later ones, and made again after it was dropped.
+ * The worker's tunnel to the agent: a WireGuard peer that connects through the relay's WebSocket. Made with the terminal's first
+ * attempt, used by later ones, and made again after it was dropped.
  */
 import type { BrowserWorkspace } from "coder-client/browser";
 import { HTTP_API_PORT } from "coder-protocol/tunnel-ports";
@@ -9,21 +9,21 @@ import type { TunnelView } from "./messages.ts";
 const ANSWER_MS = 5_000;
 const STATUS_EVERY_MS = 10_000;
 const MAX_REASON_LENGTH = 300;
-/** A browser does not report why a WebSocket was refused: this limit of the deployment may be the cause. */
+/** A browser does not report why a WebSocket was refused; this limit of the deployment is a possible cause. */
 const LIMIT = "If eight end-to-end terminals of yours are open, close one.";
 
 export type TunnelWorkspace = Pick<BrowserWorkspace, "dial" | "fetch" | "ping" | "wake" | "ends" | "close">;
 
 export interface Tunnel {
   readonly workspace: TunnelWorkspace;
-  /** The agent sends terminals in records. */
+  /** The agent sends terminal output in records. */
   readonly framed: boolean;
   readonly stopStatus: () => void;
 }
 
 export interface TunnelEvents {
   show(view: TunnelView): void;
-  /** The agent answered an echo. */
+  /** The agent answered an echo request. */
   answered(): void;
 }
 
@@ -37,7 +37,7 @@ export class AgentTunnel {
     this.#events = events;
   }
 
-  /** The tunnel there is, else a new one. A failure is shown, and the next call tries again. */
+  /** The present tunnel, otherwise a new one. A failure is shown, and the next call tries again. */
   ready(agentId: string): Promise<Tunnel> {
     if (this.#current !== undefined) return this.#current;
     const made: Promise<Tunnel> = this.#make(agentId).catch((error: unknown) => {
@@ -59,10 +59,10 @@ export class AgentTunnel {
         stopStatus();
         return workspace.close();
       })
-      .catch(() => undefined); // it never was, and its failure has been shown
+      .catch(() => undefined); // there never was a tunnel, and its failure has been shown
   }
 
-  /** The page is shown again: timers were late. */
+  /** The page is visible again, and timers ran late while it was hidden. */
   wake(): void {
     void this.#current?.then(({ workspace }) => workspace.wake()).catch(() => undefined); // its failure has been shown
   }
@@ -80,7 +80,7 @@ export class AgentTunnel {
   }
 }
 
-/** Agents that know no records answer 404. */
+/** Agents without support for records answer 404. */
 async function speaksRecords(workspace: TunnelWorkspace): Promise<boolean> {
   const signal = AbortSignal.timeout(ANSWER_MS);
   const answer = await workspace.fetch(HTTP_API_PORT, "/api/v0/capabilities", { signal });
@@ -89,7 +89,10 @@ async function speaksRecords(workspace: TunnelWorkspace): Promise<boolean> {
   return body?.terminal_framing === 1;
 }
 
-/** Shows the tunnel after each echo that was answered. @returns how to stop. */
+/**
+ * Reports the tunnel after each answered echo request.
+ * @returns A function that stops it.
+ */
 function reportStatus(workspace: TunnelWorkspace, events: TunnelEvents): () => void {
   let stopped = false;
   const report = async (): Promise<void> => {

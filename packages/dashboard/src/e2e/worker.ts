@@ -1,6 +1,6 @@
 /**
- * The worker of one end-to-end terminal. It holds the tunnel, whose private keys exist in the memory of this worker only and
- * end with it.
+ * The worker of one end-to-end terminal. It holds the tunnel, whose private keys exist only in this worker's memory and end with
+ * it.
  */
 import { connectAgent } from "coder-client/browser";
 import type { FromWorker, ToWorker } from "./messages.ts";
