@@ -1,7 +1,7 @@
 import type { WorkspaceListRow } from "coder-protocol/rest/dashboard";
 import type { Workspace } from "coder-protocol/rest/workspaces";
 
-/** A row of the list from the whole view; without paths, which only the stream tells. */
+/** A list row made from the whole view, without paths, which only the stream reports. */
 export function listRow(workspace: Workspace): WorkspaceListRow {
   const agents = workspace.latest_build.resources.flatMap((resource) => resource.agents ?? []);
   return {

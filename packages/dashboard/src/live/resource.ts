@@ -1,43 +1,43 @@
 /**
- * Data that a page shows and that changes: loaded once, kept current by its source, shared by everything that asks for the
- * same key, and dropped a while after nothing shows it any more. Where the changes come from is the source's affair.
+ * Data that a page shows and that changes: loaded once, kept current by its source, shared by all viewers of the same key, and
+ * dropped some time after the last viewer has left. The source decides where changes come from.
  */
 import { type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import { ApiError } from "../api/client.ts";
 
 export interface Source<T> {
-  /** Absent: all data come from `watch`. */
+  /** Absent when all data comes from `watch`. */
   readonly load?: ((signal: AbortSignal) => Promise<T>) | undefined;
-  /** `load` is only for when `watch` or a person asks for it. */
+  /** `load` runs only when `watch` or the user requests it. */
   readonly watchFirst?: true;
   /** Keeps the data current until the signal aborts. Called at once. */
   watch?(changes: Changes<T>, signal: AbortSignal): void;
-  /** Keeps the data current like `watch`, but is called after the first load, with what it found. */
+  /** Keeps the data current like `watch`, but is called after the first load, with its result. */
   follow?(changes: Changes<T>, signal: AbortSignal, first: T): void;
 }
 
-/** New data, or the advice to load again. */
+/** Delivers new data, or requests another load. */
 export interface Changes<T> {
   deliver(data: T): void;
-  /** There are no data, or no more. */
+  /** There is no data, or no longer any. */
   fail(error: ApiError): void;
   reload(): void;
 }
 
 export interface Resource<T> {
   readonly data: ReadonlySignal<T | undefined>;
-  /** Of the latest load; the data of before stays. */
+  /** Error of the latest load; earlier data stays. */
   readonly error: ReadonlySignal<ApiError | undefined>;
   readonly reload: () => void;
 }
 
-/** How long data outlives its last viewer: going back to a page shows it at once. */
+/** How long data outlives its last viewer, so that going back to a page shows it at once. */
 const KEEP_MS = 30_000;
-/** A load that failed for a passing reason is repeated. */
+/** When a load that failed for a temporary reason is repeated. */
 const RETRY_MS = 5_000;
 
-/** One resource; alive between the first `enter` and the last `leave`. */
+/** One resource, active between the first `enter` and the last `leave`. */
 export class LiveResource<T> implements Resource<T> {
   readonly data: Signal<T | undefined> = signal(undefined);
   readonly error: Signal<ApiError | undefined> = signal(undefined);
@@ -49,7 +49,10 @@ export class LiveResource<T> implements Resource<T> {
   #viewers = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** A load that is asked for while one is under way follows it; there is never a queue. Pages take it apart from its resource. */
+  /**
+   * A load requested during another one follows it; at most one is pending. A field, because pages use it detached from the
+   * resource.
+   */
   readonly reload = (): void => {
     const life = this.#life?.signal;
     if (life === undefined || this.#source.load === undefined) return;
@@ -61,7 +64,7 @@ export class LiveResource<T> implements Resource<T> {
     this.#again = false;
     void this.#load(life).finally(() => {
       this.#loading = false;
-      // Also for those who entered while the load of an earlier life was ending.
+      // Also needed when viewers entered while the load of an earlier life was ending.
       if (this.#again || (life.aborted && this.#life !== undefined)) this.reload();
     });
   };
@@ -79,7 +82,7 @@ export class LiveResource<T> implements Resource<T> {
     this.#source.watch?.(this.#changes(this.#life.signal), this.#life.signal);
   }
 
-  /** `remove` is called when there has been no viewer for a while. */
+  /** `remove` is called when there has been no viewer for some time. */
   leave(remove: () => void): void {
     if (--this.#viewers > 0) return;
     this.#life?.abort();
@@ -126,7 +129,7 @@ export class LiveResource<T> implements Resource<T> {
 
 const resources = new Map<string, LiveResource<unknown>>();
 
-/** The resource of this key, for as long as the component is mounted. The first to ask brings the source. */
+/** The resource of this key, while the component is mounted. The first caller provides the source. */
 export function useResource<T>(key: string, source: Source<T>): Resource<T> {
   const resource = useMemo(() => {
     const known = (resources.get(key) as LiveResource<T> | undefined) ?? new LiveResource(source);

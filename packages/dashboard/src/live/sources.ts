@@ -1,4 +1,4 @@
-/** What the pages show of workspaces and agents, kept current by the stream. */
+/** What the pages show about workspaces and agents, kept current by the stream. */
 import type { AgentLog, AgentMetadata, ListeningPortsResponse } from "coder-protocol/rest/agents";
 import type { PortShare, ShareLevel } from "coder-protocol/rest/apps";
 import type { WorkspaceListRow } from "coder-protocol/rest/dashboard";
@@ -54,7 +54,7 @@ export function useAgentNetwork(agentId: string): Resource<AgentNetwork> {
     `network:${agentId}`,
     streamed({
       subscription: { topic: "agent-network", args: { agent: agentId } },
-      // There are no data of an agent that is not connected.
+      // There is no such data for an agent that is not connected.
       read: (data) => ("connections" in data ? (data as unknown as AgentNetwork) : undefined),
       load: (signal) => agentNetwork(agentId, signal),
       everyMs: NETWORK_EVERY_MS,
@@ -65,7 +65,7 @@ export function useAgentNetwork(agentId: string): Resource<AgentNetwork> {
 export interface OpenPorts {
   readonly ports: ListeningPortsResponse["ports"];
   readonly shares: readonly PortShare[];
-  /** Where ports are opened, with `{{port}}` for the port; "" where they have no addresses. */
+  /** The address at which ports open, with `{{port}}` for the port; "" where ports have no addresses. */
   readonly address: string;
   /** The widest level that an administrator allows. */
   readonly max_share_level: ShareLevel;
@@ -98,7 +98,7 @@ export interface RunningTerminals {
   readonly reachable: boolean;
 }
 
-/** Terminals of the workspace that run, whether or not they are shown anywhere. */
+/** Running terminals of the workspace, whether or not they are shown anywhere. */
 export function useTerminals(agentId: string): Resource<RunningTerminals> {
   return useResource(
     `terminals:${agentId}`,
@@ -120,7 +120,7 @@ export function useAgentMetadata(agentId: string): Resource<readonly AgentMetada
     streamed({
       subscription: { topic: "agent-metadata", args: { agent: agentId } },
       read: (data) => sortedByKey(data) as AgentMetadata[],
-      // There is no route that answers once.
+      // There is no REST route for this.
       load: async () => {
         throw new ApiError(0, { message: "The workspace's figures come back with the connection to the server" });
       },
@@ -135,7 +135,7 @@ export function useAgentLogs(agentId: string): Resource<readonly AgentLog[]> {
     `logs:${agentId}`,
     streamed({
       subscription: { topic: "agent-logs", args: { agent: agentId } },
-      // Keys that are numbers come in their order.
+      // Numeric keys come in numerical order.
       read: (data) => Object.values(data) as AgentLog[],
       load: (signal) => agentLogs(agentId, 0, signal),
       everyMs: LOGS_EVERY_MS,

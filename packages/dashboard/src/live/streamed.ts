@@ -3,21 +3,21 @@ import type { Source } from "./resource.ts";
 import { follow, linkUp } from "./stream/link.ts";
 import type { Data, Subscription } from "./stream/messages.ts";
 
-/** A new connection is quickly made; only a longer interruption is bridged by asking. */
+/** A reconnection is usually quick, so only a longer interruption is bridged by requests. */
 const BRIDGE_AFTER_MS = 2_000;
 /** A tab that is hidden for longer follows nothing. */
 const HIDDEN_MS = 60_000;
 
 export interface Streamed<T> {
   readonly subscription: Subscription;
-  /** Undefined: these data say nothing yet. */
+  /** Undefined when the data does not suffice yet. */
   read(data: Data): T | undefined;
-  /** By REST, while the stream is interrupted. Absent: the resource that follows this source has its own. */
+  /** Loads by REST while the stream is interrupted. Absent when the resource that follows this source has its own `load`. */
   readonly load?: ((signal: AbortSignal) => Promise<T>) | undefined;
   readonly everyMs: number;
 }
 
-/** Data of a topic of the stream, and while that is interrupted, of the API. */
+/** Data of a topic of the stream, or from the API while the stream is interrupted. */
 export function streamed<T>({ subscription, read, load, everyMs }: Streamed<T>): Source<T> {
   return {
     load,
@@ -45,7 +45,7 @@ export function streamed<T>({ subscription, read, load, everyMs }: Streamed<T>):
   };
 }
 
-/** `hidden` comes after a while, `shown` at once. */
+/** `hidden` is called after some time, `shown` at once. */
 function followVisibility(events: { shown(): void; hidden(): void }, life: AbortSignal): void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const change = (): void => {
@@ -57,7 +57,7 @@ function followVisibility(events: { shown(): void; hidden(): void }, life: Abort
   life.addEventListener("abort", () => clearTimeout(timer));
 }
 
-/** Asks while the stream is interrupted and the page visible. */
+/** Requests the data while the stream is interrupted and the page visible. */
 function bridge(reload: () => void, everyMs: number, life: AbortSignal): void {
   let timer: ReturnType<typeof setInterval> | undefined;
   const ask = (): void => {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { StreamConnection } from "./connection.ts";
 
-/** A socket whose closing handshake takes as long as the test lets it. */
+/** A socket whose closing handshake takes as long as the test wants. */
 class SlowSocket {
   static made: SlowSocket[] = [];
   readonly sent: string[] = [];
@@ -62,7 +62,7 @@ test("a connection without answers is replaced before its close is reported, and
   dead.onclose?.({ code: 1008 });
   latest().onmessage?.({ data: "current" });
   expect(events).toEqual(["opened", "lost", "opened", "current"]);
-  // The beat of the current one goes on.
+  // The beat of the current socket continues.
   vi.advanceTimersByTime(20_000);
   expect(latest().sent).toEqual(['{"op":"ping"}']);
   vi.advanceTimersByTime(120_000);
@@ -92,7 +92,7 @@ test("a connection that is refused each time is tried less and less often, and o
     refused.onclose?.({ code: 1008 });
     vi.advanceTimersByTime(60_000);
     expect([events.at(-1), latest()]).toEqual(["denied", refused]);
-    // One tab each; together they are one attempt.
+    // One call per tab; together they make one attempt.
     connection.retryLater();
     connection.retryLater();
     const made = SlowSocket.made.length;

@@ -1,19 +1,21 @@
 import { Backoff } from "../../base/backoff.ts";
 
 const CLOSE_POLICY = 1008;
-/** A question this often, and no answer until the next one: the connection is dead. A page does not see pings. */
+/**
+ * Interval of pings. A connection that did not answer one before the next is dead; a page does not see the WebSocket's own pings.
+ */
 const BEAT_MS = 20_000;
 
 export interface ConnectionEvents {
   opened(): void;
   /** Called once after each `opened`. */
   lost(): void;
-  /** The login has ended, its rights changed, or it asked too often: nothing is tried until `retryLater`. */
+  /** The login has ended, its rights have changed, or it made too many requests: no attempt is made until `retryLater`. */
   denied(): void;
   message(text: string): void;
 }
 
-/** The WebSocket of the stream, opened again whenever it is lost. */
+/** The WebSocket of the stream, reopened whenever it is lost. */
 export class StreamConnection {
   readonly #url: string;
   readonly #events: ConnectionEvents;
@@ -54,7 +56,7 @@ export class StreamConnection {
     this.#socket?.send(text);
   }
 
-  /** After `denied`, when the login still holds. Waits as after any other loss: the server may refuse it again. */
+  /** Call after `denied` when the login still holds. Waits as after any other loss, because the server may refuse it again. */
   retryLater(): void {
     if (this.#stopped || this.#socket !== undefined || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => this.#connect(), this.#backoff.next(this.#livedMs, Math.random()));
@@ -96,12 +98,12 @@ export class StreamConnection {
       socket.send('{"op":"ping"}');
       return;
     }
-    // A dead connection can take minutes to report its close: another one does not wait for that.
+    // A dead connection can take minutes to report its close; its replacement does not wait for that.
     if (this.#drop(socket)) this.retryLater();
     socket.close();
   }
 
-  /** The socket is no longer that of the stream. Returns false when it was not. */
+  /** The socket no longer carries the stream. Returns false if it did not before. */
   #drop(socket: WebSocket): boolean {
     if (this.#socket !== socket) return false;
     this.#socket = undefined;

@@ -1,4 +1,4 @@
-/** What this tab follows, and what is known of it. */
+/** What this tab follows, and what is known about it. */
 import { ApiError } from "../../api/client.ts";
 import { type Data, type FromTab, patched, type Subscription, type ToTab } from "./messages.ts";
 
@@ -22,12 +22,15 @@ export class Followers {
     this.#post = post;
   }
 
-  /** The same subscription has the same key in every tab: the holder asks the server once. Returns the function that ends it. */
+  /**
+   * The same subscription has the same key in every tab, so that the holder requests it from the server only once. Returns the
+   * function that ends it.
+   */
   follow(subscription: Subscription, follower: Follower): () => void {
     const key = `${subscription.topic} ${JSON.stringify(subscription.args)}`;
     const known = this.#followed.get(key);
     const entry = known ?? { subscription, followers: new Set(), data: undefined, error: undefined };
-    // An object of this call: one follower may follow twice.
+    // A separate object for this call, because one follower may follow twice.
     const own: Follower = { data: (data) => follower.data(data), error: (error) => follower.error(error) };
     entry.followers.add(own);
     if (known === undefined) {
@@ -41,7 +44,7 @@ export class Followers {
     };
   }
 
-  /** The port is a new one. */
+  /** Joins again after the port was replaced. */
   joinAll(): void {
     for (const [key, { subscription }] of this.#followed) this.#post({ type: "join", key, ...subscription });
   }
@@ -60,7 +63,7 @@ export class Followers {
   }
 }
 
-/** Passes on what is known, unless the follower has left. */
+/** Delivers what is known, unless the follower has left. */
 function deliver({ followers, data, error }: Followed, follower: Follower): void {
   if (!followers.has(follower)) return;
   if (error !== undefined) follower.error(error);

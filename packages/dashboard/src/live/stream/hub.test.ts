@@ -52,7 +52,7 @@ test("a silent tab learns that it was forgotten, and comes back over a new port"
   }
   expect(frozen.take()).toEqual([{ type: "forgotten" }]);
   expect(awake.take().filter(({ type }) => type === "forgotten")).toEqual([]);
-  // What it sends before it has read that brings nothing back.
+  // Messages that it sends before it reads this do not bring it back.
   frozen.post({ type: "alive" });
   frozen.post({ type: "gone" });
   vi.advanceTimersByTime(60_000);

@@ -1,10 +1,10 @@
-/** Holds the stream for its tabs: in a SharedWorker for all of a browser, or in a tab for itself. */
+/** Holds the stream for its tabs: in a SharedWorker for all tabs of a browser, or in a tab for itself. */
 import type { DashboardMessage } from "coder-protocol/rest/dashboard";
 import { StreamConnection } from "./connection.ts";
 import type { FromTab } from "./messages.ts";
 import { SubscriptionBook, type Tab } from "./subscription-book.ts";
 
-/** A tab says so once a minute, also in the background; one that crashed does not. */
+/** A tab reports once a minute that it is alive, also in the background; one that has crashed does not. */
 const SILENT_TAB_MS = 180_000;
 
 export class Hub {
@@ -26,7 +26,7 @@ export class Hub {
   attach(port: MessagePort): void {
     const tab: Tab = { post: (message) => port.postMessage(message) };
     port.onmessage = ({ data }: MessageEvent<FromTab>) => {
-      // A forgotten tab opens another port.
+      // A forgotten tab has to open another port.
       if (!this.#heard.has(tab)) return;
       this.#heard.set(tab, performance.now());
       this.#take(tab, data);
@@ -58,7 +58,7 @@ export class Hub {
     const now = performance.now();
     for (const [tab, at] of [...this.#heard]) {
       if (now - at <= SILENT_TAB_MS) continue;
-      // One that was frozen reads it when it runs again.
+      // A frozen tab reads this when it runs again.
       tab.post({ type: "forgotten" });
       this.#forget(tab);
     }

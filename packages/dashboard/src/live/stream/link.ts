@@ -7,7 +7,7 @@ import type { FromTab, Subscription, ToTab } from "./messages.ts";
 import workerUrl from "./shared-worker.ts?sharedworker&url";
 import { workerScript } from "./worker-script.ts";
 
-/** Whether changes arrive by themselves right now. */
+/** Whether changes currently arrive without requests. */
 export const linkUp = signal(false);
 
 const ALIVE_EVERY_MS = 60_000;
@@ -18,8 +18,8 @@ let login: { readonly userId: string; readonly check: () => Promise<boolean> } |
 let starts = 0;
 
 /**
- * Joins the stream of this browser. It belongs to one login: a browser in which another person logs in has another one.
- * @param check Whether the login still holds, asked when the server ends the stream.
+ * Joins this browser's stream. A stream belongs to one login, so another user in the same browser has another one.
+ * @param check Whether the login still holds; called when the server ends the stream.
  */
 export async function startLink(userId: string, check: () => Promise<boolean>): Promise<void> {
   login = { userId, check };
@@ -39,12 +39,12 @@ export function watchTabLife(): void {
   setInterval(() => post({ type: "alive" }), ALIVE_EVERY_MS);
   addEventListener("pagehide", () => post({ type: "gone" }));
   addEventListener("pageshow", ({ persisted }) => {
-    // Back from the cache of pages: the holder has forgotten this tab.
+    // The page came back from the browser's page cache, and the holder has forgotten this tab.
     if (persisted) startAgain();
   });
 }
 
-/** Returns the function that ends it. What is known already arrives soon, never within this call. */
+/** Returns the function that ends it. Data that is already known arrives soon, but never within this call. */
 export function follow(subscription: Subscription, follower: Follower): () => void {
   return followers.follow(subscription, follower);
 }
@@ -64,7 +64,7 @@ async function openPort(userId: string): Promise<MessagePort> {
     try {
       return new SharedWorker(workerScript(workerUrl), { name: `coder ${userId}` }).port;
     } catch {
-      // A browser that has none for this page, such as one in private mode: this tab holds its own stream.
+      // The browser has no SharedWorker for this page, as in private mode, so this tab holds its own stream.
     }
   }
   const { Hub } = await import("./hub.ts");

@@ -1,8 +1,8 @@
-/** What tabs and the holder of the stream tell each other over a MessagePort. */
+/** Messages between tabs and the holder of the stream over a MessagePort. */
 import type { DashboardTopic } from "coder-protocol/rest/dashboard";
 
 export type Arguments = Readonly<Record<string, string | number>>;
-/** The data of a topic. Objects come from JSON and are spread, never assigned: "__proto__" stays a key. */
+/** The data of a topic. Objects come from JSON and are spread, never assigned, so that "__proto__" stays a key. */
 export type Data = Readonly<Record<string, unknown>>;
 
 export interface Subscription {
@@ -13,7 +13,7 @@ export interface Subscription {
 export type FromTab =
   | ({ readonly type: "join"; readonly key: string } & Subscription)
   | { readonly type: "leave"; readonly key: string }
-  /** The login was checked and still holds. */
+  /** The login was checked and is still valid. */
   | { readonly type: "retry" }
   | { readonly type: "alive" }
   | { readonly type: "gone" };
@@ -24,7 +24,7 @@ export type ToTab =
   | { readonly type: "error"; readonly key: string; readonly status: number; readonly message: string }
   | { readonly type: "link"; readonly up: boolean }
   | { readonly type: "denied" }
-  /** The holder took this tab for closed: it joins again over a new port. */
+  /** The holder took this tab for closed, so the tab joins again over a new port. */
   | { readonly type: "forgotten" };
 
 export function patched(data: Data, set: Data, del: readonly string[]): Data {

@@ -1,8 +1,8 @@
-/** Which tab follows what, and what is known of it: the part of the stream that neither opens sockets nor waits. */
+/** Which tab follows what, and what is known about it: the part of the stream that neither opens sockets nor waits. */
 import type { DashboardMessage } from "coder-protocol/rest/dashboard";
 import { type Data, patched, type Subscription, type ToTab } from "./messages.ts";
 
-/** Each tab is an object of its own. */
+/** Each tab has its own object. */
 export interface Tab {
   post(message: ToTab): void;
 }
@@ -10,7 +10,7 @@ export interface Tab {
 interface Entry {
   readonly subscription: Subscription;
   readonly tabs: Set<Tab>;
-  /** Of the current connection; undefined while there is none. */
+  /** Id in the current connection; undefined while there is none. */
   id: number | undefined;
   data: Data | undefined;
   error: { readonly status: number; readonly message: string } | undefined;
@@ -57,17 +57,17 @@ export class SubscriptionBook {
     this.#entries.delete(key);
     if (entry.id === undefined) return;
     this.#byId.delete(entry.id);
-    // One that failed is no subscription of the server any more.
+    // The server has already ended a subscription that failed.
     if (this.#up && entry.error === undefined) this.#toServer(JSON.stringify({ op: "unsub", id: entry.id }));
   }
 
-  /** The tab was closed. */
+  /** The tab has closed. */
   gone(tab: Tab): void {
     this.#tabs.delete(tab);
     for (const key of [...this.#entries.keys()]) this.leave(tab, key);
   }
 
-  /** There is a connection: everything is asked for again. What was known stays until the snapshots come. */
+  /** A connection was opened: everything is requested again. Known data stays until the snapshots arrive. */
   opened(): void {
     this.#up = true;
     for (const [key, entry] of this.#entries) this.#subscribe(key, entry);
@@ -89,7 +89,7 @@ export class SubscriptionBook {
     if (!("id" in message)) return;
     const key = this.#byId.get(message.id);
     const entry = key === undefined ? undefined : this.#entries.get(key);
-    // Messages that were under way when the subscription ended.
+    // Messages that were sent before the subscription ended.
     if (key === undefined || entry === undefined || entry.id !== message.id) return;
     if (message.type === "snapshot") {
       entry.data = message.data;

@@ -1,4 +1,4 @@
-/** Trusted Types: the one policy of these pages allows scripts of this origin's `/assets/worker/`, and nothing else. */
+/** Trusted Types: the only policy of these pages permits scripts below `/assets/worker/` of this origin. */
 
 interface TrustedTypes {
   createPolicy(name: string, rules: { createScriptURL(url: string): string }): { createScriptURL(url: string): string };
@@ -15,7 +15,7 @@ const rules = {
 const types = (globalThis as { trustedTypes?: TrustedTypes }).trustedTypes;
 const policy = types?.createPolicy("coder", rules) ?? rules;
 
-/** What a browser takes as the address of a worker. Throws TypeError for any other script. */
+/** The address of a worker in the form that browsers accept. Throws TypeError for any other script. */
 export function workerScript(url: string): string {
   return policy.createScriptURL(url);
 }
