@@ -13,7 +13,7 @@ import { OwnersOnly } from "./owners-only.tsx";
 
 const TYPING_PAUSE_MS = 250;
 
-/** What agents reported of the connections to them. */
+/** The connections that agents have reported. */
 export function Connections({ query }: { readonly query: URLSearchParams }): JSX.Element {
   return isOwner.value ? <Page filter={query.get("filter") ?? ""} /> : <OwnersOnly title="Connections" />;
 }

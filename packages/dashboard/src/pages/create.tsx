@@ -16,7 +16,7 @@ import { AppPresets, chosenApps } from "./create/app-presets.tsx";
 import { Checklist } from "./create/checklist.tsx";
 import type { PageProps } from "./page-props.ts";
 
-/** Adds a machine: a name, a command for the machine, and what arrives. The workspace itself is the state of the steps. */
+/** Adds a machine: its name, a command to run on it, and which steps are done. The steps' state is the workspace itself. */
 export function Create({ query }: PageProps): JSX.Element {
   const made = query.get("made");
   return (

@@ -11,7 +11,7 @@ const TABS = [
   ["/deployment/connections", "Connections"],
 ] as const;
 
-/** What the pages of a deployment have in common: their heading and the way between them. */
+/** What the deployment pages have in common: heading and navigation. */
 export function DeploymentFrame({
   title,
   children,
@@ -22,7 +22,7 @@ export function DeploymentFrame({
   const here = address.value.pathname === "/deployment" ? "/deployment/overview" : address.value.pathname;
   const tabs = useRef<HTMLElement>(null);
   useEffect(() => {
-    // On a narrow screen the tab of this page may lie beyond the edge.
+    // On a narrow screen this page's tab may be out of view.
     tabs.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, []);
   return (

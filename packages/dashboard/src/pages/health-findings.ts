@@ -1,8 +1,8 @@
-/** Findings of the health report, each with its code apart from its text. */
+/** Findings of the health report, with code and text separated. */
 import type { HealthMessage } from "coder-protocol/rest/deployment";
 
 export interface Finding {
-  /** "" for none. */
+  /** "" when there is none. */
   readonly code: string;
   readonly message: string;
   readonly isError: boolean;
@@ -13,7 +13,7 @@ interface Findings {
   readonly warnings: readonly HealthMessage[];
 }
 
-/** What one section found: its error first, and nothing twice. */
+/** The findings of one section without duplicates, its error first. */
 export function findingsOfSection({ error, warnings }: Findings): Finding[] {
   const found = [
     ...(error === undefined ? [] : [{ ...split("", error), isError: true }]),
@@ -25,7 +25,7 @@ export function findingsOfSection({ error, warnings }: Findings): Finding[] {
   );
 }
 
-/** Errors state their code before the text; some warnings state it there as well. */
+/** Errors repeat their code before the text, and so do some warnings. */
 function split(code: string, text: string): Pick<Finding, "code" | "message"> {
   const [, stated = "", message = text] = /^([A-Z]+\d+): (.*)$/s.exec(text) ?? [];
   return code === "" || stated === code ? { code: stated, message } : { code, message: text };

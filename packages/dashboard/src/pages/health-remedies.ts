@@ -20,7 +20,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EIF01: "An interface carries packets that are too small for the tunnel. Raise its MTU or use another one.",
 };
 
-/** What to do about a code of the health report, for those who run the deployment; messages with other codes state it themselves. */
+/** What operators can do about a code of the health report; messages with other codes say it themselves. */
 export function remedyOf(code: string): string | undefined {
   return REMEDIES[code];
 }

@@ -12,7 +12,7 @@ const RANGES = [
   ["24h", "Last day"],
 ] as const;
 
-/** Latency and paths over time. `of` names what the history is of, among others. */
+/** Latency and paths over time. `of` names what is shown, to distinguish several histories. */
 export function History({
   of,
   load,

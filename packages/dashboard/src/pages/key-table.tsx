@@ -6,18 +6,18 @@ import { Time } from "../ui/time.tsx";
 
 interface KeyTableProps<Key extends ApiKey> {
   readonly keys: readonly Key[];
-  /** Headings of the columns that name a key and tell when it was created. */
+  /** Headings of the columns for a key's name and the time it was created. */
   readonly columns: { readonly name: string; readonly created: string };
   readonly nameOf: (key: Key) => JSX.Element | string;
-  /** The button that removes a key, and its name for a screen reader. */
+  /** The button that removes a key, and its accessible name. */
   readonly remove: { readonly label: string; readonly labelOf: (key: Key) => string };
   readonly work: Work;
-  /** Absent: keys of the person themself. */
+  /** Absent for the user's own keys. */
   readonly removeKey?: (id: string) => Promise<void>;
   readonly onRemoved: () => void;
 }
 
-/** Sessions or tokens with their times, and a button that ends each; nothing when there are none. */
+/** Sessions or tokens with their times, and a button that ends each; nothing if there are none. */
 export function KeyTable<Key extends ApiKey>(props: KeyTableProps<Key>): JSX.Element | null {
   const { keys, columns, nameOf, remove, work, onRemoved } = props;
   if (keys.length === 0) return null;

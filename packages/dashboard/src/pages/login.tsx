@@ -9,7 +9,7 @@ import type { PageProps } from "./page-props.ts";
 export function Login({ query }: PageProps): JSX.Element {
   const work = useWork();
   const target = redirectTarget(query.get("redirect"), location.origin) ?? "/workspaces";
-  // A full load, because the target may be a page that the server renders, such as /cli-auth.
+  // A full load, because the target may be a page rendered by the server, such as /cli-auth.
   const proceed = (): void => location.replace(target);
   useEffect(() => {
     if (user.value !== null) location.replace(target);

@@ -12,9 +12,9 @@ import { History } from "./history.tsx";
 import { OwnersOnly } from "./owners-only.tsx";
 import { relayLatency } from "./relay-latency.ts";
 
-/** What bars are drawn against at least: a LAN must not look slow. */
+/** Smallest scale of the bars, so that a LAN does not look slow. */
 const LEAST_SCALE_MS = 50;
-/** Regions that are measured at a time. */
+/** How many regions are measured at the same time. */
 const PARALLEL = 6;
 
 export function Network(): JSX.Element {

@@ -1,5 +1,5 @@
 export interface PageProps {
-  /** Of the address's path. */
+  /** Parameters in the path of the address. */
   readonly params: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
 }

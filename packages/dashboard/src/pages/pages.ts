@@ -2,7 +2,7 @@ import type { ComponentType } from "preact";
 import type { PageName } from "../router/routes.ts";
 import type { PageProps } from "./page-props.ts";
 
-/** Each page is a chunk of its own. `build/routes-file.ts` finds it by its file's name. */
+/** Each page is a separate chunk, which `build/routes-file.ts` finds by its file name. */
 export const PAGES: Readonly<Record<PageName, () => Promise<ComponentType<PageProps>>>> = {
   setup: () => import("./setup.tsx").then(({ Setup }) => Setup),
   login: () => import("./login.tsx").then(({ Login }) => Login),

@@ -1,4 +1,4 @@
-/** How long a password lasts against guessing, in a word; by length and kinds of characters. */
+/** Rates how long a password withstands guessing, by its length and kinds of characters. */
 export function strength(password: string): "weak" | "fair" | "good" | "strong" {
   const kinds = [/[a-z]/, /[A-Z]/, /[0-9]/, /[^a-zA-Z0-9]/].filter((kind) => kind.test(password)).length;
   const distinct = new Set(password).size;

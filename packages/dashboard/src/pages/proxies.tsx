@@ -34,7 +34,7 @@ function Page(): JSX.Element {
   });
   const asking = useSignal<Asking | undefined>(undefined);
   const ask = (next: Asking) => (): void => {
-    asking.value = { ...next }; // one object for each time
+    asking.value = { ...next }; // a new object each time
   };
   const done = (answered: Asking, made?: UpdateWorkspaceProxyResponse): void => {
     const after = afterAnswer({ asking: asking.value, tokens: unsavedTokens.value }, answered, made);
@@ -130,7 +130,7 @@ function Actions({
   );
 }
 
-/** The token of a proxy, shown until it is saved, how to start the proxy with it, and whether it has arrived. */
+/** A proxy's token, shown until it is saved, with the command that starts the proxy and whether the proxy has registered. */
 function NewToken({
   made,
   proxies,

@@ -1,9 +1,9 @@
-/** How long this browser needs to a relay and back. */
+/** Measures the round trip from this browser to a relay. */
 
 const ROUNDS = 4;
 const ROUND_TIMEOUT_MS = 4_000;
 
-/** The shortest of some requests over a warm connection, in ms; undefined when none is answered. */
+/** The shortest of several requests over an open connection, in ms; undefined when none is answered. */
 export async function relayLatency(urls: readonly string[], life: AbortSignal): Promise<number | undefined> {
   const best = await Promise.all(urls.map((url) => shortest(url, life)));
   const known = best.filter((ms) => ms !== undefined);
@@ -12,14 +12,14 @@ export async function relayLatency(urls: readonly string[], life: AbortSignal): 
 
 async function shortest(url: string, life: AbortSignal): Promise<number | undefined> {
   let best: number | undefined;
-  // The first one opens the connection and does not count.
+  // The first request opens the connection and does not count.
   for (let round = 0; round < ROUNDS && !life.aborted; round++) {
     const begin = performance.now();
     try {
       const signal = AbortSignal.any([life, AbortSignal.timeout(ROUND_TIMEOUT_MS)]);
       await fetch(url, { mode: "no-cors", cache: "no-store", credentials: "omit", signal });
     } catch {
-      return best; // unreachable from here; that is the result
+      return best; // unreachable from here, which is a result too
     }
     const took = performance.now() - begin;
     if (round > 0 && (best === undefined || took < best)) best = took;

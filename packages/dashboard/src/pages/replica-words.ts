@@ -1,8 +1,8 @@
-/** Words for the servers of a deployment. */
+/** Texts about the servers of a deployment. */
 import type { ReplicaHealth } from "coder-protocol/rest/deployment";
 import { findingsOfSection } from "./health-findings.ts";
 
-/** As logs, metrics and the header X-Coder-Replica name a server. */
+/** The id of a server as logs, metrics and the header X-Coder-Replica show it. */
 export function shortId(id: string): string {
   return id.slice(0, 8);
 }
@@ -12,7 +12,7 @@ export function wordsOf({ report, severity }: Pick<ReplicaHealth, "report" | "se
   return { ok: "Healthy", warning: "Warning", error: "Failing" }[severity];
 }
 
-/** What a server found wrong with itself, errors first, each in one line. */
+/** What a server reports as wrong with itself, errors first, one per line. */
 export function findingsOf({ report }: Pick<ReplicaHealth, "report">): string[] {
   const sections = Object.values(report?.sections ?? {});
   const all = sections.flatMap(findingsOfSection);

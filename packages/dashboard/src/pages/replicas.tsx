@@ -7,7 +7,7 @@ import { findingsOf, shortId, wordsOf } from "./replica-words.ts";
 
 const TONES: Readonly<Record<ReplicaHealth["severity"], Tone>> = { ok: "ok", warning: "warn", error: "bad" };
 
-/** The servers of the deployment with their last reports, as the section of the health page. */
+/** The servers of the deployment with their last reports, for the health page. */
 export function ReplicaReports({ replicas }: { readonly replicas: readonly ReplicaHealth[] }): JSX.Element {
   return (
     <table class="list top">
@@ -55,7 +55,7 @@ export function ReplicaReports({ replicas }: { readonly replicas: readonly Repli
   );
 }
 
-/** The servers of the deployment, as its overview lists them. */
+/** The servers of the deployment, for its overview. */
 export function ReplicaList({ replicas }: { readonly replicas: readonly Replica[] }): JSX.Element {
   return (
     <table class="list top">

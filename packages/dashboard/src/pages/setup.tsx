@@ -7,7 +7,7 @@ import { ready, user } from "../session/session.ts";
 import { Field, Form, useWork } from "../ui/form.tsx";
 import { strength } from "./password-strength.ts";
 
-/** The first user, an owner. */
+/** Creates the first user, an owner. */
 export function Setup(): JSX.Element {
   const work = useWork();
   const password = useSignal("");

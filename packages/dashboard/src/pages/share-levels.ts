@@ -1,6 +1,6 @@
 import type { ShareLevel } from "coder-protocol/rest/apps";
 
-/** Who may use an app or a port, for people. */
+/** Sharing levels in words for people. */
 export const LEVEL_WORDS: Readonly<Record<ShareLevel, string>> = {
   owner: "Only you",
   authenticated: "Everyone who can log in here",
@@ -8,7 +8,7 @@ export const LEVEL_WORDS: Readonly<Record<ShareLevel, string>> = {
   public: "Everyone with the address",
 };
 
-/** In the order of the choices. */
+/** In the order in which they are offered. */
 export const LEVELS = Object.keys(LEVEL_WORDS) as readonly ShareLevel[];
 
 const FROM_NARROW_TO_WIDE: readonly ShareLevel[] = ["owner", "organization", "authenticated", "public"];

@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { State } from "../ui/state.tsx";
 import { LEVEL_WORDS } from "./share-levels.ts";
 
-/** The level that counts, and the one that was chosen where an administrator has lowered it since. */
+/** The effective level, and the chosen one if an administrator has lowered it since. */
 export function SharedWith({
   chosen,
   effective,

@@ -71,7 +71,7 @@ function Row({ share }: { readonly share: DeploymentShare }): JSX.Element {
   );
 }
 
-/** Of workspaces of others. */
+/** Words for workspaces of other users. */
 function wordsOf(level: ShareLevel): string {
   return level === "owner" ? "The owner alone" : LEVEL_WORDS[level];
 }

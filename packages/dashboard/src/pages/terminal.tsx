@@ -103,11 +103,11 @@ function Opened({
   );
 }
 
-/** Tells the deployment that the workspace is used. */
+/** Reports to the deployment that the workspace is being used. */
 function useUsage(workspaceId: string | undefined, agentId: string): void {
   useEffect(() => {
     if (workspaceId === undefined) return;
-    // Only counts use; a failure changes nothing for the person.
+    // This only counts use, so a failure does not concern the user.
     const tell = (): void => void reportUsage(workspaceId, agentId).catch(() => undefined);
     tell();
     const timer = setInterval(tell, USAGE_EVERY_MS);

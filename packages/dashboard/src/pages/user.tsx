@@ -19,7 +19,7 @@ import type { PageProps } from "./page-props.ts";
 import { PolicyEditor } from "./policy/policy-editor.tsx";
 import { USER_POLICIES } from "./policy/policy-words.ts";
 
-/** One user: what they may do, and where they are logged in. */
+/** One user: what the user may do, and where the user is logged in. */
 export function UserPage({ params }: PageProps): JSX.Element {
   const { username = "" } = params;
   return isOwner.value ? <Page username={username} /> : <OwnersOnly title={username} />;

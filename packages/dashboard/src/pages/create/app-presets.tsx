@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 
-/** Programs that are often opened in a browser, with the ports on which they listen by themselves. */
+/** Programs that are often opened in a browser, with their default ports. */
 export const APP_PRESETS = [
   { slug: "code", display_name: "VS Code", port: 13_337, program: "code-server" },
   { slug: "jupyter", display_name: "JupyterLab", port: 8_888, program: "JupyterLab" },
@@ -12,7 +12,7 @@ export interface ChosenApp {
   readonly url: string;
 }
 
-/** The apps that a form asks for; `values` are its fields. */
+/** The apps selected in a form; `values` are its fields. */
 export function chosenApps(values: Readonly<Record<string, string>>): ChosenApp[] {
   const apps: ChosenApp[] = APP_PRESETS.filter(({ slug }) => values[`app-${slug}`] === "on").map(
     ({ slug, display_name, port }) => ({ slug, display_name, url: `http://127.0.0.1:${port}` }),
@@ -23,7 +23,7 @@ export function chosenApps(values: Readonly<Record<string, string>>): ChosenApp[
   return apps;
 }
 
-/** Apps to declare with a new workspace; all of them can be added later. */
+/** Apps to declare with a new workspace; they can also be added later. */
 export function AppPresets(): JSX.Element {
   return (
     <fieldset class="choice">

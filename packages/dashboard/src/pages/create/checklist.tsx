@@ -7,10 +7,10 @@ import { useAgentNetwork } from "../../live/sources.ts";
 import { State, type Tone } from "../../ui/state.tsx";
 import { Reasons } from "../workspace/reasons.tsx";
 
-/** A machine needs this long at most to fetch a program and start it; then help is offered. */
+/** A machine needs at most this long to download a program and start it; after that, help is offered. */
 const SLOW_MS = 60_000;
 
-/** What has arrived of a new machine, and what to look at when something does not. */
+/** Which steps of a new machine are done, and what to look at when one is missing. */
 export function Checklist({ agent }: { readonly agent: WorkspaceAgent }): JSX.Element {
   const connected = agent.status === "connected";
   const slow = useElapsed(SLOW_MS, connected);
@@ -42,7 +42,7 @@ export function Checklist({ agent }: { readonly agent: WorkspaceAgent }): JSX.El
   );
 }
 
-/** True once it took this long, unless it is over. */
+/** True after this long, unless it is already over. */
 function useElapsed(ms: number, over: boolean): boolean {
   const elapsed = useSignal(false);
   useEffect(() => {

@@ -7,7 +7,7 @@ import { useWork } from "../../ui/form.tsx";
 import { Problem } from "../../ui/problem.tsx";
 import { deploymentRule, optionOf, type PolicyOption } from "./policy-words.ts";
 
-/** Which clients may connect to a workspace, or for a user; for owners of the deployment. */
+/** Which clients may connect to a workspace, or for a user. Only for owners of the deployment. */
 export function PolicyEditor({
   options,
   policy,

@@ -13,7 +13,7 @@ const BROWSERS: PolicyOption = {
   about: "SSH, editors, port forwarding and other tunnels are refused, and running ones end within five seconds",
 };
 
-/** A policy `any` of a user decides nothing: it is shown as the first of these. */
+/** A user's policy `any` decides nothing, so it is shown as the first of these. */
 export const USER_POLICIES: readonly PolicyOption[] = [
   {
     policy: "inherit",
@@ -33,12 +33,12 @@ export const WORKSPACE_POLICIES: readonly PolicyOption[] = [
   BROWSERS,
 ];
 
-/** The option that stands for a policy. */
+/** The option that represents a policy. */
 export function optionOf(options: readonly PolicyOption[], policy: ConnectionPolicy | undefined): ConnectionPolicy {
   return options.some((option) => option.policy === policy) && policy !== undefined ? policy : "inherit";
 }
 
-/** What the deployment decides, by the value of its option --browser-only; undefined: nothing. */
+/** What the deployment decides, from the value of its option --browser-only; undefined if it decides nothing. */
 export function deploymentRule(value: string | undefined): string | undefined {
   if (value === undefined || ["", "false", "no", "0"].includes(value)) return undefined;
   return value === "default"

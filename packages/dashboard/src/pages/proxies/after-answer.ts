@@ -1,18 +1,18 @@
-/** What the page of the proxies shows after a dialog was answered. */
+/** What the page of proxies shows after the deployment has answered a dialog's request. */
 import type { UpdateWorkspaceProxyResponse, WorkspaceProxy } from "coder-protocol/rest/workspace-proxies";
 
-/** An open dialog; each time that one is opened it is another object. */
+/** An open dialog; a new object each time one is opened. */
 export type Asking =
   | { readonly what: "create" }
   | { readonly what: "edit" | "token" | "delete"; readonly proxy: WorkspaceProxy };
 
 export interface Shown {
   readonly asking: Asking | undefined;
-  /** One of a proxy at most, the latest at the end. */
+  /** At most one per proxy, the latest last. */
   readonly tokens: readonly UpdateWorkspaceProxyResponse[];
 }
 
-/** The dialog that was answered may have been left before the answer came, and another one opened, which stays. */
+/** The user may have left the dialog before the answer arrived and opened another one, which then stays. */
 export function afterAnswer({ asking, tokens }: Shown, answered: Asking, made?: UpdateWorkspaceProxyResponse): Shown {
   return { asking: asking === answered ? undefined : asking, tokens: tokensAfter(tokens, answered, made) };
 }
@@ -22,7 +22,7 @@ function tokensAfter(
   answered: Asking,
   made: UpdateWorkspaceProxyResponse | undefined,
 ): Shown["tokens"] {
-  // The token before it of the same proxy is refused already.
+  // The same proxy's earlier token is already refused.
   if (made !== undefined) return [...withoutProxy(tokens, made.proxy.id), made];
   return answered.what === "delete" ? withoutProxy(tokens, answered.proxy.id) : tokens;
 }

@@ -1,4 +1,4 @@
-/** What an owner changes about a workspace proxy, each with its consequences. */
+/** The changes that an owner can make to a workspace proxy, each with its consequences. */
 import { useSignal } from "@preact/signals";
 import type {
   PatchWorkspaceProxyRequest,
@@ -76,7 +76,7 @@ function editableOf({ name, display_name, path_app_url, wildcard_hostname }: Wor
   return { name, display_name, access_url: path_app_url, wildcard_hostname };
 }
 
-/** Only what differs: an access URL that is sent is checked even if it is the present one. */
+/** Only the differences, because an access URL that is sent is checked even if it is the present one. */
 function changeOf(before: Editable, after: Editable): PatchWorkspaceProxyRequest {
   const changed = EDITABLE.filter((field) => after[field].trim() !== before[field]);
   return Object.fromEntries(changed.map((field) => [field, after[field].trim()]));
@@ -100,7 +100,7 @@ export function EditProxy({
       after.value = { ...after.value, [name]: value };
     },
     problem: (name === "name" ? wrongName : undefined) ?? work.error?.fields[name],
-    // The API takes an empty one for "as it is"; a wildcard alone can be cleared.
+    // For the API an empty value means "unchanged"; only a wildcard can be cleared.
     required: name !== "wildcard_hostname" && before[name] !== "",
   });
   return (

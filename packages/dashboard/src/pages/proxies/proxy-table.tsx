@@ -5,7 +5,7 @@ import { State } from "../../ui/state.tsx";
 import { Time } from "../../ui/time.tsx";
 import { isPrimary, roleOf, statusOf, subtitleOf, titleOf } from "./proxy-words.ts";
 
-/** Proxies with what their last checks found. `actions` gives the last cell of a row; without it there is none. */
+/** Proxies with the results of their last checks. `actions` makes the last cell of a row; without it there is none. */
 export function ProxyTable({
   proxies,
   actions,
@@ -90,7 +90,7 @@ function Status({ proxy }: { readonly proxy: WorkspaceProxy }): JSX.Element {
   );
 }
 
-/** What a build adds to its version stands below it. */
+/** The build part of a version is on a second line. */
 function Version({ text }: { readonly text: string }): JSX.Element {
   const [release = "", ...build] = text.split("+");
   return (

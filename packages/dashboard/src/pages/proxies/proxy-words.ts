@@ -1,4 +1,4 @@
-/** Words for workspace proxies, and the line that starts one. */
+/** Texts about workspace proxies, and the command line that starts one. */
 import { PRIMARY_PROXY_NAME, proxyNameFault } from "coder-protocol/proxy-names";
 import type { WorkspaceProxy } from "coder-protocol/rest/workspace-proxies";
 import { capital } from "../../base/words.ts";
@@ -12,7 +12,7 @@ export function titleOf({ name, display_name }: Pick<WorkspaceProxy, "name" | "d
   return display_name === "" ? name : display_name;
 }
 
-/** What stands below its title. */
+/** The text below its title. */
 export function subtitleOf({ name, display_name }: Pick<WorkspaceProxy, "name" | "display_name">): string {
   if (name === PRIMARY_PROXY_NAME) return "primary, this deployment";
   return display_name === "" ? "" : name;
@@ -31,7 +31,7 @@ export function statusOf({ status }: Pick<WorkspaceProxy, "status">): { readonly
   }
 }
 
-/** What a proxy does; "" while none of its processes has stated it. */
+/** What a proxy does; "" until one of its processes has reported it. */
 export function roleOf(
   proxy: Pick<WorkspaceProxy, "derp_enabled" | "derp_only" | "path_app_url" | "wildcard_hostname">,
 ): string {
@@ -45,17 +45,17 @@ export function roleOf(
   return capital(roles.join(", "));
 }
 
-/** What is wrong with a name, in a sentence; undefined when a proxy may have it. */
+/** What is wrong with a name, in a sentence; undefined when it is valid. */
 export function nameProblem(name: string): string | undefined {
   if (name === PRIMARY_PROXY_NAME || name === "me") return `The name "${name}" is reserved.`;
   const fault = proxyNameFault(name);
   return fault === undefined ? undefined : `The name ${fault}.`;
 }
 
-/** What ends with the token of a proxy. */
+/** What ends together with a proxy's token. */
 export const END_AT_ONCE = "Terminals and web apps that are open through it end at once.";
 
-/** File that the line of {@link startLine} reads the token from. */
+/** File from which the line of {@link startLine} reads the token. */
 export const TOKEN_FILE = "proxy-token";
 
 /** What {@link startLine} depends on. */
@@ -65,8 +65,8 @@ export type StartedProxy = Pick<
 >;
 
 /**
- * The command line that starts a proxy. Its access URL is a proposal where none is known. A proxy that has registered before
- * keeps what it serves.
+ * The command line that starts a proxy. The access URL is a proposal if none is known. A proxy that has registered before keeps
+ * what it serves.
  */
 export function startLine(proxy: StartedProxy, primaryUrl: string): string {
   const accessUrl = proxy.path_app_url === "" ? proposedUrl(proxy.name, primaryUrl) : proxy.path_app_url;
@@ -81,9 +81,9 @@ export function startLine(proxy: StartedProxy, primaryUrl: string): string {
 
 /** Flags without which the proxy would begin or cease to serve something. */
 function servingFlags({ wildcard_hostname, derp_enabled, derp_only, status }: StartedProxy): readonly string[] {
-  if (derp_only) return ["--derp-only"]; // refused together with a wildcard
+  if (derp_only) return ["--derp-only"]; // refused in combination with a wildcard
   const apps = wildcard_hostname === "" ? [] : [`--wildcard-access-url ${quoted(wildcard_hostname)}`];
-  const isRelay = derp_enabled || status.status === "unregistered"; // it has stated nothing yet
+  const isRelay = derp_enabled || status.status === "unregistered"; // a proxy that has reported nothing yet
   return isRelay ? apps : [...apps, "--derp-server-enable=false"];
 }
 
@@ -93,7 +93,7 @@ function proposedUrl(name: string, primaryUrl: string): string {
   return `https://${name}.${isDomain ? hostname : "example.com"}`;
 }
 
-/** As one word of a shell. */
+/** Quotes text as one word of a shell. */
 function quoted(text: string): string {
   return /^[\w./:@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,6 +1,6 @@
 /**
- * Tokens of proxies until a person states that they are saved: the deployment has only their hashes. They outlive the page
- * of the proxies, and end with the login and with the document.
+ * Tokens of proxies that the user has not confirmed to have saved: the deployment has only their hashes. They outlive the page of
+ * proxies, and end with the login and the document.
  */
 import { effect, signal } from "@preact/signals";
 import { askBeforeUnload } from "../../base/ask-before-unload.ts";

@@ -1,15 +1,15 @@
-/** Which terminals this browser tab showed for an agent: the same ones after a reload. */
+/** Which terminals this browser tab showed for an agent, so that a reload shows them again. */
 import { newTab, restored, stored, type Tabs } from "../../terminal/tabs.ts";
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** The terminal of the address, among those that this browser tab showed before a reload. */
+/** The terminal in the address, together with those that this browser tab showed before a reload. */
 export function firstTabs(agentId: string, asked: string, command: string): Tabs {
   const before = UUID.test(asked) ? restored(read(tabsKey(agentId))) : [];
   const wanted = UUID.test(asked)
     ? { id: asked, known: true, command, title: "" }
     : newTab(crypto.randomUUID(), command);
-  // A reload is of a terminal that was here; another address is another terminal.
+  // After a reload the address names one of the earlier terminals; any other address is a new visit.
   if (!before.some(({ id }) => id === wanted.id)) return { list: [wanted], shown: wanted.id };
   return { list: before, shown: wanted.id };
 }
@@ -22,7 +22,7 @@ function read(key: string): string | null {
   try {
     return sessionStorage.getItem(key);
   } catch {
-    return null; // storage is off
+    return null; // storage is disabled
   }
 }
 
@@ -30,6 +30,6 @@ export function keepTabs(agentId: string, tabs: Tabs): void {
   try {
     sessionStorage.setItem(tabsKey(agentId), stored(tabs));
   } catch {
-    // Storage is off or full: a reload finds the terminal of the address alone.
+    // Storage is disabled or full: a reload finds only the terminal in the address.
   }
 }

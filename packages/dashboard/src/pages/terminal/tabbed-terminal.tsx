@@ -26,7 +26,7 @@ interface TabbedTerminalProps {
   readonly query: URLSearchParams;
 }
 
-/** The terminals of an agent, one of them in view. */
+/** The terminals of an agent, of which one is in view. */
 export function TabbedTerminal({ workspace, agent, query }: TabbedTerminalProps): JSX.Element {
   const tabs = useKeptTabs(agent.id, query);
   const apps = useAppPlace(workspace, agent);
@@ -105,7 +105,7 @@ function afterKey(tabs: Tabs, key: TabKey): Tabs {
   }
 }
 
-/** The tabs, kept over a reload, with the one that is shown in the address. */
+/** The tabs, which survive a reload; the address names the shown one. */
 function useKeptTabs(agentId: string, query: URLSearchParams): Signal<Tabs> {
   const tabs = useSignal<Tabs>(firstTabs(agentId, query.get("reconnect") ?? "", query.get("command") ?? ""));
   const { value } = tabs;
@@ -114,7 +114,7 @@ function useKeptTabs(agentId: string, query: URLSearchParams): Signal<Tabs> {
   return tabs;
 }
 
-/** Whether a program asked for attention while the page was hidden; a look at the page ends it. */
+/** Whether a program asked for attention while the page was hidden, until the page is shown. */
 function useAttention(): Signal<boolean> {
   const attention = useSignal(false);
   useEffect(() => {
@@ -138,7 +138,7 @@ function useAppPlace(workspace: Workspace, agent: WorkspaceAgent): Signal<AppPla
       ({ host }) => {
         place.value = { host, ...names };
       },
-      () => undefined, // such links then show how the port is forwarded
+      () => undefined, // such links then show how to forward the port
     );
     return () => life.abort();
   }, [place, agent.name, workspace.name, workspace.owner_name]);
@@ -157,7 +157,7 @@ function targetOf(agentId: string, { id, command }: Tab, query: URLSearchParams)
   };
 }
 
-/** The id into the address, so that a reload finds the program; the command out of it, so that none runs it again. */
+/** Puts the id into the address, so that a reload finds the program, and removes the command, so that no reload runs it again. */
 function replaceQuery(id: string): void {
   const url = new URL(address.peek());
   url.searchParams.delete("command");
@@ -170,7 +170,7 @@ function AgentPath({ agentId }: { readonly agentId: string }): JSX.Element | nul
   return network === undefined ? null : <PathBadge {...pathOf(network)} />;
 }
 
-/** What the agent does before the environment is whole. */
+/** What the agent is doing before the environment is complete. */
 function StartupLine({ agent }: { readonly agent: WorkspaceAgent }): JSX.Element | null {
   const was = useSignal(agent.lifecycle_state);
   const state = agent.lifecycle_state;

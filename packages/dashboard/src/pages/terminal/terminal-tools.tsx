@@ -11,9 +11,9 @@ export function TerminalTools({
   onOpen,
 }: {
   readonly agentId: string;
-  /** The terminal that is shown. */
+  /** Id of the shown terminal. */
   readonly terminal: string;
-  /** Files go through the server: a terminal that it cannot read offers none. */
+  /** Files go through the server, so a terminal that the server cannot read offers none. */
   readonly downloads: boolean;
   readonly onOpen: (id: string, title: string) => void;
 }): JSX.Element {

@@ -2,7 +2,7 @@ import type { JSX } from "preact";
 
 const GENERIC = "/icon/widgets.svg";
 
-/** The picture of an app; the generic one where it has none, or one that this deployment does not have. Decoration only. */
+/** An app's icon, or the generic one when it has none or this deployment lacks it. Decoration only. */
 export function AppIcon({ icon }: { readonly icon: string }): JSX.Element {
   const own = /^(?:\/icon\/[A-Za-z0-9_-]+\.svg$|data:image\/(?:png|webp|svg\+xml)[;,])/.test(icon);
   return (

@@ -1,4 +1,4 @@
-/** What a page shows of declared apps. Pure. */
+/** What a page shows about declared apps. Pure. */
 import { externalAddressProblem } from "coder-protocol/app-addresses";
 import { type AppRegion, appAddressIn } from "coder-protocol/app-regions";
 import type { WorkspaceAgent } from "coder-protocol/rest/agents";
@@ -10,16 +10,16 @@ export interface AppPlace {
   readonly agent: string;
   /** Host names of apps, such as `*.apps.example.com`; "" when there are none. */
   readonly host: string;
-  /** Scheme of the deployment, with its colon. */
+  /** Scheme of the deployment, including the colon. */
   readonly protocol: string;
-  /** The workspace proxy that this browser uses; undefined: the deployment itself. */
+  /** The workspace proxy that this browser uses; undefined for the deployment itself. */
   readonly region?: AppRegion | undefined;
 }
 
 export interface AppLink {
-  /** Undefined: there is nothing to open. */
+  /** Undefined when there is nothing to open. */
   readonly href: string | undefined;
-  /** Whether its pages have the origin of this page. */
+  /** Whether the app's pages share this page's origin. */
   readonly belowPath: boolean;
 }
 
@@ -31,14 +31,14 @@ export function appLink(app: WorkspaceApp, place: AppPlace): AppLink {
   if (app.url === "") return { href: `${base}/terminal?command=${encodeURIComponent(app.command)}`, belowPath: false };
   const named = { owner, workspace, agent, slug: app.slug, label: app.subdomain_name };
   const away = place.region && appAddressIn(place.region, named);
-  // Its pages have another origin than this one.
+  // The app's pages have another origin than this one.
   if (away !== undefined) return { href: away.href, belowPath: false };
   if (host !== "" && app.subdomain_name !== "")
     return { href: `${place.protocol}//${host.replace("*", app.subdomain_name)}/`, belowPath: false };
   return { href: `${base}/apps/${app.slug}/`, belowPath: true };
 }
 
-/** Those that are shown, in the order of the server. */
+/** The apps to show, in the order of the server. */
 export function shownApps({ apps }: WorkspaceAgent): WorkspaceApp[] {
   return (apps as WorkspaceApp[]).filter(({ hidden }) => !hidden);
 }

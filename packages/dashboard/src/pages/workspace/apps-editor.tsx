@@ -15,7 +15,7 @@ import { AppIcon } from "./app-icon.tsx";
 const HEALTH_INTERVAL_SECONDS = 10;
 const HEALTH_THRESHOLD = 6;
 
-/** Apps of a workspace: what there is, and one more. */
+/** The apps of a workspace, and a form to add another. */
 export function AppsEditor({ workspace }: { readonly workspace: Workspace }): JSX.Element {
   const agents = agentsOf(workspace);
   const apps = agents.flatMap((agent) => agent.apps as WorkspaceApp[]);

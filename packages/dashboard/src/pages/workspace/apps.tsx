@@ -23,7 +23,7 @@ const HEALTH: Readonly<Record<AppHealth, { readonly tone: Tone; readonly text: s
   unhealthy: { tone: "bad", text: "Unhealthy" },
 };
 
-/** Declared apps of an agent; nothing where there are none. */
+/** Declared apps of an agent; nothing if there are none. */
 export function Apps({
   workspace,
   agent,

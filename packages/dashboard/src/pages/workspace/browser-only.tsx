@@ -1,4 +1,4 @@
-/** What is shown of a workspace that is left to browsers. */
+/** What is shown about a workspace that only web browsers may use. */
 import type { WorkspaceAgent } from "coder-protocol/rest/agents";
 import type { BrowserOnlyBy } from "coder-protocol/rest/connection-policy";
 import type { Workspace } from "coder-protocol/rest/workspaces";
@@ -13,15 +13,15 @@ const REASONS: Readonly<Record<BrowserOnlyBy, string>> = {
   workspace: "by your administrator, for this workspace",
 };
 
-/** Whose setting leaves this workspace to browsers, for the user of this page. */
+/** Whose setting makes this workspace browser-only for the user of this page. */
 export function browserOnlyBy(workspace: Workspace): BrowserOnlyBy | undefined {
   if (user.value?.connection_policy === "browser_only" && workspace.browser_only_by !== "deployment") return "user";
-  // What holds for the owner's account alone does not hold for another user.
+  // A policy of the owner's account does not apply to other users.
   if (workspace.browser_only_by === "user" && workspace.owner_id !== user.value?.id) return undefined;
   return workspace.browser_only_by;
 }
 
-/** Lines for other machines, or why there are none. */
+/** Command lines for other machines, or the reason why there are none. */
 export function HowToConnect(props: { readonly workspace: Workspace; readonly agent: WorkspaceAgent }): JSX.Element {
   const by = browserOnlyBy(props.workspace);
   if (by === undefined) return <ConnectLines {...props} />;

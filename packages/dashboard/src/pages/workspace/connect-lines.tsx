@@ -7,7 +7,7 @@ import { user } from "../../session/session.ts";
 import { CommandLine } from "../../ui/copy.tsx";
 import { agentsOf } from "../agents-of.ts";
 
-/** Lines that reach this agent from another machine, as this deployment spells its names. */
+/** Command lines that reach this agent from another machine, with the host names of this deployment. */
 export function ConnectLines({
   workspace,
   agent,

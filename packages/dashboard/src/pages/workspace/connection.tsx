@@ -10,12 +10,12 @@ import { Reasons } from "./reasons.tsx";
 
 type Client = AgentNetwork["clients"][number];
 
-/** Clients that are drawn one by one; more are drawn as one. */
+/** Up to this many clients are drawn separately; more are drawn as one. */
 const MAX_DRAWN = 4;
 const ROW = 44;
 const WIDTH = 600;
 
-/** How clients reach an agent, drawn and in words. */
+/** How clients reach an agent, as a drawing and in words. */
 export function Connection({
   agentId,
   agentName,

@@ -1,8 +1,8 @@
 import type { AgentNetwork } from "../../api/workspaces.ts";
 
 /**
- * The path of a client as far as it is known. Not every client reports its path, the server's own do not; the agent counts
- * its peers by path, and where all of them are of one kind, so is this one.
+ * A client's path, as far as it is known. Some clients do not report theirs, among them the server's own. The agent counts its
+ * peers by path, and if all of them are of one kind, so is this one.
  */
 export function knownPath(
   client: Pick<AgentNetwork["clients"][number], "path">,

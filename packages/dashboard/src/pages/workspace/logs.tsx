@@ -5,10 +5,10 @@ import { useEffect, useRef } from "preact/hooks";
 import { count } from "../../base/words.ts";
 import { useAgentLogs } from "../../live/sources.ts";
 
-/** Lines that are drawn at once. */
+/** Most lines that are drawn. */
 const SHOWN = 500;
 
-/** The agent's log; read when it is opened. */
+/** The agent's log, loaded when it is opened. */
 export function Logs({ agentId }: { readonly agentId: string }): JSX.Element {
   const open = useSignal(false);
   return (
@@ -26,7 +26,7 @@ export function Logs({ agentId }: { readonly agentId: string }): JSX.Element {
 function Lines({ agentId }: { readonly agentId: string }): JSX.Element {
   const lines = useAgentLogs(agentId).data.value;
   const box = useRef<HTMLPreElement>(null);
-  // New lines are followed only by those who are at the end.
+  // New lines scroll into view only for a reader who is at the end.
   const atEnd = useRef(true);
   useEffect(() => {
     if (atEnd.current && box.current !== null) box.current.scrollTop = box.current.scrollHeight;
@@ -73,7 +73,7 @@ function Line({ line }: { readonly line: AgentLog }): JSX.Element {
   );
 }
 
-/** Without the sequences that colour text on a terminal. */
+/** Removes the sequences that colour text on a terminal. */
 function withoutStyling(text: string): string {
   return text.slice(0, 4_000).replace(/\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)/g, "");
 }

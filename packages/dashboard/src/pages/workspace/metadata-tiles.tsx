@@ -2,7 +2,7 @@ import type { JSX } from "preact";
 import { useAgentMetadata } from "../../live/sources.ts";
 import { Time } from "../../ui/time.tsx";
 
-/** Facts that the agent collects. Their texts come from the workspace and are shown as text. */
+/** Facts that the agent collects. They come from the workspace, so they are shown as plain text. */
 export function MetadataTiles({ agentId }: { readonly agentId: string }): JSX.Element | null {
   const facts = useAgentMetadata(agentId).data.value ?? [];
   if (facts.length === 0) return null;

@@ -7,12 +7,12 @@ export interface PortRow {
   readonly port: number;
   readonly program: string;
   readonly listening: boolean;
-  /** What the program speaks; undefined where it was not asked. */
+  /** The program's protocol; undefined where it was not probed. */
   readonly kind: PortKind | undefined;
   readonly share: PortShare | undefined;
 }
 
-/** By port. A share stays although nothing listens behind it. */
+/** Rows in the order of ports. A share is listed even if nothing listens on its port. */
 export function portRows({ ports, shares }: Pick<OpenPorts, "ports" | "shares">): PortRow[] {
   const rows = new Map<number, PortRow>();
   for (const { port, process_name: program, kind } of ports)
@@ -21,14 +21,14 @@ export function portRows({ ports, shares }: Pick<OpenPorts, "ports" | "shares">)
   return [...rows.values()].sort((one, other) => one.port - other.port);
 }
 
-/** Of a port where nothing listens. */
+/** The row of a port on which nothing listens. */
 export function closedRow(port: number): PortRow {
   return { port, program: "", listening: false, kind: undefined, share: undefined };
 }
 
 /**
- * Where a port is opened.
- * @param address Of any port, with `{{port}}` for its number; "" where ports have no addresses.
+ * The address at which a port opens.
+ * @param address Address of any port, with `{{port}}` for its number; "" where ports have no addresses.
  */
 export function portHref(address: string, { port, kind, share }: PortRow): string | undefined {
   if (address === "") return undefined;
@@ -36,7 +36,7 @@ export function portHref(address: string, { port, kind, share }: PortRow): strin
   return `${address.replace("{{port}}", `${port}${secure ? "s" : ""}`)}/`;
 }
 
-/** What keeps visitors of a shared port from its program, in words; undefined where nothing is known to. */
+/** What prevents visitors of a shared port from reaching its program, in words; undefined when nothing known does. */
 export function shareProblem({ listening, kind, share }: PortRow): string | undefined {
   if (share === undefined) return undefined;
   if (!listening) return "Nothing listens there";
@@ -44,7 +44,7 @@ export function shareProblem({ listening, kind, share }: PortRow): string | unde
   return kind === undefined || kind === share.protocol ? undefined : `Shared as ${share.protocol}; it speaks ${kind}`;
 }
 
-/** A port as a person types it; undefined for anything that is not served. */
+/** Parses a typed port; undefined for anything that is not served. */
 export function parsePort(text: string): number | undefined {
   const port = /^[1-9][0-9]{0,4}$/.test(text.trim()) ? Number(text) : 0;
   return port >= LOWEST_APP_PORT && port <= HIGHEST_PORT ? port : undefined;

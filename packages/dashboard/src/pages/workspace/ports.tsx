@@ -17,7 +17,7 @@ import { closedRow, type PortRow, parsePort, portHref, portRows, shareProblem } 
 import type { ChosenShare } from "./share-choice.ts";
 import { ShareDialog } from "./share-dialog.tsx";
 
-/** Ports that programs of the workspace listen on, and those that are shared. */
+/** Ports on which programs in the workspace listen, and those that are shared. */
 export function Ports({
   workspace,
   agent,
@@ -168,7 +168,7 @@ function Shared({ row }: { readonly row: PortRow }): JSX.Element {
   );
 }
 
-/** Begins a share of a port where no program listens yet. */
+/** Shares a port on which no program listens yet. */
 function AnotherPort({
   rows,
   onShare,
@@ -196,7 +196,7 @@ function AnotherPort({
   );
 }
 
-/** The dialog for one port, which the agent is asked about first. */
+/** The dialog for one port, about which the agent is asked first. */
 function Sharing({
   agent,
   row,

@@ -5,7 +5,7 @@ import { agentCauses, type Cause } from "../../api/network.ts";
 import { useResource } from "../../live/resource.ts";
 import { Problem } from "../../ui/problem.tsx";
 
-/** Who can change it, by the side that the diagnosis names. */
+/** Who can change it, for each side that the diagnosis names. */
 const WHO: Readonly<Record<string, string>> = {
   workspace: "the administrator of the workspace's network",
   "this machine": "you, on the client's machine",
@@ -13,7 +13,7 @@ const WHO: Readonly<Record<string, string>> = {
   administrator: "an administrator of this deployment",
 };
 
-/** Why clients are relayed, as far as the workspace's network is the reason; asked for by a person, or when all are relayed. */
+/** Why clients are relayed, if the workspace's network is the reason. Shown on request, or when all clients are relayed. */
 export function Reasons({ agentId, relayed }: { readonly agentId: string; readonly relayed: boolean }): JSX.Element {
   const asked = useSignal(false);
   useEffect(() => {

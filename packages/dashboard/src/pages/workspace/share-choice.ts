@@ -1,4 +1,4 @@
-/** What the dialog of a port share offers, and what it stores. Pure. */
+/** The choices in the dialog of a port share, and the share it stores. Pure. */
 import type { PortShare, ShareLevel, UpsertPortShareRequest } from "coder-protocol/rest/apps";
 import { isAllowed } from "../share-levels.ts";
 
@@ -13,7 +13,7 @@ const LENGTHS = [
   [UNLIMITED, "Until it is ended"],
 ] as const;
 
-/** Value and text of each choice of a length; the first of an existing share leaves its end alone. */
+/** Value and text of each length to choose from; for an existing share the first one keeps its end. */
 export function shareLengths(share: PortShare | undefined): readonly (readonly [string, string])[] {
   return share === undefined ? LENGTHS : [[AS_IT_IS, "As it is"], ...LENGTHS];
 }
@@ -23,8 +23,8 @@ export function firstLength(share: PortShare | undefined): string {
 }
 
 /**
- * Of an existing share the level that its owner chose, also where an administrator has lowered it since: saving another field
- * leaves it alone.
+ * The level chosen at first. For an existing share it is the one that its owner chose, even if an administrator has lowered it
+ * since, so that saving another field does not change it.
  */
 export function firstLevel(share: PortShare | undefined, maxLevel: ShareLevel): ShareLevel {
   if (share !== undefined) return share.share_level;
@@ -35,15 +35,15 @@ export interface ShareChoice {
   readonly level: ShareLevel;
   readonly protocol: "http" | "https";
   readonly label: string;
-  /** One of `shareLengths`. */
+  /** A value from `shareLengths`. */
   readonly length: string;
-  /** Whether the program gets localhost for `Host`. */
+  /** Whether the program gets localhost as `Host`. */
   readonly localhost: boolean;
 }
 
 export type ChosenShare = Omit<UpsertPortShareRequest, "agent_name" | "port">;
 
-/** The share to store in the place of `share`. What the dialog does not ask for stays. */
+/** The share that replaces `share`. Fields that are not in the dialog are kept. */
 export function chosenShare(share: PortShare | undefined, choice: ShareChoice, now: number): ChosenShare {
   const { level, protocol, label, localhost } = choice;
   return {

@@ -14,7 +14,7 @@ const KIND_WORDS: Readonly<Record<PortKind | "unknown", string>> = {
   unknown: "It is not known what the program speaks.",
 };
 
-/** With whom a port is shared, and for how long. */
+/** Chooses with whom a port is shared, and for how long. */
 export function ShareDialog({
   row,
   kind,
@@ -24,7 +24,7 @@ export function ShareDialog({
   onShare,
 }: {
   readonly row: PortRow;
-  /** What the program speaks, once it is known. */
+  /** The program's protocol, once it is known. */
   readonly kind: PortKind | undefined;
   /** The widest level that an administrator allows. */
   readonly maxLevel: ShareLevel;
