@@ -1,22 +1,22 @@
-/** Which region carries the terminals and apps of this browser. Decisions without I/O: what is known goes in. */
+/** Decides which region carries this browser's terminals and apps, without I/O: what is known goes in. */
 
-/** What the choice reads of a region of GET /regions. */
+/** The fields of a region in GET /regions that the choice depends on. */
 export interface RegionState {
   readonly id: string;
   readonly healthy: boolean;
 }
 
-/** What this browser remembers. */
+/** What this browser remembers between visits. */
 export interface RegionChoice {
   readonly id: string;
-  /** A person's choice stays; one by latency is made again when its region is gone. */
+  /** A user's choice stays; one by latency is made again when its region is gone. */
   readonly by: "person" | "latency";
 }
 
 export interface RegionDecision {
-  /** Region that is used now; undefined where the deployment names none. */
+  /** The region to use now; undefined when the deployment names none. */
   readonly active: string | undefined;
-  /** What is remembered from now on; undefined: nothing. */
+  /** What to remember from now on; undefined for nothing. */
   readonly choice: RegionChoice | undefined;
   /** The regions have to be measured before one can be chosen. */
   readonly measure: boolean;
@@ -26,9 +26,9 @@ export interface RegionDecision {
 export type Latencies = ReadonlyMap<string, number>;
 
 /**
- * The primary comes first in `regions`. While the chosen region is not healthy the primary stands in for it and the choice
- * stays, so that the way back needs no measurement. Latencies alone never change a choice: a browser that moved between
- * regions with every measurement would break off what it carries.
+ * The primary comes first in `regions`. While the chosen region is unhealthy the primary stands in for it, and the choice stays,
+ * so that returning needs no measurement. Latencies alone never change a choice: moving with every measurement would break off
+ * open terminals and apps.
  */
 export function decideRegion(
   regions: readonly RegionState[],
@@ -39,7 +39,7 @@ export function decideRegion(
   const chosen = regions.find(({ id }) => id === remembered?.id);
   if (chosen !== undefined)
     return { active: chosen.healthy ? chosen.id : primary?.id, choice: remembered, measure: false };
-  // A region that is gone takes the choice with it, a person's as well: its id does not come back.
+  // When a region is gone, the choice of it is dropped, even the user's: its id does not come back.
   if (regions.length < 2) return { active: primary?.id, choice: undefined, measure: false };
   if (latencies === undefined) return { active: primary?.id, choice: undefined, measure: true };
   const nearest = nearestRegion(regions, latencies);
@@ -50,7 +50,7 @@ export function decideRegion(
   };
 }
 
-/** The healthy region with the shortest round trip, the earlier one of two equal ones; undefined when none answered. */
+/** The healthy region with the shortest round trip, the earlier one of two equals; undefined when none answered. */
 function nearestRegion(regions: readonly RegionState[], latencies: Latencies): string | undefined {
   let nearest: string | undefined;
   let shortest = Number.POSITIVE_INFINITY;
@@ -63,7 +63,7 @@ function nearestRegion(regions: readonly RegionState[], latencies: Latencies): s
   return nearest;
 }
 
-/** Reads what was remembered; undefined for anything else. */
+/** Parses what was remembered; undefined for anything else. */
 export function parseChoice(text: string | null): RegionChoice | undefined {
   if (text === null) return undefined;
   try {

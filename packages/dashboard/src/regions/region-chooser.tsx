@@ -3,7 +3,7 @@ import type { Region } from "../api/regions.ts";
 import { milliseconds } from "../base/words.ts";
 import { regions } from "./regions.ts";
 
-/** Which region carries the terminals and apps that are opened from now on; nothing where there is only one. */
+/** Chooses the region for terminals and apps opened from now on; shown only if there are several. */
 export function RegionChooser(): JSX.Element | null {
   const list = regions.list.value;
   if (list.length < 2) return null;

@@ -16,7 +16,7 @@ const region = (id: string, healthy = true): Region => ({
   wildcard_hostname: "",
 });
 
-/** A follower of regions whose health and latency the test sets. */
+/** A follower of regions whose health and latency the test determines. */
 function followed(
   stored?: RegionChoice,
   list: Region[] | undefined = [region("primary"), region("near"), region("far")],

@@ -3,17 +3,17 @@ import { type Signal, signal } from "@preact/signals";
 import type { Region } from "../api/regions.ts";
 import { decideRegion, type Latencies, type RegionChoice } from "./region-choice.ts";
 
-/** With what the deployment needs to find a proxy unhealthy, a region is left within 60 s. */
+/** Together with the time that the deployment takes to find a proxy unhealthy, a region is left within 60 s. */
 const EVERY_MS = 20_000;
-/** Where there is nothing to choose. */
+/** Interval when there is only one region. */
 const ALONE_EVERY_MS = 300_000;
-/** A region where nothing could be opened from here is passed over for this long. */
+/** A region in which nothing could be opened from here is not used for this long. */
 const FAILED_MS = 60_000;
-/** What is opened waits so long for the first list, then goes to the primary. */
+/** What is opened waits this long for the first list, then uses the primary. */
 const FIRST_WITHIN_MS = 2_000;
 
 export interface RegionSources {
-  /** Undefined: there is no answer at present. */
+  /** Undefined when there is no answer at present. */
   load(signal: AbortSignal): Promise<readonly Region[] | undefined>;
   latency(region: Region, signal: AbortSignal): Promise<number | undefined>;
   read(): RegionChoice | undefined;
@@ -53,7 +53,7 @@ export class RegionFollower {
     life.addEventListener("abort", () => clearTimeout(timer));
   }
 
-  /** The workspace proxy that carries what is opened now; undefined: the deployment itself. */
+  /** The workspace proxy to open something through; undefined for the deployment itself. */
   async carrier(): Promise<Region | undefined> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<void>((resolve) => {
@@ -65,26 +65,26 @@ export class RegionFollower {
     return this.proxy;
   }
 
-  /** The same as far as it is known now; who reads it while rendering is rendered again when it changes. */
+  /** The same, as far as it is known now. Reading it while rendering subscribes to changes. */
   get proxy(): Region | undefined {
     const [, ...proxies] = this.list.value;
     return proxies.find(({ id }) => id === this.active.value);
   }
 
-  /** Nothing could be opened there from this browser, whatever the deployment finds. */
+  /** Nothing could be opened there from this browser, although the deployment may find it healthy. */
   failed(id: string): void {
     this.#failedUntil.set(id, Date.now() + FAILED_MS);
     this.#decide();
   }
 
-  /** A person chose a region; undefined: the nearest one. */
+  /** The user chose a region; undefined for the nearest one. */
   choose(id: string | undefined): void {
     if (id === undefined) this.latencies.value = undefined;
     this.#remember(id === undefined ? undefined : { id, by: "person" });
     this.#decide();
   }
 
-  /** Measures all healthy regions, once at a time. */
+  /** Measures all healthy regions. Measurements do not overlap. */
   async measure(): Promise<void> {
     const life = this.#life;
     if (this.#measuring || life === undefined) return;
@@ -104,7 +104,7 @@ export class RegionFollower {
     const now = Date.now();
     for (const [id, until] of this.#failedUntil) if (until <= now) this.#failedUntil.delete(id);
     const states = this.list.value.map(({ id, healthy }) => ({ id, healthy: healthy && !this.#failedUntil.has(id) }));
-    // Nothing is known yet: what is remembered stays.
+    // Nothing is known yet, so what is remembered stays.
     if (states.length === 0) return;
     const { active, choice, measure } = decideRegion(states, this.choice.value, this.latencies.value);
     this.active.value = active;

@@ -11,7 +11,7 @@ export const regions = new RegionFollower({
   load: async (signal) => {
     try {
       const [primary, ...proxies] = await listRegions(signal);
-      // The page may be open at another name of the deployment than its access URL.
+      // The page may be open at another host name of the deployment than its access URL.
       if (primary === undefined) return [];
       // A proxy that has never registered has no address.
       const placed = proxies.filter(({ path_app_url: url }) => url !== "");
@@ -26,7 +26,7 @@ export const regions = new RegionFollower({
     try {
       return parseChoice(localStorage.getItem(KEY));
     } catch {
-      return undefined; // storage is off
+      return undefined; // storage is disabled
     }
   },
   write: (choice) => {
@@ -34,7 +34,7 @@ export const regions = new RegionFollower({
       if (choice === undefined) localStorage.removeItem(KEY);
       else localStorage.setItem(KEY, JSON.stringify(choice));
     } catch {
-      // Storage is off or full: the choice holds until the page is left.
+      // Storage is disabled or full: the choice applies until the page is left.
     }
   },
 });
