@@ -1,9 +1,9 @@
 import { signal } from "@preact/signals";
 
-/** The address that is shown. */
+/** The address of the shown page. */
 export const address = signal(new URL(location.href));
 
-/** Shows another page of this origin, in a history entry of its own unless `replace` is set. */
+/** Shows another page of this origin, as a new history entry unless `replace` is set. */
 export function navigate(path: string, options: { readonly replace?: boolean } = {}): void {
   const url = new URL(path, location.origin);
   if (url.origin !== location.origin) throw new Error(`${path} is not an address of this site`);
@@ -23,7 +23,7 @@ export function startRouting(isPage: (pathname: string) => boolean): void {
     const anchor = event.target instanceof Element ? event.target.closest("a") : null;
     if (anchor === null || anchor.target !== "" || anchor.hasAttribute("download")) return;
     if (anchor.origin !== location.origin || !isPage(anchor.pathname)) return;
-    // A link to a part of this page is the browser's.
+    // Links to a part of this page are left to the browser.
     if (anchor.hash !== "" && anchor.pathname === location.pathname && anchor.search === location.search) return;
     event.preventDefault();
     if (anchor.href !== location.href) navigate(`${anchor.pathname}${anchor.search}${anchor.hash}`);

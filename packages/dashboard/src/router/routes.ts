@@ -1,6 +1,6 @@
 /**
- * Every page and its addresses. The build writes this table to routes.json: the server answers 404 for an address that
- * is in no row, and names the code of a page to the browser before the page asks for it.
+ * Every page and its addresses. The build writes this table to routes.json: the server answers 404 for an address that matches no
+ * row, and names a page's code to the browser before the page requests it.
  */
 
 export type PageName =
@@ -25,12 +25,12 @@ export type PageName =
   | "connections";
 
 export interface Route {
-  /** A regular expression; its named groups are the parameters of the page. */
+  /** A regular expression whose named groups are the page's parameters. */
   readonly pattern: string;
   readonly page: PageName;
-  /** Title of the tab, before the product's name. */
+  /** Title of the tab, in front of the product's name. */
   readonly title: string;
-  /** Shown without a login. */
+  /** The page is shown without a login. */
   readonly open?: true;
 }
 
@@ -67,7 +67,7 @@ export interface Match {
 
 const COMPILED = ROUTES.map((route) => ({ route, expression: new RegExp(route.pattern) }));
 
-/** Undefined: there is no page at this address. A slash at the end does not count. */
+/** Undefined when no page has this address. A slash at the end is ignored. */
 export function matchRoute(pathname: string): Match | undefined {
   const path = pathname.replace(/(?<=[^/])\/$/, "");
   for (const { route, expression } of COMPILED) {
