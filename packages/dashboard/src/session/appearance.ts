@@ -1,4 +1,4 @@
-/** Settings in the form in which the account keeps them: the names are stock's, and below `terminal` ours in snake case. */
+/** Settings in the form in which the account stores them: the names are stock's, and ours below `terminal` are in snake case. */
 import type { UserAppearance } from "coder-protocol/rest/profile";
 import type { Settings } from "./settings.ts";
 
@@ -7,7 +7,7 @@ export function appearanceOf({ theme, ...terminal }: Settings, font: string): Us
   return { theme_preference: theme, terminal_font: font, terminal: Object.fromEntries(entries) };
 }
 
-/** What the account holds, unchecked. An empty theme is no choice. */
+/** The account's settings, unchecked. An empty theme means no choice. */
 export function settingsOf({ theme_preference: theme, terminal }: UserAppearance): Record<string, unknown> {
   const entries = Object.entries(terminal).map(([name, value]) => [camelCase(name), value]);
   return { ...Object.fromEntries(entries), theme: theme || undefined };

@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
 
-/** The time from which relative times are computed; moves every 15 s. */
+/** The time from which relative times are computed; updated every 15 s. */
 export const now = signal(Date.now());
 
 export function startClock(): void {

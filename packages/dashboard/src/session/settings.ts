@@ -1,4 +1,4 @@
-/** What a person chose, as this browser remembers it. */
+/** The user's choices, as this browser remembers them. */
 import { type Signal, signal } from "@preact/signals";
 
 export type Theme = "system" | "light" | "dark";
@@ -9,12 +9,12 @@ export interface Settings {
   readonly terminalFontSize: number;
   readonly terminalRenderer: "auto" | "webgl" | "dom";
   readonly copyOnSelect: boolean;
-  /** Plain Ctrl+C copies while something is selected. */
+  /** Ctrl+C without Shift copies while something is selected. */
   readonly ctrlCCopies: boolean;
   readonly plainClickOpensLinks: boolean;
   readonly clipboardFromWorkspace: "ask" | "allow" | "deny";
   readonly screenReader: boolean;
-  /** Ctrl+C drops output that waits for the screen. */
+  /** Ctrl+C drops output that waits to be drawn. */
   readonly dropFlood: boolean;
   /** Seconds for which a terminal's program runs on without viewers. */
   readonly terminalKeepSeconds: number;
@@ -33,13 +33,13 @@ export const STANDARD: Settings = {
   dropFlood: true,
   terminalKeepSeconds: 86_400,
 };
-/** What the server takes. */
+/** Limits of the server, in seconds. */
 const KEEP_SECONDS = { least: 300, most: 259_200 };
 const KEY = "coder-settings";
 
 export const settings: Signal<Settings> = signal(STANDARD);
 
-/** Reads what was chosen before and applies the theme. */
+/** Loads the earlier choices and applies the theme. */
 export function loadSettings(): void {
   settings.value = { ...STANDARD, ...stored() };
   applyTheme();
@@ -51,10 +51,10 @@ export function loadSettings(): void {
   });
 }
 
-/** Counts what this person chose in this tab. */
+/** Number of choices that the user made in this tab. */
 export const changesHere = signal(0);
 
-/** What the account holds; values that this version does not know are left out. */
+/** Adopts the account's settings; values unknown to this version are ignored. */
 export function adoptSettings(change: unknown): void {
   apply(checked(change));
 }
@@ -69,7 +69,7 @@ function apply(change: Partial<Settings>): void {
   try {
     localStorage.setItem(KEY, JSON.stringify(settings.value));
   } catch {
-    // Storage is off or full: the choice holds until the page is left.
+    // Storage is disabled or full: the choice applies until the page is left.
   }
   applyTheme();
 }
@@ -82,7 +82,7 @@ function stored(): Partial<Settings> {
   try {
     return checked(JSON.parse(localStorage.getItem(KEY) ?? "{}"));
   } catch {
-    return {}; // not ours, or storage is off
+    return {}; // not ours, or storage is disabled
   }
 }
 
