@@ -1,4 +1,4 @@
-/** Keeps name and settings of the person the same in all their browsers. */
+/** Keeps the user's name and settings the same in all browsers. */
 import { effect } from "@preact/signals";
 import type { UserAppearance } from "coder-protocol/rest/profile";
 import type { User } from "coder-protocol/rest/users";
@@ -9,7 +9,7 @@ import { user } from "../session/session.ts";
 import { adoptSettings, changesHere, settings } from "../session/settings.ts";
 import { UnsavedChoices } from "./unsaved-choices.ts";
 
-/** Until the returned function is called. */
+/** Runs until the returned function is called. */
 export function startAccountSync(): () => void {
   let font = "";
   const unsaved = new UnsavedChoices(() => changeAppearance(appearanceOf(settings.peek(), font)));
@@ -21,10 +21,10 @@ export function startAccountSync(): () => void {
         if (person !== undefined) user.value = person;
         if (appearance === undefined) return;
         font = appearance.terminal_font;
-        // A choice that has not reached the account counts more.
+        // A choice that has not reached the account takes precedence.
         if (unsaved.mayAdopt()) adoptSettings(settingsOf(appearance));
       },
-      error: () => undefined, // an interruption; the next connection tells again
+      error: () => undefined, // an interruption; the next connection reports it again
     },
   );
   const stop = effect(() => {

@@ -2,7 +2,7 @@ import type { JSX } from "preact";
 import { Dialog } from "../ui/dialog.tsx";
 import { GO_TO } from "./keys.ts";
 
-/** The keys of every page and of the terminal. */
+/** Lists the keys of every page and of the terminal. */
 export function KeyHelp({ onClose }: { readonly onClose: () => void }): JSX.Element {
   const rows: readonly (readonly [string, string])[] = [
     ["Ctrl K, ⌘ K", "Search pages and workspaces"],

@@ -5,7 +5,7 @@ export interface KeyActions {
   help(): void;
 }
 
-/** `g` and then one of these within a second. */
+/** `g` followed by one of these within a second. */
 export const GO_TO: Readonly<Record<string, { readonly path: string; readonly label: string }>> = {
   w: { path: "/workspaces", label: "Workspaces" },
   n: { path: "/workspaces/new", label: "Add a machine" },
@@ -15,7 +15,7 @@ export const GO_TO: Readonly<Record<string, { readonly path: string; readonly la
 };
 const SECOND_KEY_WITHIN_MS = 1_000;
 
-/** Keys of every page, outside inputs and terminals. Returns what ends them. */
+/** Handles the keys of every page, outside inputs and terminals. Returns a function that ends this. */
 export function startKeys(actions: KeyActions): () => void {
   const life = new AbortController();
   let goUntil = 0;
@@ -24,7 +24,7 @@ export function startKeys(actions: KeyActions): () => void {
     (event) => {
       const typing = isTyping(event.target);
       if ((event.metaKey || event.ctrlKey) && !event.shiftKey && !event.altKey && event.key.toLowerCase() === "k") {
-        if (inTerminal(event.target)) return; // Ctrl-K is the shell's there
+        if (inTerminal(event.target)) return; // in a terminal, Ctrl-K belongs to the shell
         event.preventDefault();
         actions.palette();
         return;

@@ -3,7 +3,10 @@ export interface Choice {
   readonly path: string;
 }
 
-/** Choices that hold the letters of `text` in order: beginnings of words first, then short gaps; else as they were given. */
+/**
+ * Choices that contain the letters of `text` in order: matches at the beginning of words first, then those with short gaps,
+ * otherwise in the given order.
+ */
 export function ranked<C extends Choice>(choices: readonly C[], text: string): C[] {
   const letters = text.toLowerCase().replace(/\s+/g, "");
   if (letters === "") return [...choices];

@@ -26,7 +26,7 @@ const ENTRIES: readonly Entry[] = [
   { href: "/deployment", label: "Deployment", icon: "server", owners: true },
 ];
 
-/** What stands around every page: the bar, the palette, and lines that tell of the connection and of a new version. */
+/** The frame of every page: the bar, the palette, and lines about the connection and a new version. */
 export function Shell({
   children,
   loadedVersion,
@@ -142,7 +142,7 @@ function closeMenu(): void {
   document.getElementById("user-menu")?.hidePopover();
 }
 
-/** A new connection is quickly made; nothing is said of a short interruption. */
+/** A reconnection is usually quick, so a short interruption is not mentioned. */
 const LOST_AFTER_MS = 4_000;
 
 function Banners({ loadedVersion }: { readonly loadedVersion: string }): JSX.Element {

@@ -41,7 +41,7 @@ test("a choice that was not stored stays, and is stored again with the account's
   await vi.advanceTimersByTimeAsync(60_000);
   expect(stores()).toBe(1);
   expect([unsaved.mayAdopt(), stores()]).toEqual([false, 2]);
-  // The answer to the store itself asks for no further one.
+  // The answer to the store itself does not cause another one.
   expect([unsaved.mayAdopt(), stores()]).toEqual([false, 2]);
   await end();
   expect(unsaved.mayAdopt()).toBe(true);

@@ -1,6 +1,6 @@
-/** Stores choices that were made here in the account, and keeps an older state of the account from undoing them. */
+/** Stores choices made here in the account, and prevents an older state of the account from undoing them. */
 
-/** Several choices in a row are stored once. */
+/** Combines several choices in a row into one request. */
 const STORE_AFTER_MS = 800;
 
 export class UnsavedChoices {
@@ -21,7 +21,7 @@ export class UnsavedChoices {
     this.#timer = setTimeout(() => void this.#save(), STORE_AFTER_MS);
   }
 
-  /** The account's state arrived. Returns whether it counts; if not, what is unsaved is stored again. */
+  /** The account's state has arrived. Returns whether to adopt it; if not, unsaved choices are stored again. */
   mayAdopt(): boolean {
     if (!this.#unsaved && !this.#storing) return true;
     if (this.#timer === undefined) void this.#save();
@@ -43,11 +43,11 @@ export class UnsavedChoices {
       await this.#store();
       stored = true;
     } catch {
-      // Kept in this browser in any case, and stored when the account's state arrives next, or with the next choice.
+      // The choice stays in this browser, and is stored when the account's state arrives next, or with the next choice.
       this.#unsaved = true;
     }
     this.#storing = false;
-    // A choice that came due meanwhile.
+    // A choice that was due in the meantime.
     if (stored && this.#unsaved && this.#timer === undefined) await this.#save();
   }
 }
