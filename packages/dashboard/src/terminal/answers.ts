@@ -1,11 +1,11 @@
 /**
- * An emulator answers the queries in a program's output by typing. It must not while earlier output is shown again (the
- * program that asked has had its answer, and a second one would reach whatever runs now), nor while another viewer's
- * emulator answers.
+ * An emulator answers the queries in a program's output by typing. It must not do so while earlier output is shown again (the
+ * query has been answered, and a second answer would reach the program that runs now), nor while another viewer's emulator
+ * answers.
  */
 import type { IDisposable, Terminal } from "@xterm/xterm";
 
-/** Colours that OSC sequences set, or ask for with `?`. */
+/** Colours that OSC sequences set, or query with `?`. */
 const OSC_COLOURS = [4, 10, 11, 12, 17, 19];
 
 export class Answers {
@@ -22,13 +22,13 @@ export class Answers {
       csi("c"), // device attributes
       csi("c", ">"),
       csi("c", "="),
-      csi("n"), // status, position of the cursor
+      csi("n"), // status, cursor position
       csi("n", "?"),
       csi("x"),
       csi("q", ">"), // version
       csi("p", "", "$"), // modes
       csi("p", "?", "$"),
-      csi("t"), // size of the window
+      csi("t"), // window size
       csi("u", "?"), // keyboard protocol
       parser.registerDcsHandler({ intermediates: "$", final: "q" }, ignore), // settings
       parser.registerDcsHandler({ intermediates: "+", final: "q" }, ignore),
@@ -36,7 +36,7 @@ export class Answers {
     ];
   }
 
-  /** Whether what is parsed from now on is earlier output. */
+  /** Whether what is being parsed is earlier output. */
   get replaying(): boolean {
     return this.#replaying;
   }

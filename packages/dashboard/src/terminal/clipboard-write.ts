@@ -1,8 +1,8 @@
 const MAX_BYTES = 100 * 1024;
 
 /**
- * The text that OSC 52 puts into the clipboard. Undefined: it asks for the clipboard's content, means another selection, is
- * too long, or is no text. `data` is what follows `52;`.
+ * The text that OSC 52 puts into the clipboard. Undefined if it queries the clipboard, names another selection, is too long, or
+ * is no text. `data` is what follows `52;`.
  */
 export function clipboardWrite(data: string): string | undefined {
   const at = data.indexOf(";");

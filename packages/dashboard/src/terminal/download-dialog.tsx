@@ -3,17 +3,17 @@ import { checkDownload, downloadAddress } from "../api/terminals.ts";
 import { Dialog } from "../ui/dialog.tsx";
 import { Field, Form, useWork } from "../ui/form.tsx";
 
-/** Longest path of Linux. */
+/** Longest path on Linux. */
 const MAX_PATH = 4_096;
 
-/** Asks for the path of a file of the workspace, and has the browser save the file. */
+/** Asks for the path of a file in the workspace, and lets the browser save the file. */
 export function DownloadDialog({
   agentId,
   terminal,
   onClose,
 }: {
   readonly agentId: string;
-  /** Paths are relative to the directory of its shell. */
+  /** Id of the terminal whose shell's directory relative paths start from. */
   readonly terminal: string;
   readonly onClose: () => void;
 }): JSX.Element {

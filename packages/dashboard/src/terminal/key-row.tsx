@@ -13,10 +13,10 @@ const KEYS = [
   ["/", "/"],
 ] as const;
 
-/** A key that holds for the next one. */
+/** A modifier that applies to the next key. */
 export type HeldKey = "ctrl" | "alt" | undefined;
 
-/** What a key sends while another is held: control characters are ASCII's columns 4 and 5, Alt is an ESC before. */
+/** What a key sends with a modifier held: control characters are ASCII columns 4 and 5, and Alt puts an ESC in front. */
 export function withHeld(text: string, held: HeldKey): string {
   if (held === "alt") return `\u001b${text}`;
   if (held !== "ctrl" || text.length !== 1) return text;
@@ -31,7 +31,7 @@ export interface KeyRowProps {
   readonly onPaste: (text: string) => void;
 }
 
-/** Keys that a touch keyboard lacks; shown where there is one. */
+/** Keys that a touch keyboard lacks; shown on touch devices. */
 export function KeyRow({ held, onHold, onKey, onPaste }: KeyRowProps): JSX.Element {
   const refused = useSignal(false);
   const paste = (): void => {

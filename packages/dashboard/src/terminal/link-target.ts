@@ -1,13 +1,13 @@
-/** Where a link of the terminal's output leads. */
+/** Where a link in the terminal's output leads. */
 export type LinkTarget =
   | { readonly kind: "outside"; readonly url: URL }
-  /** A program of the workspace: this browser's own localhost is another machine. */
+  /** A program in the workspace: localhost in the output does not mean the browser's machine. */
   | { readonly kind: "workspace-port"; readonly port: number; readonly url: URL };
 
 const SCHEMES = new Set(["http:", "https:", "mailto:"]);
 const MAX_LENGTH = 4_096;
 
-/** Undefined for everything that is not opened: other schemes, text that is no URL. */
+/** Undefined for everything that is not opened: other schemes, and text that is no URL. */
 export function linkTarget(text: string): LinkTarget | undefined {
   if (text.length > MAX_LENGTH || !URL.canParse(text)) return undefined;
   const url = new URL(text);
@@ -19,9 +19,9 @@ export function linkTarget(text: string): LinkTarget | undefined {
   return { kind: "outside", url };
 }
 
-/** Where the browser reaches programs of an agent. */
+/** Where the browser reaches an agent's programs. */
 export interface AppPlace {
-  /** A host with a port, where `*` stands for the label of an app; empty: the deployment serves no apps. */
+  /** A host with a port, in which `*` stands for an app's label; empty when the deployment serves no apps. */
   readonly host: string;
   readonly agent: string;
   readonly workspace: string;
@@ -32,7 +32,7 @@ const LOWEST_PORT = 9;
 /** RFC 1035 §2.3.4. */
 const MAX_LABEL = 63;
 
-/** The same page as an app of the deployment; undefined where it cannot be one. */
+/** The address of the same page as an app of the deployment; undefined if it cannot be one. */
 export function appAddress(port: number, url: URL, place: AppPlace, scheme: string): URL | undefined {
   const what = `${port}${url.protocol === "https:" ? "s" : ""}`;
   const label = [what, place.agent, place.workspace, place.owner].join("--").toLowerCase();

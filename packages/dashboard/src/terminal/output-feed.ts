@@ -1,26 +1,26 @@
-/** Output on its way into the emulator: in order, acknowledged once it is parsed, and dropped where a person interrupts a flood. */
+/** Output on its way to the emulator: in order, acknowledged once it is parsed, and dropped when the user interrupts a flood. */
 
-/** What the emulator is given ahead of what it has parsed. */
+/** How much the emulator is given ahead of what it has parsed. */
 const IN_EMULATOR_BYTES = 128 * 1024;
 const ACK_EVERY_BYTES = 64 * 1024;
 const PIECE_BYTES = 32 * 1024;
 const NOTHING = new Uint8Array(0);
 
 export interface Emulator {
-  /** Calls back once the bytes, and all before them, were parsed. */
+  /** Calls back once these bytes and all earlier ones were parsed. */
   write(bytes: Uint8Array, parsed: () => void): void;
 }
 
 export class OutputFeed {
   readonly #emulator: Emulator;
-  /** Receives the sum of all bytes parsed since {@link restart}. */
+  /** Receives the number of bytes parsed since {@link restart}. */
   readonly #acknowledge: (bytes: number) => void;
   #queue: (Uint8Array | (() => void))[] = [];
   #queuedBytes = 0;
   #inEmulator = 0;
   #parsed = 0;
   #acknowledged = 0;
-  /** What the emulator was given for an earlier connection counts for that one only. */
+  /** Identifies the connection: output given to the emulator for an earlier one counts only there. */
   #connection = 0;
 
   constructor(emulator: Emulator, acknowledge: (bytes: number) => void) {
@@ -28,12 +28,12 @@ export class OutputFeed {
     this.#acknowledge = acknowledge;
   }
 
-  /** Bytes that arrived and were not parsed yet. */
+  /** Bytes that have arrived but were not parsed yet. */
   get waiting(): number {
     return this.#queuedBytes + this.#inEmulator;
   }
 
-  /** Another connection begins: counts from 0, and forgets what waits. */
+  /** Starts over for another connection: counts from 0, and forgets waiting output. */
   restart(): void {
     this.#connection++;
     this.#queue = [];
@@ -49,13 +49,16 @@ export class OutputFeed {
     this.#pump();
   }
 
-  /** Calls back once everything that arrived before was parsed; not if that is dropped with its connection. */
+  /** Calls back once everything that arrived before was parsed, unless it is dropped with its connection. */
   after(callback: () => void): void {
     this.#queue.push(callback);
     this.#pump();
   }
 
-  /** Drops output that the emulator was not given yet; callbacks stay. @returns how many bytes. */
+  /**
+   * Drops output that the emulator was not given yet; callbacks stay.
+   * @returns The number of dropped bytes.
+   */
   drop(): number {
     const dropped = this.#queuedBytes;
     this.#queue = this.#queue.filter((item) => typeof item === "function");

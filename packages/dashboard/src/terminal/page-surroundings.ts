@@ -1,4 +1,4 @@
-/** The page around a terminal's connection: time, visibility, the network, and an ordinary request to the deployment. */
+/** The page around a terminal's connection: time, visibility, the network, and ordinary requests to the deployment. */
 import { ApiError } from "../api/client.ts";
 import { agentById } from "../api/workspaces.ts";
 import type { Cause, Surroundings } from "./terminal-connection.ts";
@@ -19,7 +19,7 @@ export const PAGE: Surroundings = {
   findCause,
 };
 
-/** A page cannot see why an upgrade was refused or a connection was lost: an ordinary request tells. */
+/** A page cannot see why an upgrade was refused or a connection was lost, so an ordinary request finds out. */
 async function findCause(agentId: string, givenUp: AbortSignal): Promise<Cause> {
   try {
     const agent = await agentById(agentId, givenUp);
@@ -31,7 +31,7 @@ async function findCause(agentId: string, givenUp: AbortSignal): Promise<Cause> 
     const status = error instanceof ApiError ? error.status : undefined;
     if (status === 401) return { kind: "denied" };
     if (status === 404) return { kind: "gone" };
-    // Also no answer in time, or a proxy's page in its place: the connection is tried again.
+    // There may also be no answer in time, or a proxy's page instead; the connection is then tried again.
     return { kind: "unknown", reason: "" };
   }
 }

@@ -1,4 +1,4 @@
-/** What a person is asked before output or a link does something. */
+/** Questions to the user before output or a link has an effect. */
 import type { JSX } from "preact";
 import { visible } from "../base/words.ts";
 import { CommandLine } from "../ui/copy.tsx";

@@ -1,4 +1,4 @@
-/** A terminal over the WebSocket of the region that this browser uses: the deployment's own, or that of a workspace proxy. */
+/** A terminal over the WebSocket of this browser's region: the deployment's own, or that of a workspace proxy. */
 import type { SIGNED_APP_TOKEN_PARAMETER } from "coder-protocol/rest/proxy-apps";
 import { ApiError } from "../api/client.ts";
 import { type Region, terminalToken } from "../api/regions.ts";
@@ -7,7 +7,7 @@ import { regions } from "../regions/regions.ts";
 import type { OpenTransport, TerminalTransport } from "./transport.ts";
 import { openSocket, ptyPath } from "./web-socket-transport.ts";
 
-/** Spelled out, and checked by its type: the module of the name brings the schema library. */
+/** Spelled out, and checked by its type, because the module that defines it would bring in the schema library. */
 const TOKEN_PARAMETER: typeof SIGNED_APP_TOKEN_PARAMETER = "coder_signed_app_token";
 
 export const openAtRegion: OpenTransport = (target, size, events) => {
@@ -36,7 +36,7 @@ export const openAtRegion: OpenTransport = (target, size, events) => {
         events.opened();
       },
       closed: (end) => {
-        // The next attempt goes to the deployment itself.
+        // Makes the next attempt use the deployment itself.
         if (!opened) regions.failed(region.id);
         events.closed(end);
       },

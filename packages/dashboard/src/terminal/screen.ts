@@ -1,4 +1,4 @@
-/** The emulator with its parts, put together for one place in a page. */
+/** The emulator with its parts, assembled for one element of a page. */
 import { FitAddon } from "@xterm/addon-fit";
 import { SearchAddon } from "@xterm/addon-search";
 import { UnicodeGraphemesAddon } from "@xterm/addon-unicode-graphemes";
@@ -20,17 +20,17 @@ const FONT_WITHIN_MS = 1_500;
 const SCROLLBACK_LINES = 10_000;
 
 export interface ScreenEvents {
-  /** Keys, and answers of the emulator to the program. */
+  /** Keys, and the emulator's answers to the program. */
   data(text: string): void;
-  /** The place has another size. */
+  /** The element's size has changed. */
   resized(): void;
-  /** Undefined links are those of text; OSC 8 may show another text than it leads to. */
+  /** `hidden`: the link comes from OSC 8, whose visible text may differ from its target. */
   link(url: string, event: MouseEvent, hidden: boolean): void;
   title(text: string): void;
-  /** OSC 52; what follows the number. */
+  /** The part of an OSC 52 sequence after the number. */
   clipboard(data: string): void;
   selected(text: string): void;
-  /** A bell or a notification. */
+  /** The program rang the bell or sent a notification. */
   attention(): void;
 }
 
@@ -42,10 +42,10 @@ export class Screen {
   readonly #observer: ResizeObserver;
   readonly #parts: IDisposable[] = [];
   #gpu: IDisposable | undefined;
-  /** The size of the program while another viewer sets it. */
+  /** The program's size while another viewer determines it. */
   #foreign: TerminalSize | undefined;
 
-  /** Waits for the font: the size of a cell is measured once. */
+  /** Waits for the font, because the cell size is measured only once. */
   static async open(parent: HTMLElement, settings: Settings, events: ScreenEvents): Promise<Screen> {
     const font = document.fonts.load(`${settings.terminalFontSize}px ${FONTS[settings.terminalFont]}`);
     await Promise.race([font, new Promise((resolve) => setTimeout(resolve, FONT_WITHIN_MS))]);
@@ -98,7 +98,7 @@ export class Screen {
     this.#observer.observe(parent);
   }
 
-  /** The size that fills the place; undefined while the place is hidden: the emulator would take two columns for it. */
+  /** The size that fills the element; undefined while it is hidden, since the emulator would then assume two columns. */
   get ownSize(): TerminalSize | undefined {
     if ((this.terminal.element?.parentElement?.clientWidth ?? 0) === 0) return undefined;
     const size = this.#fit.proposeDimensions();
@@ -110,13 +110,13 @@ export class Screen {
     if (size !== undefined) this.terminal.resize(size.cols, size.rows);
   }
 
-  /** Draws the program in the size that another viewer gave it; undefined: in the size of the place. */
+  /** Draws the program in the size that another viewer gave it; undefined for the size of the element. */
   set foreignSize(size: TerminalSize | undefined) {
     this.#foreign = size;
     this.fit();
   }
 
-  /** Where a person has scrolled to, for {@link restorePlace}; undefined at the end of the output. */
+  /** Where the user has scrolled to, for {@link restorePlace}; undefined at the end of the output. */
   place(): readonly string[] | undefined {
     const { active } = this.terminal.buffer;
     if (active.viewportY >= active.baseY) return undefined;
@@ -140,12 +140,15 @@ export class Screen {
     this.fit();
   }
 
-  /** Draws by the graphics processor from now on, until that fails. @returns whether it could. */
+  /**
+   * Uses the graphics processor from now on, until that fails.
+   * @returns Whether it could.
+   */
   async useGpu(): Promise<boolean> {
     try {
       const { WebglAddon } = await import("@xterm/addon-webgl");
       const addon = new WebglAddon();
-      addon.onContextLoss(() => addon.dispose()); // the emulator goes back to drawing by elements
+      addon.onContextLoss(() => addon.dispose()); // the emulator then draws with elements again
       this.terminal.loadAddon(addon);
       this.#gpu = addon;
       return true;

@@ -1,4 +1,4 @@
-/** Keeps a person's place in the scroll-back when output is shown again from the beginning. */
+/** Keeps the user's place in the scroll-back when output is shown again from the beginning. */
 
 const ANCHOR_LINES = 3;
 
@@ -7,7 +7,7 @@ export function anchorOf(lines: readonly string[]): readonly string[] {
   return lines.slice(-ANCHOR_LINES);
 }
 
-/** Index of the line behind the last place where the anchor stands; undefined where it stands nowhere, or is blank. */
+/** Index of the line after the last occurrence of the anchor; undefined if it does not occur or is blank. */
 export function findAnchor(lines: readonly string[], anchor: readonly string[]): number | undefined {
   if (anchor.length === 0 || anchor.every((line) => line.trim() === "")) return undefined;
   for (let at = lines.length - anchor.length; at >= 0; at--)

@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
-/** Searches the screen and what scrolled out of it. */
+/** Searches the screen and the scroll-back. */
 export function SearchBox({
   onSearch,
   onClose,

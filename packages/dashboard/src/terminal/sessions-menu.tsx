@@ -14,7 +14,7 @@ export interface SessionsMenuProps {
   readonly onClose: () => void;
 }
 
-/** Terminals of the workspace that run, whether or not they are shown anywhere. */
+/** Running terminals of the workspace, whether or not they are shown anywhere. */
 export function SessionsMenu({ agentId, onOpen, onClose }: SessionsMenuProps): JSX.Element {
   const found = useTerminals(agentId);
   const work = useWork();

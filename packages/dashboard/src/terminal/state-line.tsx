@@ -5,10 +5,10 @@ import { loginAddress } from "../router/login-address.ts";
 import type { View } from "./terminal-session.ts";
 
 const NOTICE_MS = 4_000;
-/** An attempt that takes longer is mentioned. */
+/** An attempt that takes longer than this is mentioned. */
 const SLOW_ATTEMPT_MS = 1_000;
 
-/** A line above the terminal, never in it: a program's output cannot look like it. */
+/** A line above the terminal, never inside it, so that no program's output can imitate it. */
 export function StateLine({
   view,
   onRetry,
@@ -20,7 +20,7 @@ export function StateLine({
   readonly view: View;
   readonly onRetry: () => void;
   readonly onRestart: () => void;
-  /** After another viewer asked this one to leave. */
+  /** Called to take the terminal back after another viewer asked this one to leave. */
   readonly onTakeBack: () => void;
   readonly onUseOwnSize: () => void;
   readonly onDetachOthers: () => void;

@@ -1,8 +1,8 @@
-/** The terminals of one agent that this browser tab shows: pure state, and where it outlives a reload. */
+/** The terminals of one agent in this browser tab: pure state, and its form that survives a reload. */
 
 export interface Tab {
   readonly id: string;
-  /** Its program may have run before this page. */
+  /** Whether its program may have run before this page. */
   readonly known: boolean;
   readonly command: string;
   readonly title: string;
@@ -11,7 +11,7 @@ export interface Tab {
 export interface Tabs {
   /** At least one. */
   readonly list: readonly Tab[];
-  /** Id of the one that is shown. */
+  /** Id of the shown one. */
   readonly shown: string;
 }
 
@@ -23,13 +23,13 @@ export function newTab(id: string, command = ""): Tab {
   return { id, known: false, command, title: "" };
 }
 
-/** The terminal is shown; a tab is added for it unless there is one. Beyond the limit the oldest tab goes. */
+/** Shows the terminal, adding a tab unless it has one. Beyond the limit the oldest tab goes. */
 export function showTab(tabs: Tabs, tab: Tab): Tabs {
   const there = tabs.list.some(({ id }) => id === tab.id);
   return { list: there ? tabs.list : [...tabs.list, tab].slice(-MAX_TABS), shown: tab.id };
 }
 
-/** Its neighbour is shown in its place; `fresh` follows the last one. */
+/** Closes a tab and shows its neighbour instead; after the last one, `fresh` is shown. */
 export function closeTab(tabs: Tabs, id: string, fresh: Tab): Tabs {
   const at = tabs.list.findIndex((tab) => tab.id === id);
   if (at < 0) return tabs;
@@ -50,19 +50,19 @@ export function titled(tabs: Tabs, id: string, title: string): Tabs {
   return { ...tabs, list: tabs.list.map((tab) => (tab.id === id ? { ...tab, title } : tab)) };
 }
 
-/** The tab by so many steps further; it goes round. */
+/** The tab this many steps further; the last is followed by the first. */
 export function neighbour(tabs: Tabs, steps: number): Tabs {
   const at = tabs.list.findIndex(({ id }) => id === tabs.shown);
   const next = tabs.list[(at + steps + tabs.list.length) % tabs.list.length];
   return next === undefined ? tabs : { ...tabs, shown: next.id };
 }
 
-/** As text for the storage of the browser tab. A command is left out: it must not run again after a reload. */
+/** The tabs as text for the browser tab's storage. Commands are left out, because they must not run again after a reload. */
 export function stored(tabs: Tabs): string {
   return JSON.stringify(tabs.list.map(({ id, title }) => ({ id, title })));
 }
 
-/** What of it is sound; the tabs of a text that another version wrote, or nothing. */
+/** The valid tabs in stored text, which another version may have written. */
 export function restored(text: string | null): readonly Tab[] {
   try {
     const value: unknown = JSON.parse(text ?? "[]");

@@ -1,4 +1,4 @@
-/** The connection's rules in virtual time, over a transport that the test plays. */
+/** The connection's rules in virtual time, over a transport that the test controls. */
 import { setImmediate } from "node:timers/promises";
 import type { TerminalControl } from "coder-protocol/terminal/events";
 import { expect, it } from "vitest";
@@ -91,7 +91,7 @@ function setUp(target: Partial<TerminalTarget> = {}) {
   const last = () => attempts.at(-1)!;
   const lose = async (end: TransportEnd = { kind: "unknown" }) => {
     last().events.closed(end);
-    await setImmediate(); // its cause is looked up
+    await setImmediate(); // lets the lookup of the cause begin
   };
   const resize = (cols: number, rows: number) => {
     size = { cols, rows };

@@ -1,4 +1,4 @@
-/** A terminal of the workspace: kept connected, connected again when that is lost, and never with keys in a queue. */
+/** A connection to a terminal of the workspace: reconnected when it is lost, and never with keys in a queue. */
 import type { TerminalControl, TerminalEvent } from "coder-protocol/terminal/events";
 import { Backoff } from "../base/backoff.ts";
 import { pieces } from "./paste.ts";
@@ -7,7 +7,7 @@ import type { OpenTransport, TerminalSize, TerminalTarget, TerminalTransport, Tr
 export type ConnectionState =
   | { readonly kind: "connecting" }
   | { readonly kind: "open" }
-  /** It is tried again at this time; `reason` is one sentence, or empty where the network is the likely cause. */
+  /** The next attempt is at this time; `reason` is one sentence, or empty if the network is the likely cause. */
   | { readonly kind: "waiting"; readonly retryAt: number; readonly reason: string }
   /** The program ended. */
   | { readonly kind: "ended" }
@@ -15,21 +15,21 @@ export type ConnectionState =
   | { readonly kind: "gone" }
   /** Another viewer asked this one to leave. */
   | { readonly kind: "replaced" }
-  /** Hidden for a while: connected again when it is shown. */
+  /** The page was hidden for a while; connects again when it is shown. */
   | { readonly kind: "resting" };
 
-/** What the connection takes from the page around it; virtual in tests. */
+/** The page around the connection; virtual in tests. */
 export interface Surroundings {
   /** In milliseconds. */
   now(): number;
   random(): number;
-  /** @returns how to call it off. */
+  /** @returns A function that cancels it. */
   after(ms: number, callback: () => void): () => void;
-  /** Whether a person can see the page. */
+  /** Whether the user can see the page. */
   visible(): boolean;
-  /** Calls back when the page comes into view or the network comes back. */
+  /** Calls back when the page becomes visible or the network returns. */
   onReturn(callback: () => void, life: AbortSignal): void;
-  /** Why the workspace cannot be reached. Rejects only when it is given up. */
+  /** Finds out why the workspace cannot be reached. Rejects only when `givenUp` aborts. */
   findCause(agentId: string, givenUp: AbortSignal): Promise<Cause>;
 }
 
@@ -41,7 +41,7 @@ export type Cause =
 
 export interface ConnectionEvents {
   state(state: ConnectionState): void;
-  /** Before the first output of each connection; `again`: the program may have been shown before. */
+  /** Called before the first output of each connection; `again`: the program may have been shown before. */
   opened(again: boolean): void;
   output(bytes: Uint8Array): void;
   event(event: TerminalEvent): void;
@@ -50,9 +50,9 @@ export interface ConnectionEvents {
 
 const RESIZE_EVERY_MS = 50;
 const HIDDEN_RETRY_MS = 60_000;
-/** The server sends a beat every 10 s; a page cannot see the pings of a WebSocket. Also the limit of an attempt. */
+/** The server sends a beat every 10 s, because a page cannot see the pings of a WebSocket. Also the limit of an attempt. */
 const SILENCE_MS = 25_000;
-/** An attempt this old is begun again when the network comes back: it may have been lost without a sign. */
+/** An attempt older than this is restarted when the network returns, since it may have been lost without a sign. */
 const STALE_ATTEMPT_MS = 2_000;
 
 export class TerminalConnection {
@@ -62,21 +62,24 @@ export class TerminalConnection {
   readonly #around: Surroundings;
   readonly #life = new AbortController();
   readonly #backoff = new Backoff();
-  /** The program may have run before this page: a reload, or a link with an id. */
+  /** The program may have run before this page: after a reload, or by a link with an id. */
   #known: boolean;
   #transport: TerminalTransport | undefined;
   #isOpen = false;
-  /** The peer has said hello: it knows controls, and sends beats. */
+  /** The peer has said hello, so it knows controls and sends beats. */
   #greeted = false;
-  /** An earlier one has: the next is not open before it does, as the way from there to the agent may be broken. */
+  /**
+   * An earlier peer said hello. The next connection then counts as open only when its peer has too, because the rest of the way
+   * to the agent may be broken.
+   */
   #greets = false;
   #resting = false;
-  /** The program ended, or the right to it: nothing connects again. */
+  /** The program or the permission has ended, so nothing connects again. */
   #over = false;
   #attemptedAt = 0;
   #openedAt: number | undefined;
   #cancelRetry: (() => void) | undefined;
-  /** The look for the cause of the last end, which the next attempt gives up. */
+  /** The lookup of the cause of the last end; the next attempt cancels it. */
   #seeking: AbortController | undefined;
   #cancelResize: (() => void) | undefined;
   #cancelSilence: (() => void) | undefined;
@@ -96,14 +99,14 @@ export class TerminalConnection {
     this.#open();
   }
 
-  /** @returns whether it was sent; while there is no connection nothing is, as it would reach another prompt. */
+  /** @returns Whether it was sent. Without a connection nothing is kept, because it would reach another prompt. */
   send(data: string): boolean {
     if (!this.#isOpen || this.#target.readOnly) return false;
     for (const piece of pieces(data)) if (this.#transport?.input({ data: piece }) !== true) return false;
     return true;
   }
 
-  /** Nothing where the peer knows no controls. */
+  /** Does nothing if the peer does not know controls. */
   control(control: TerminalControl): void {
     if (this.#greeted) this.#transport?.control(control);
   }
@@ -116,7 +119,7 @@ export class TerminalConnection {
     });
   }
 
-  /** Does not wait for the delay under way. */
+  /** Does not wait for the current delay. */
   retryNow(): void {
     if (this.#cancelRetry === undefined) return;
     this.#backoff.reset();
@@ -165,7 +168,7 @@ export class TerminalConnection {
     this.#seeking = undefined;
   }
 
-  /** The transport under way is over. */
+  /** Forgets the current transport. */
   #forget(): void {
     this.#cancelSilence?.();
     this.#cancelSilence = undefined;
@@ -209,13 +212,13 @@ export class TerminalConnection {
     this.#transport = transport;
   }
 
-  /** From here on keys reach the program. */
+  /** From now on keys reach the program. */
   #ready(): void {
     if (this.#isOpen) return;
     this.#openedAt = this.#around.now();
     this.#isOpen = true;
     this.#sentSize = "";
-    // Only peers that say hello send beats: without one silence means nothing.
+    // Only peers that say hello send beats, so silence of any other means nothing.
     this.#cancelSilence?.();
     this.#events.opened(this.#known);
     this.#known = true;
@@ -266,7 +269,7 @@ export class TerminalConnection {
     }
   }
 
-  /** Beside the wait, as the deployment may be silent: a retry needs no cause. */
+  /** Runs while the retry waits, which needs no cause: the deployment may not answer. */
   async #seekCause(retryAt: number): Promise<void> {
     this.#seeking = new AbortController();
     const { signal } = this.#seeking;
@@ -283,7 +286,7 @@ export class TerminalConnection {
     this.#events.state(cause);
   }
 
-  /** @returns when it is tried again. */
+  /** @returns The time of the next attempt. */
   #wait(delayMs: number, reason: string): number {
     const delay = this.#around.visible() ? delayMs : Math.max(delayMs, HIDDEN_RETRY_MS);
     const retryAt = this.#around.now() + delay;

@@ -1,8 +1,8 @@
-/** Keys that the page takes before the program gets them. */
+/** Keys that the page handles before the program gets them. */
 export type TerminalKey =
   | { readonly kind: "copy" | "paste" | "search" | "leave" | "larger" | "smaller" | "standard-size" }
   | { readonly kind: "new-tab" | "close-tab" | "next-tab" | "earlier-tab" }
-  /** Sent in place of what the emulator would send. */
+  /** Sent instead of what the emulator would send. */
   | { readonly kind: "send"; readonly text: string };
 
 interface Key {
@@ -14,7 +14,7 @@ interface Key {
   readonly altKey: boolean;
 }
 
-/** @param copies Ctrl+C copies: a setting, and only while something is selected. */
+/** @param copies Whether Ctrl+C copies: if the setting is on, and only while something is selected. */
 export function terminalKey(
   { key, code, ctrlKey, metaKey, shiftKey, altKey }: Key,
   { copies }: { readonly copies: boolean },

@@ -17,15 +17,15 @@ import type { OpenTransport, TerminalTarget } from "./transport.ts";
 
 export interface View {
   readonly state: ConnectionState;
-  /** One line about what just happened; empty: nothing. */
+  /** One line about what has just happened; empty for none. */
   readonly notice: string;
   /** A key was pressed while there was no connection. */
   readonly dropped: boolean;
-  /** Names of all viewers, this one among them. */
+  /** Names of all viewers, this one included. */
   readonly viewers: readonly string[];
-  /** Another viewer's window sets the size of the program. */
+  /** Another viewer's window determines the program's size. */
   readonly sizedFor: { readonly name: string; readonly cols: number; readonly rows: number } | undefined;
-  /** How the server reaches the workspace; undefined: not known. */
+  /** How the server reaches the workspace; undefined when unknown. */
   readonly path: Extract<TerminalEvent, { type: "path" }> | undefined;
 }
 
@@ -42,13 +42,13 @@ export interface SessionEvents {
   show(change: Partial<View>): void;
   ask(question: Ask): void;
   title(text: string): void;
-  /** The program rang the bell, or sent a notification. */
+  /** The program rang the bell or sent a notification. */
   attention(): void;
   restart(): void;
   search(): void;
   files(files: readonly File[]): void;
   tab(key: TabKey): void;
-  /** A held key has changed the one after it. */
+  /** A held modifier has been applied to a key. */
   released(): void;
 }
 
@@ -56,21 +56,21 @@ export type TabKey = "new-tab" | "close-tab" | "next-tab" | "earlier-tab";
 
 export interface Shown {
   readonly target: TerminalTarget;
-  /** The program may have run before. */
+  /** Whether the program may have run before. */
   readonly known: boolean;
   readonly open: OpenTransport;
-  /** Undefined: not known yet. */
+  /** Undefined until it is known. */
   readonly apps: () => AppPlace | undefined;
 }
 
-/** Where the end of earlier output is not marked: after this long what comes is new. */
+/** If the end of earlier output is not marked, output after this time counts as new. */
 const REPLAY_MS = 300;
 const STANDARD_SIZE = 14;
 const SIZES = { least: 10, most: 24 };
 const INTERRUPT = "\u0003";
-/** Waiting output at which an interrupt drops it; senders pause at twice as much. */
+/** An interrupt drops waiting output above this size; senders pause at twice as much. */
 const FLOOD_BYTES = OUTPUT_RESUME_BYTES;
-/** Ends whatever sequence the dropped output began. */
+/** Ends any sequence that the dropped output began. */
 const AFTER_DROP = "\u0018\u001b[0m\r\n\u001b[2m";
 
 export class TerminalSession {
@@ -85,14 +85,14 @@ export class TerminalSession {
   #connection: TerminalConnection | undefined;
   #state: ConnectionState = { kind: "connecting" };
   #replay: ReturnType<typeof setTimeout> | undefined;
-  /** Where the person had scrolled to before earlier output is shown again. */
+  /** Where the user had scrolled to before earlier output is shown again. */
   #place: readonly string[] | undefined;
   #sizedElsewhere = false;
-  /** The program may have been shown before: the first output may be a replay. */
+  /** The program may have been shown before, so the first output may be a replay. */
   #awaitsReplay = false;
   #greeted = false;
   #held: HeldKey;
-  /** Long pastes are asked about once. */
+  /** The user is asked about long pastes only once. */
   #pasteAgreed = false;
 
   constructor(parent: HTMLElement, shown: Shown, settings: Settings, events: SessionEvents) {
@@ -128,7 +128,7 @@ export class TerminalSession {
     this.#connection?.retryNow();
   }
 
-  /** No viewer is left: the program runs on, and its output waits in the workspace. */
+  /** Disconnects this viewer: the program runs on, and its output waits in the workspace. */
   rest(): void {
     this.#connection?.rest();
   }
@@ -139,7 +139,7 @@ export class TerminalSession {
     this.focus();
   }
 
-  /** The program gets the size of this window. */
+  /** Gives the program the size of this window. */
   useOwnSize(): void {
     this.#connection?.control({ type: "focus" });
     this.focus();
@@ -181,7 +181,7 @@ export class TerminalSession {
       title: (text) => this.#events.title(plainTitle(text)),
       clipboard: (data) => this.#clipboard.fromProgram(data),
       attention: () => {
-        // A replay repeats bells of long ago.
+        // A replay repeats old bells.
         if (this.#screen?.answers.replaying !== true) this.#events.attention();
       },
       selected: (text) => {
@@ -215,7 +215,7 @@ export class TerminalSession {
     terminal.focus();
     const { terminalRenderer: renderer, screenReader } = this.#settings;
     if (renderer === "dom" || (renderer === "auto" && screenReader)) return;
-    // After the first paint: the page is there before the graphics processor is.
+    // Done after the first paint, so that the page does not wait for the graphics processor.
     requestAnimationFrame(() => {
       if (!this.#life.signal.aborted) void screen.useGpu();
     });
@@ -227,7 +227,7 @@ export class TerminalSession {
     this.#parent.addEventListener("paste", (event) => this.#pasted(event), { capture: true, signal });
     this.#parent.addEventListener("dragover", (event) => event.preventDefault(), { signal });
     this.#parent.addEventListener("drop", (event) => this.#droppedOn(event), { signal });
-    // The viewer that was focused last sets the size of the program.
+    // The viewer that was focused last determines the program's size.
     const focused = (): void => {
       if (this.#sizedElsewhere) this.#connection?.control({ type: "focus" });
     };
@@ -240,7 +240,10 @@ export class TerminalSession {
     this.#events.show(state.kind === "open" ? { state, dropped: false } : { state });
   }
 
-  /** Earlier output comes again, with the queries in it; they are not answered. @param marked Its end is an event. */
+  /**
+   * Earlier output comes again, with its queries, which must not be answered.
+   * @param marked Its end is an event.
+   */
   #beginReplay(marked: boolean): void {
     const screen = this.#screen;
     const feed = this.#feed;
@@ -253,7 +256,7 @@ export class TerminalSession {
     if (!marked) this.#replay = setTimeout(() => this.#endReplay(), REPLAY_MS);
   }
 
-  /** In the order of the output: what the emulator has not read yet is still of before. */
+  /** In the order of the output: what the emulator has not read yet is still earlier output. */
   #endReplay(): void {
     clearTimeout(this.#replay);
     this.#feed?.after(() => {
@@ -269,11 +272,11 @@ export class TerminalSession {
     switch (event.type) {
       case "hello":
         clearTimeout(this.#replay);
-        // Without records the server greets: "fresh" then means new to that server, which may have started again since.
+        // Without records the greeting comes from the server: "fresh" then means new to that server, which may have restarted.
         if (event.terminal.fresh && (event.framed || !this.#awaitsReplay)) screen.answers.replaying = false;
         else this.#beginReplay(event.framed);
         this.#awaitsReplay = false;
-        // A person who opens a terminal uses it; one whose connection was lost may be away.
+        // A user who opens a terminal is using it; one whose connection was lost may be away.
         if (!this.#greeted && document.hasFocus()) this.#connection?.control({ type: "focus" });
         this.#greeted = true;
         break;
@@ -283,7 +286,7 @@ export class TerminalSession {
       case "size": {
         const { cols, rows, name, yours } = event;
         this.#sizedElsewhere = !yours;
-        // Ordered with the output: what was printed before was printed for the size of before.
+        // In the order of the output, because earlier output was printed for the earlier size.
         feed.after(() => {
           screen.foreignSize = yours ? undefined : { cols, rows };
         });
@@ -310,7 +313,7 @@ export class TerminalSession {
     }
   }
 
-  /** A key of the row above a touch keyboard that holds for the next key. */
+  /** A modifier from the key row above a touch keyboard, which applies to the next key. */
   set held(held: HeldKey) {
     this.#held = held;
     this.focus();
@@ -337,7 +340,7 @@ export class TerminalSession {
     if (kind === "waiting" || kind === "connecting") this.#events.show({ dropped: true });
   }
 
-  /** @returns whether the emulator handles the key. */
+  /** @returns Whether the emulator handles the key. */
   #key(event: KeyboardEvent): boolean {
     if (event.type !== "keydown") return true;
     const { kind } = this.#state;
@@ -351,7 +354,7 @@ export class TerminalSession {
     const key = terminalKey(event, {
       copies: this.#settings.ctrlCCopies && (this.#screen?.terminal.hasSelection() ?? false),
     });
-    // The browser pastes, and the event of that is taken.
+    // The browser pastes, which is handled by its paste event.
     if (key === undefined || key.kind === "paste") return key === undefined;
     event.preventDefault();
     switch (key.kind) {
@@ -410,7 +413,7 @@ export class TerminalSession {
     else open(target.url, "_blank", "noopener,noreferrer");
   }
 
-  /** Where there is no app for it, a person learns how to reach the port. */
+  /** If no app serves the port, the user is shown how to reach it. */
   #openPort(port: number, url: URL): void {
     const place = this.#shown.apps();
     const app = place === undefined ? undefined : appAddress(port, url, place, location.protocol);

@@ -16,24 +16,24 @@ import { UploadLines, type Uploads, useUploads } from "./uploads.tsx";
 
 export interface TerminalViewProps {
   readonly target: TerminalTarget;
-  /** The program may have run before. */
+  /** Whether the program may have run before. */
   readonly known: boolean;
-  /** What carries it; the server's WebSocket where nothing else is given. Never changed later. */
+  /** The transport; by default the server's WebSocket. It must not change later. */
   readonly transport?: OpenTransport;
-  /** Whether this terminal is the one that is shown. */
+  /** Whether this terminal is the shown one. */
   readonly shown?: boolean;
   readonly apps?: () => AppPlace | undefined;
-  /** Why no files are uploaded from here; absent: they are. */
+  /** Why no files can be uploaded from here; absent if they can. */
   readonly noUploads?: string;
-  /** The program ended, and a new one is wanted. */
+  /** The program has ended, and the user wants a new one. */
   readonly onRestart: () => void;
   readonly onTitle: (title: string) => void;
-  /** The program asks for the attention of a person. */
+  /** The program asks for the user's attention. */
   readonly onAttention: () => void;
   readonly onTab?: (key: TabKey) => void;
 }
 
-/** A terminal that is not shown stays connected for this long. */
+/** How long a terminal that is not shown stays connected. */
 const REST_AFTER_MS = 30_000;
 
 /** One terminal: the screen, and the lines and questions around it. */
@@ -101,7 +101,7 @@ interface Shows {
   readonly uploads: Uploads;
 }
 
-/** The session of a mounted view: opened and closed with it, at rest while it is not shown. */
+/** The session of a mounted view: opened and closed with it, and at rest while it is not shown. */
 function useSession(
   props: TerminalViewProps,
   parent: RefObject<HTMLDivElement | null>,

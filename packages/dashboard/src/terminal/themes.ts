@@ -1,6 +1,6 @@
 import type { ITheme } from "@xterm/xterm";
 
-/** Both reach 4.5:1 on their ground; xterm raises what a program mixes below that. */
+/** Both have a contrast of 4.5:1; xterm raises colours of a program that are below that. */
 export const THEMES: Readonly<Record<"light" | "dark", ITheme>> = {
   dark: {
     background: "#101113",

@@ -1,4 +1,4 @@
-/** What leaves the terminal for the clipboard: a person's selection, and what a program asks for. */
+/** What the terminal puts into the clipboard: the user's selection, and what a program requests. */
 import type { Settings } from "../session/settings.ts";
 import { clipboardWrite } from "./clipboard-write.ts";
 import type { Ask } from "./questions.tsx";
@@ -17,7 +17,7 @@ export class ToClipboard {
     this.#settings = settings;
   }
 
-  /** OSC 52; what follows the number. */
+  /** The part of an OSC 52 sequence after the number. */
   fromProgram(data: string): void {
     const text = clipboardWrite(data);
     const rule = this.#settings().clipboardFromWorkspace;

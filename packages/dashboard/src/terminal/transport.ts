@@ -1,10 +1,10 @@
 /**
- * What carries a terminal between the page and the agent. The page knows no more of it than this: the server's WebSocket is
- * one such carrier ({@link ./web-socket-transport.ts}).
+ * What carries a terminal between the page and the agent. This interface is all that the page knows of it; the server's WebSocket
+ * is one implementation ({@link ./web-socket-transport.ts}).
  */
 import type { TerminalControl, TerminalEvent } from "coder-protocol/terminal/events";
 
-/** The program that is asked for, and how. */
+/** The requested program, and how to show it. */
 export interface TerminalTarget {
   readonly agentId: string;
   /** The same id finds the same program again. */
@@ -13,9 +13,9 @@ export interface TerminalTarget {
   readonly command: string;
   readonly container?: string | undefined;
   readonly containerUser?: string | undefined;
-  /** How long the program runs on without viewers. */
+  /** How long the program runs on without viewers, in seconds. */
   readonly keepSeconds: number;
-  /** Watches only: keys and sizes go nowhere. */
+  /** Only watches: keys and sizes are not sent. */
   readonly readOnly: boolean;
 }
 
@@ -26,36 +26,36 @@ export interface TerminalSize {
 
 /** Why a connection ended, or was never made. */
 export type TransportEnd =
-  /** The program ended. */
+  /** The program has ended. */
   | { readonly kind: "ended" }
-  /** The right to the workspace ended. */
+  /** The permission for the workspace has ended. */
   | { readonly kind: "denied" }
   /** Another viewer asked the others to leave. */
   | { readonly kind: "replaced" }
-  /** What carries the terminal restarts. */
+  /** The carrier of the terminal is restarting. */
   | { readonly kind: "restarting" }
-  /** A message was too long: a fault of the page. */
+  /** A message was too long, which is a bug of the page. */
   | { readonly kind: "too-long" }
-  /** `reason` is one short plain sentence without a full stop; empty where it is not known. */
+  /** `reason` is one short plain sentence without a full stop, or empty when it is unknown. */
   | { readonly kind: "lost"; readonly reason: string }
-  /** The carrier cannot tell: an ordinary request may find the cause. */
+  /** The carrier does not know; an ordinary request may find the cause. */
   | { readonly kind: "unknown" };
 
 export interface TransportEvents {
-  /** Once, before anything else. */
+  /** Called once, before anything else. */
   opened(): void;
   /** @param bytes Owned by the receiver. */
   output(bytes: Uint8Array): void;
   event(event: TerminalEvent): void;
-  /** Once, and nothing after it; not after {@link TerminalTransport.close}. */
+  /** Called once and last; not after {@link TerminalTransport.close}. */
   closed(end: TransportEnd): void;
 }
 
-/** One attempt to connect and what comes of it; never used for a second one. */
+/** One attempt to connect and the resulting connection; not reused. */
 export interface TerminalTransport {
-  /** @returns false: nothing was sent, as there is no connection. */
+  /** @returns False when nothing was sent because there is no connection. */
   input(message: { readonly data: string } | { readonly width: number; readonly height: number }): boolean;
-  /** Only after an event "hello": only such peers know controls. */
+  /** Only after a "hello" event: other peers do not know controls. */
   control(control: TerminalControl): void;
   close(): void;
 }

@@ -1,4 +1,4 @@
-/** Files on their way into the workspace: a line for each, with its progress and a way to call it off. */
+/** Files being sent to the workspace: a line for each, with its progress and a button that cancels it. */
 import { type Signal, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
@@ -17,7 +17,7 @@ export interface Upload {
     | { readonly kind: "failed"; readonly why: string; readonly exists: boolean };
 }
 
-/** Sends files one after the other, so that one that is called off does not wait behind bytes of others. */
+/** Sends files one after the other, so that a cancelled one does not wait behind bytes of others. */
 export class Uploads {
   readonly list: Signal<readonly Upload[]>;
   readonly #agentId: string;
@@ -37,14 +37,14 @@ export class Uploads {
     for (const file of files) this.#enqueue(file, false);
   }
 
-  /** Replaces the file that has the name. */
+  /** Replaces the existing file of that name. */
   overwrite(key: number): void {
     const file = this.#files.get(key);
     this.remove(key);
     if (file !== undefined) this.#enqueue(file, true);
   }
 
-  /** Calls it off, or takes its line away. */
+  /** Cancels the upload, or removes its line. */
   remove(key: number): void {
     this.#calls.get(key)?.abort();
     this.#calls.delete(key);
@@ -90,7 +90,7 @@ export class Uploads {
   }
 }
 
-/** The uploads of one terminal, called off when it goes. */
+/** The uploads of one terminal, cancelled when it goes. */
 export function useUploads(agentId: string, terminal: string): Uploads {
   const list = useSignal<readonly Upload[]>([]);
   const uploads = useSignal<Uploads | undefined>(undefined);
@@ -100,7 +100,7 @@ export function useUploads(agentId: string, terminal: string): Uploads {
   const sending = list.value.some(({ state }) => state.kind === "sending");
   useEffect(() => {
     if (!sending) return;
-    // A program goes on without the page; a file that is half sent is lost with it.
+    // A program goes on without the page, but a half-sent file is lost with it.
     return askBeforeUnload();
   }, [sending]);
   return there;

@@ -1,8 +1,10 @@
-/** A terminal over the server's WebSocket. A server that knows no control frames ignores the parameters that ask for them. */
+/**
+ * A terminal over the server's WebSocket. A server that does not support control frames ignores the parameters that request them.
+ */
 import { parseTerminalEvent } from "coder-protocol/terminal/events";
 import type { TerminalSize, TerminalTarget, TerminalTransport, TransportEnd, TransportEvents } from "./transport.ts";
 
-/** Of RFC 6455 §7.4.1, and one of our own. */
+/** Close codes of RFC 6455 §7.4.1, and one of our own. */
 const ENDS: Readonly<Record<number, TransportEnd>> = {
   1000: { kind: "ended" },
   1001: { kind: "restarting" },
@@ -12,7 +14,7 @@ const ENDS: Readonly<Record<number, TransportEnd>> = {
 };
 const CLOSE_INTERNAL = 1011;
 
-/** A terminal at an address of WebSockets. */
+/** Opens a terminal at a WebSocket address. */
 export function openSocket(address: string, events: TransportEvents): TerminalTransport {
   const socket = new WebSocket(address);
   socket.binaryType = "arraybuffer";
@@ -38,7 +40,7 @@ export function openSocket(address: string, events: TransportEvents): TerminalTr
   return {
     input: (message) => {
       if (socket.readyState !== WebSocket.OPEN) return false;
-      // Binary: text frames are controls, and stock servers take no text.
+      // Binary, because text frames are controls and stock servers accept none.
       socket.send(encoder.encode(JSON.stringify(message)));
       return true;
     },
@@ -52,7 +54,7 @@ export function openSocket(address: string, events: TransportEvents): TerminalTr
   };
 }
 
-/** Below /api/v2. */
+/** Path below /api/v2. */
 export function ptyPath(target: TerminalTarget, { cols, rows }: TerminalSize): string {
   const query = new URLSearchParams({
     reconnect: target.id,
