@@ -5,7 +5,7 @@ import { Icon } from "./icon.tsx";
 
 const SHOWN_MS = 2_000;
 
-/** A button that copies a text and says so. */
+/** A button that copies a text and confirms it. */
 export function CopyButton({ text, label = "Copy" }: { readonly text: string; readonly label?: string }): JSX.Element {
   const state = useSignal<"idle" | "copied" | "failed">("idle");
   useEffect(() => {
@@ -33,7 +33,7 @@ export function CopyButton({ text, label = "Copy" }: { readonly text: string; re
   );
 }
 
-/** A line to paste into a shell. `secret` hides it until it is asked for; it can be copied all the same. */
+/** A line to paste into a shell. `secret` hides it until the user asks for it; it can be copied while hidden. */
 export function CommandLine({
   text,
   label,
@@ -66,7 +66,7 @@ export function CommandLine({
   );
 }
 
-/** A line breaks between words, not behind the hyphens of an option. */
+/** Lets a line break between words, not after the hyphens of an option. */
 function words(line: string): JSX.Element[] {
   return line.split(" ").map((word, index) => (
     <Fragment key={index}>

@@ -5,7 +5,7 @@ import { now } from "../session/clock.ts";
 
 /** Where a page is, and the time of the latest data. */
 export function Crumbs({ steps }: { readonly steps: readonly (readonly [string, string])[] }): JSX.Element {
-  // Read so that the line is drawn again with the clock.
+  // Read so that the line is rendered again when the clock ticks.
   void now.value;
   return (
     <div class="crumbs">

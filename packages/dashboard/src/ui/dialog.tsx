@@ -1,18 +1,18 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 
-/** Buttons that agree to something ignore clicks this soon after they appear: such a click was meant for something else. */
+/** Confirming buttons ignore clicks this soon after they appear, because such a click was meant for something else. */
 const DEAF_MS = 500;
 
 export interface DialogProps {
   readonly title: string;
   readonly onCancel: () => void;
   readonly children: ComponentChildren;
-  /** Neither Escape nor a click beside it closes the dialog: an answer is needed. */
+  /** Neither Escape nor a click outside closes the dialog: it must be answered. */
   readonly insistent?: boolean;
 }
 
-/** A modal dialog, for as long as it is mounted. */
+/** A modal dialog, open while it is mounted. */
 export function Dialog({ title, onCancel, children, insistent = false }: DialogProps): JSX.Element {
   const element = useRef<HTMLDialogElement>(null);
   const heading = useId();
@@ -30,7 +30,7 @@ export function Dialog({ title, onCancel, children, insistent = false }: DialogP
         if (!insistent) onCancel();
       }}
       onKeyDown={(event) => {
-        // A second Escape would close it past "cancel".
+        // A second Escape would close it even though "cancel" was prevented.
         if (event.key === "Escape" && insistent) event.preventDefault();
       }}
       onClick={(event) => {
@@ -45,7 +45,7 @@ export function Dialog({ title, onCancel, children, insistent = false }: DialogP
   );
 }
 
-/** A button that agrees. See {@link DEAF_MS}. */
+/** A button that confirms. See {@link DEAF_MS}. */
 export function ConsentButton({
   onAgree,
   children,

@@ -18,7 +18,7 @@ export interface FieldProps {
   readonly onInput?: (value: string) => void;
 }
 
-/** A labelled text input; its hint or problem is read with it. */
+/** A labelled text input; a screen reader reads its hint or problem with it. */
 export function Field(props: FieldProps): JSX.Element {
   const { label, name, hint, problem, onInput, autoFocus, required = true, type = "text", value, ...rest } = props;
   const id = useId();
@@ -29,7 +29,7 @@ export function Field(props: FieldProps): JSX.Element {
       <input
         id={id}
         name={name}
-        type={type as "text"} // the types of JSX know one kind of input at a time
+        type={type as "text"} // the JSX types allow only one kind of input at a time
         required={required}
         // biome-ignore lint/a11y/noAutofocus: the first field of a page that is nothing but a form
         autoFocus={autoFocus ?? false}
@@ -50,7 +50,7 @@ export function Field(props: FieldProps): JSX.Element {
   );
 }
 
-/** State of a piece of work that a person starts: it runs once at a time, and its failure is shown. */
+/** State of an action that the user starts: it runs once at a time, and its failure is shown. */
 export interface Work {
   readonly running: boolean;
   readonly error: ApiError | undefined;
@@ -79,7 +79,7 @@ export function useWork(): Work {
   };
 }
 
-/** A form whose values reach `onSubmit` by the names of its fields; `onCancel` is for a form in a dialog. */
+/** A form whose values reach `onSubmit` by field name. `onCancel` is for a form in a dialog. */
 export function Form({
   work,
   submit,

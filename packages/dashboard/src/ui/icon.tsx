@@ -1,4 +1,4 @@
-/** Icons, drawn for 16 by 16 with lines. Decoration only: what an icon means stands beside it or in its button's label. */
+/** Line icons for 16 by 16. Decoration only: their meaning is written beside them or in the button's label. */
 import type { JSX } from "preact";
 
 const PATHS = {

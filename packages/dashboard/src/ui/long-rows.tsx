@@ -3,11 +3,11 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { type RowWindow, rowWindow } from "./row-window.ts";
 
-/** Shorter tables are drawn whole: the browser's own search then finds every row. */
+/** Shorter tables are drawn whole, so that the browser's own search finds every row. */
 const WHOLE = 150;
 const GUESSED_ROW_HEIGHT = 48;
 
-/** The body of a table of which only the visible rows exist. */
+/** A table body in which only the visible rows exist. */
 export function LongRows<Item>({
   items,
   columns,

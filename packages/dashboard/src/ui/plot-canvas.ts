@@ -5,7 +5,7 @@ import "uplot/dist/uPlot.min.css";
 export interface Series {
   readonly label: string;
   readonly values: readonly (number | null)[];
-  /** A custom property of the theme that holds the colour. */
+  /** The custom property of the theme that defines the colour. */
   readonly colour: `--${string}`;
   readonly dashed?: true;
 }
@@ -29,7 +29,7 @@ export function drawPlot(
   draw();
   const resize = new ResizeObserver(() => plot?.setSize({ width: box.clientWidth, height: HEIGHT }));
   resize.observe(box);
-  // Colours are drawn, not styled: another theme needs another drawing.
+  // Colours are drawn on the canvas, so a change of theme needs another drawing.
   const scheme = matchMedia("(prefers-color-scheme: dark)");
   scheme.addEventListener("change", draw, { signal: life });
   life.addEventListener("abort", () => {
@@ -72,7 +72,7 @@ function options(
   };
 }
 
-/** A custom property may be `light-dark(…)`: what an element makes of it is one colour. */
+/** A custom property may be `light-dark(…)`; the computed style of an element has the actual colour. */
 function resolved(box: HTMLElement, name: string): string {
   const probe = document.createElement("span");
   probe.style.color = `var(${name})`;

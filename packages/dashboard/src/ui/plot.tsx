@@ -8,12 +8,12 @@ export interface PlotProps {
   /** Seconds since 1970 of each point, ascending. */
   readonly times: readonly number[];
   readonly series: readonly Series[];
-  /** Behind each value. */
+  /** Written after each value. */
   readonly unit: string;
   readonly note?: string;
 }
 
-/** Values over time, as a drawing or as a table. */
+/** Values over time, as a drawing or a table. */
 export function Plot({ title, times, series, unit, note }: PlotProps): JSX.Element {
   const asTable = useSignal(false);
   const heading = useId();
@@ -59,7 +59,7 @@ function Canvas({ title, times, series, unit }: PlotProps): JSX.Element {
   return <div ref={box} class="plot-box" role="img" aria-label={`${title}, drawn over time; a table has the values`} />;
 }
 
-/** Rows of the table: so many steps are taken together. */
+/** Most rows of the table; steps are combined to fit. */
 const MAX_ROWS = 24;
 
 function Table({ times, series, unit }: Omit<PlotProps, "title">): JSX.Element {

@@ -1,15 +1,15 @@
-/** Which rows of a long table are drawn: those near what is visible. */
+/** Which rows of a long table are drawn: those near the visible part. */
 
 export interface RowWindow {
   readonly first: number;
-  /** One behind the last. */
+  /** Index after the last one. */
   readonly end: number;
 }
 
-/** Rows above and below what is visible that are drawn, too: a quick scroll finds them there. */
+/** Further rows above and below that are drawn, so that a quick scroll finds them. */
 const MARGIN = 12;
 
-/** `top` is the offset of the visible part from the first row, negative above it. All in pixels. */
+/** `top` is the offset of the visible part from the first row, negative above it. All values in pixels. */
 export function rowWindow(view: {
   readonly top: number;
   readonly height: number;

@@ -1,4 +1,4 @@
-/** States as a glyph and a word: never by colour alone. */
+/** States as a symbol and a word, never by colour alone. */
 import type { WorkspaceListAgent } from "coder-protocol/rest/dashboard";
 import type { JSX } from "preact";
 import type { AgentNetwork } from "../api/workspaces.ts";
@@ -55,7 +55,7 @@ export function pathOf(network: AgentNetwork): Pick<WorkspaceListAgent, "path" |
   return { path: unknown > 0 ? "unknown" : "none" };
 }
 
-/** How clients reach an agent: a line, a dashed line, both, none. */
+/** How clients reach an agent: a solid line, a dashed line, both, or none. */
 export function PathBadge({ path, latency_ms: latency }: Pick<WorkspaceListAgent, "path" | "latency_ms">): JSX.Element {
   return (
     <span class={`path ${path}`}>
