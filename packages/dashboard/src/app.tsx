@@ -10,7 +10,7 @@ import { type Match, matchRoute, type PageName } from "./router/routes.ts";
 import { ready, user } from "./session/session.ts";
 import { Shell } from "./shell/shell.tsx";
 
-/** Pages that were loaded; the next visit shows them at once. */
+/** Pages already loaded, which the next visit shows at once. */
 const loaded = new Map<PageName, ComponentType<PageProps>>();
 
 export function App({ loadedVersion }: { readonly loadedVersion: string }): JSX.Element {
@@ -39,7 +39,7 @@ export function App({ loadedVersion }: { readonly loadedVersion: string }): JSX.
   );
 }
 
-/** Where a person has to go first: to make the first user, to log in, or past pages that are done. */
+/** Where the user has to go first: to create the first user, to log in, or past pages that are done. */
 function redirection(match: Match | undefined, url: URL): string | undefined {
   const page = match?.route.page;
   if (!ready.value) return page === "setup" ? undefined : "/setup";
@@ -81,7 +81,7 @@ function Page({ name, ...props }: PageProps & { readonly name: PageName }): JSX.
   );
 }
 
-/** The code of a page is gone from the server: it runs another version now, or cannot be reached. */
+/** A page's code is gone from the server, which now runs another version or cannot be reached. */
 function Stale(): JSX.Element {
   return (
     <section class="page narrow">
@@ -94,7 +94,7 @@ function Stale(): JSX.Element {
   );
 }
 
-/** An error in one page leaves the rest usable. */
+/** Keeps an error in one page from breaking the rest. */
 class Guard extends Component<{ children: ComponentChildren }, { error?: Error }> {
   override componentDidCatch(error: Error): void {
     this.setState({ error });

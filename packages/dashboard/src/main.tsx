@@ -18,16 +18,16 @@ import { ready, user } from "./session/session.ts";
 import { loadSettings } from "./session/settings.ts";
 import { startAccountSync } from "./shell/account-sync.ts";
 
-/** A person who changes their name stays the same. */
+/** Stays the same when users change their name. */
 const userId = computed(() => user.value?.id);
 
-/** After the server ended the stream: the role may be another one now. */
+/** Called after the server ended the stream, because the role may have changed. */
 async function loginHolds(): Promise<boolean> {
   try {
     user.value = await ownUser();
     return true;
   } catch (error) {
-    // 401 leads to the login page; anything else is tried again with the next connection.
+    // A 401 leads to the login page; after any other failure the next connection tries again.
     return error instanceof ApiError && error.status !== 401;
   }
 }
