@@ -3,7 +3,7 @@
  * delays the tier, and repeating one of its tests after a failure takes as long.
  */
 
-/** On a machine with other work. A file that takes longer is named after the run; how long it took proves no fault. */
+/** The budget on a busy machine. A file that takes longer is named after the run, which does not fail for it. */
 export const FILE_BUDGET_S = 30;
 
 export interface FileDuration {

@@ -169,7 +169,7 @@ async function fetchPackages(): Promise<void> {
   const platforms: readonly Pick<Platform, "os" | "arch">[] = [...chosen, { os: "linux", arch: "x64" }];
   const kinds = platforms.flatMap(({ os, arch }) => ["--os", os, "--cpu", arch]);
   const flags = ["--ignore-workspace", "--frozen-lockfile", "--ignore-scripts", "--reporter=silent"];
-  // Not from within that folder: its `node` may be built for another platform.
+  // Not run within that folder, since its `node` may be built for another platform.
   await run("npx", ["--yes", packageManager, "--dir", tools, "install", ...flags, ...kinds], { cwd: root });
 }
 

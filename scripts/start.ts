@@ -72,7 +72,7 @@ async function main(): Promise<number> {
   return code;
 }
 
-/** For the user in front of a prompt that looks like their own. */
+/** Informs the user, whose prompt looks like their own. */
 function introduce(url: string): void {
   say(`
 You are about to be inside the workspace "demo": what you type runs there, through the tunnel (it happens to be

@@ -7,7 +7,7 @@ import type { AgentLogin } from "./registration.ts";
 import type { Rounds } from "./report.ts";
 
 export const WORKERS = 2;
-/** Until buffers of the connect storm are freed. */
+/** Time until the buffers of the connect storm are freed. */
 export const SETTLE_MS = 4_000;
 export const STORM_WITHIN_MS = 110_000;
 const ASK_WITHIN_MS = 120_000;

@@ -84,7 +84,7 @@ async function addEngines(
   }
 }
 
-/** By our pump and by iperf3, which shows whether Node's sockets were the bound. */
+/** Measures by our pump, and by iperf3, which shows whether Node's sockets were the limit. */
 async function addWireguard(
   { owned, missing, measures }: Contestants,
   name: string,

@@ -24,7 +24,7 @@ export interface LocalAddress {
   readonly port: number;
   /** Whether the program speaks https. */
   readonly secure: boolean;
-  /** In front of every path, without a slash at the end; "" for most. */
+  /** Precedes every path, without a slash at the end; "" for most. */
   readonly basePath: string;
   /** With its question mark; "" without one. */
   readonly query: string;

@@ -207,7 +207,7 @@ export class DrpcClientCall extends DrpcCall {
     this.send(PacketKind.closeSend);
   }
 
-  /** For after the answer: ends the call in both directions. Idempotent. */
+  /** Called after the answer: ends the call in both directions. Idempotent. */
   close(): void {
     if (this.over) return;
     this.send(PacketKind.close);

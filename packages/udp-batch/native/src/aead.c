@@ -66,7 +66,7 @@ static void* new_context(bool sealing) {
   return openssl.init(context, openssl.cipher(), NULL, zeros, zeros, sealing) == 1 ? context : NULL;
 }
 
-/* In place; the tag goes behind the text. */
+/* Seals in place; the tag is written behind the text. */
 static bool seal_one(const uint8_t* key, const uint8_t nonce[NONCE_BYTES], uint8_t* text, int length) {
   int written = 0;
   const bool same = memcmp(key, sealing_key, KEY_BYTES) == 0;

@@ -4,7 +4,7 @@ import { type Instant, instant } from "./instant.ts";
 export interface Deadlined {
   heapIndex: number;
   heapAt: number;
-  /** Infinity: never. */
+  /** Infinity for never. */
   nextTimeout(): number;
 }
 

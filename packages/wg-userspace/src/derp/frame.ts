@@ -40,7 +40,7 @@ export const FrameType = {
   watchConns: 0x10,
   /** Mesh member → server: key. */
   closePeer: 0x11,
-  /** Either way, 8 opaque bytes. */
+  /** Both directions: 8 opaque bytes. */
   ping: 0x12,
   /** Answer to a ping: the same 8 bytes. */
   pong: 0x13,

@@ -214,7 +214,7 @@ export function defaultEmbeddedMap(options: EmbeddedMapOptions): DerpMap {
   return derpMapOf([embedded, ...addresses.map((address, index) => stunRegion(regionId + 1 + index, address))]);
 }
 
-/** Without direct paths: STUN regions and STUN-only nodes are removed, relays answer no STUN. */
+/** The map of a node without direct paths: STUN regions and STUN-only nodes are removed, relays answer no STUN. */
 export function withoutStun(map: DerpMap): DerpMap {
   const regions = [...map.regions.values()]
     .filter(hasRelay)
@@ -222,7 +222,7 @@ export function withoutStun(map: DerpMap): DerpMap {
   return { ...map, regions: new Map(regions.map((region) => [region.regionId, region])) };
 }
 
-/** Both maps in one; a region id that is in both is an error. */
+/** Joins both maps; a region id that is in both is an error. */
 export function mergeDerpMaps(base: DerpMap, extra: DerpMap): DerpMapResult {
   for (const id of extra.regions.keys())
     if (base.regions.has(id)) return { error: `Regions[${id}] exists in both relay maps, want different region ids` };

@@ -358,7 +358,7 @@ export class DerpRelay {
     if (looksLikeDisco(bytes, packetAt, packetBytes)) this.#answerNotHere(from, bytes.subarray(offset, packetAt));
   }
 
-  /** From a mesh member, for a client of ours: never forwarded again. */
+  /** Handles a packet from a mesh member for a client of ours; it is never forwarded again. */
   #handleForwardPacket(bytes: Uint8Array, offset: number, length: number): void {
     this.metrics.packetsForwardedIn++;
     this.metrics.bytesReceived += HEADER_BYTES + length;

@@ -25,7 +25,7 @@ type Done = Parameters<LookupFunction>[2];
 
 const PROCESS: Sources = { system: systemLookup, others: askOthers };
 
-/** For the `lookup` option of a socket. Fails with what the system says. */
+/** For the `lookup` option of a socket. Fails with the system's error. */
 export function neededLookup(signal: AbortSignal, { system, others }: Sources = PROCESS): LookupFunction {
   return (name, options, done) => {
     const over = new AbortController();

@@ -8,7 +8,7 @@ import { optionalNames } from "../host/optional-names.ts";
 const MAX_PORT = 65_535;
 
 export interface StunNames {
-  /** Addresses at which a host was reached lately; asked at once, while its name may still be looked up for others. */
+  /** Addresses at which a host was reached lately; probed at once, while its name may still be looked up for others. */
   readonly knownAddresses: (host: string) => readonly string[];
   readonly resolve: (name: string, signal: AbortSignal) => Promise<readonly string[]>;
 }

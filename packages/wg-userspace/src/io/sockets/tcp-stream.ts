@@ -66,7 +66,7 @@ export class TcpStream extends Duplex implements LendingStream {
     return this.#connection.info;
   }
 
-  /** Here because callers that expect a socket call it; the netstack never delays small segments. */
+  /** Present because callers that expect a socket call it; the netstack never delays small segments. */
   setNoDelay(): this {
     return this;
   }

@@ -19,7 +19,7 @@ export function loadUdpBatch(): UdpBatch | undefined {
   try {
     loaded = loadAtRunTime("udp-batch", import.meta.url) as UdpBatch;
   } catch (error) {
-    // Not built, or built for another system: node:dgram and WebAssembly do the same, slower.
+    // It is not built, or built for another system: node:dgram and WebAssembly do the same, slower.
     failure = (error instanceof Error ? error.message : String(error)).split("\n", 1)[0]!;
   }
   return loaded;

@@ -59,7 +59,7 @@ export interface TcpInfo {
   readonly receiveBuffer: { readonly limit: number; readonly used: number; readonly memory: number };
 }
 
-/** Requests and handshakes that a listener has taken on, counted. */
+/** Counts the requests and handshakes that a listener has taken on. */
 export interface OpenCount {
   pending: number;
 }

@@ -450,7 +450,7 @@ describe("congestion control", () => {
     cubic.onLoss({ ...context, pathRate: 1000, rttMs: 180, roundMinRttMs: 150, minRttMs: 100 }, at(0));
     expect(cubic.ssthresh).toBeCloseTo(126_000);
     cubic.onRecovered();
-    // Later losses reduce the window as it is (RFC 9438 §4.6).
+    // Later losses reduce the window itself (RFC 9438 §4.6).
     cubic.onLoss({ ...context, pathRate: 100 }, at(1000));
     expect(cubic.ssthresh).toBeCloseTo(88_200);
     cubic.undo();

@@ -21,7 +21,7 @@ function receive(to: Receiver, position: number, length: number): boolean {
 }
 
 describe("an update of the window after reading", () => {
-  /** With as much unread data as the window allows. */
+  /** A receiver with as much unread data as the window allows. */
   function full(): Receiver {
     const one = receiver();
     for (let position = 1; one.reassembly.readableLength < INITIAL; position += SEGMENT)

@@ -17,7 +17,7 @@ export class Resets {
     this.#checksum = checksum;
   }
 
-  /** RFC 9293 §3.10.7.1. Never for a segment that is itself a reset. */
+  /** Answers with a reset (RFC 9293 §3.10.7.1), but never a segment that is itself a reset. */
   answer(segment: TcpSegment, local: AddrPort, remote: AddrPort): boolean {
     const { flags } = segment;
     if ((flags & ACK) !== 0) return this.#send(local, remote, segment.ack, 0, RST);

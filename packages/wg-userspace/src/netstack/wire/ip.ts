@@ -6,7 +6,7 @@ import { type IpPacket, PROTOCOL_FRAGMENT } from "./ip-packet.ts";
 import { emitIpv4, IPV4_HEADER_BYTES, makeIpv4Fragment, parseIpv4 } from "./ipv4.ts";
 import { emitIpv6, emitIpv6Fragment, IPV6_FRAGMENT_HEADER_BYTES, IPV6_HEADER_BYTES, parseIpv6 } from "./ipv6.ts";
 
-/** Either family, by the version nibble. */
+/** Parses a packet of either family, by the version nibble. */
 export function parseIpPacket(
   memory: PacketMemory,
   offset: number,
