@@ -7,7 +7,7 @@ import { testFilesOf } from "./security/proofs.ts";
 const root = join(import.meta.dirname, "..");
 const WAIT = /await sleep\(|new Promise\S*\(\(?\w+\)? => setTimeout\(/;
 /** In `test/natlab` an outage has a duration. A wait elsewhere needs a reason, which is stated here. */
-const FAULTS_OF_A_LENGTH = /^packages\/cli\/test\/natlab\//;
+const TESTS_OF_OUTAGES = /^packages\/cli\/test\/natlab\//;
 const EXCEPTIONS: Readonly<Record<string, string>> = {
   "packages/cli/test/interop/reverse-proxies.test.ts":
     "a connection is silent for longer than the proxy in front of it allows, which is the thing that is tested",
@@ -18,7 +18,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
 
 test("no test proves something by the state after a fixed wait", () => {
   const found = testFilesOf(root)
-    .filter((file) => !FAULTS_OF_A_LENGTH.test(file))
+    .filter((file) => !TESTS_OF_OUTAGES.test(file))
     .flatMap((file) => fixedWaitsIn(readFileSync(join(root, file), "utf8")).map((line) => ({ file, line })));
   expect(found.filter(({ file }) => !(file in EXCEPTIONS))).toEqual([]);
   expect([...new Set(found.map(({ file }) => file))].sort()).toEqual(Object.keys(EXCEPTIONS).sort());

@@ -92,7 +92,7 @@ async function underLoad(
 ): Promise<readonly string[]> {
   const simulated = agents.slice(0, -1);
   const connections = 2 * simulated.length;
-  await startAnew(site); // so that memory is that of these peers alone
+  await restartServers(site); // so that memory is that of these peers alone
   await using run = await ControlRun.open(site, name, measured, progress);
   const token = ownerTokens[0]!;
   await run.storm(simulated, "complete");
@@ -111,7 +111,7 @@ async function underLoad(
   return run.notes;
 }
 
-async function startAnew({ servers }: ControlSite): Promise<void> {
+async function restartServers({ servers }: ControlSite): Promise<void> {
   await Promise.all(servers.map((server) => server.stop()));
   for (const server of servers) await server.start();
 }

@@ -45,7 +45,7 @@ export class Link {
   }
 
   /** For code that awaits: from now on output is delivered automatically, in a later turn. */
-  runByItself(): void {
+  runAutomatically(): void {
     let scheduled = false;
     const schedule = (): void => {
       if (scheduled) return;

@@ -22,7 +22,7 @@ function serve(services: readonly RpcServiceImpl[], options: LinkOptions = {}): 
   const errors: unknown[] = [];
   serveRpc(link.server, services, { onError: (error) => errors.push(error) });
   const rpc = createRpcSession(link.client);
-  link.runByItself();
+  link.runAutomatically();
   return { link, rpc, errors };
 }
 
@@ -194,7 +194,7 @@ describe("unary calls", () => {
         onCancel: () => undefined,
       }),
     });
-    link.runByItself();
+    link.runAutomatically();
     const error = await failureOf(createRpcSession(link.client).unary(Agent.method.updateStats, {}));
     expect(error).toMatchObject({ reason: "protocol", message: "malformed coder.agent.v2.UpdateStatsResponse" });
   });
@@ -215,7 +215,7 @@ describe("unary calls", () => {
     serveDrpc(silent.server, {
       find: () => (call) => ({ onMessage: () => call.finish(), onEnd: () => undefined, onCancel: () => undefined }),
     });
-    silent.runByItself();
+    silent.runAutomatically();
     expect((await failureOf(createRpcSession(silent.client).unary(Agent.method.getManifest, {}))).message).toMatch(
       "no answer",
     );

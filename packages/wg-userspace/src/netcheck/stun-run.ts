@@ -15,9 +15,9 @@ const ANSWER_MS = 1_000;
  * As long as nothing has answered, every set continues after its plan, at this pace, until the limit. A path that loses
  * 30 % each way drops three requests in a row one time in eight, ten in a row one time in a thousand.
  */
-const INSIST_GAP_MS = 300;
+const REPEAT_GAP_MS = 300;
 /** The repetitions end this long before the limit, so that an answer can arrive in time. */
-const INSIST_UNTIL_MS = LIMIT_MS - 500;
+const REPEAT_UNTIL_MS = LIMIT_MS - 500;
 
 export interface StunServer {
   readonly regionId: RegionId;
@@ -129,8 +129,8 @@ export class StunRun {
   #dueAt({ plan, sent, sentAt }: SetState): number {
     const planned = plan.atMs[sent];
     if (planned !== undefined) return this.#startedAt + planned;
-    const next = sentAt + INSIST_GAP_MS;
-    return this.#answered || next > this.#startedAt + INSIST_UNTIL_MS ? Number.POSITIVE_INFINITY : next;
+    const next = sentAt + REPEAT_GAP_MS;
+    return this.#answered || next > this.#startedAt + REPEAT_UNTIL_MS ? Number.POSITIVE_INFINITY : next;
   }
 
   #givenUpAt(set: SetState): number {

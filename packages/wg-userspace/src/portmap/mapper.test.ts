@@ -26,7 +26,7 @@ class Gateway {
   /** Faults that answer the calls of AddPortMapping, in order; 0 for success. */
   faults: readonly number[] = [];
   /** The changes that a hostile neighbour makes to packets. */
-  spoil: (answer: Uint8Array) => Uint8Array = (answer) => answer;
+  tamper: (answer: Uint8Array) => Uint8Array = (answer) => answer;
   location = "http://192.168.1.1:5000/root.xml";
   readonly added: string[] = [];
   readonly mapped = new Map<string, number>();
@@ -35,12 +35,12 @@ class Gateway {
   portControl(packet: Uint8Array): Uint8Array | undefined {
     const view = viewOf(packet);
     if (packet[0] === 0 && this.pmp) {
-      if (packet[1] === 0) return this.spoil(Uint8Array.of(0, 128, 0, 0, 0, 0, 0, 9, ...ip(this.wan)));
+      if (packet[1] === 0) return this.tamper(Uint8Array.of(0, 128, 0, 0, 0, 0, 0, 9, ...ip(this.wan)));
       const answer = new Uint8Array(16);
       answer.set([0, 129, 0, this.result, 0, 0, 0, 9, packet[4]!, packet[5]!, packet[6]!, packet[7]!]);
       this.#note("pmp", view.getUint16(6), view.getUint32(8));
       viewOf(answer).setUint32(12, Math.min(view.getUint32(8), this.lifetimeS));
-      return this.spoil(answer);
+      return this.tamper(answer);
     }
     if (packet[0] === 2 && this.pcp) {
       const answer = packet.slice();
@@ -51,7 +51,7 @@ class Gateway {
         viewOf(answer).setUint32(4, Math.min(view.getUint32(4), this.lifetimeS));
         answer.set(ip(this.wan), 56);
       }
-      return this.spoil(answer);
+      return this.tamper(answer);
     }
     return undefined;
   }
@@ -354,7 +354,7 @@ describe("hostile answers", () => {
     ["another version", "pmp", 0, 1],
   ] as const)("with %s are dropped (%s)", (_case, protocol, at, bits) => {
     const rig = only(protocol);
-    rig.gateway.spoil = (answer) => {
+    rig.gateway.tamper = (answer) => {
       if (answer.length > at && answer.length !== 12 && answer.length !== 24) answer[at]! ^= bits;
       return answer;
     };
@@ -370,7 +370,7 @@ describe("hostile answers", () => {
       brief.refresh();
       expect(brief.external).toBe("none");
       const endless = only(protocol);
-      endless.gateway.spoil = (answer) => {
+      endless.gateway.tamper = (answer) => {
         if (answer.length === 16) answer.fill(0xff, 12, 16);
         if (answer.length === 60) answer.fill(0xff, 4, 8);
         return answer;
@@ -398,7 +398,7 @@ describe("hostile answers", () => {
       fc.property(fc.constantFrom(...PROTOCOLS), fc.array(bytes, { minLength: 1, maxLength: 8 }), (protocol, noise) => {
         const rig = only(protocol);
         let at = 0;
-        rig.gateway.spoil = (answer) => {
+        rig.gateway.tamper = (answer) => {
           for (const [i, byte] of noise[at++ % noise.length]!.entries())
             if (byte > 200) answer[i % answer.length] = byte;
           return answer;

@@ -79,7 +79,7 @@ function run(plan: Plan, onDatagram?: (datagram: Datagram, now: Instant) => void
     return `first path: ${a.pathTo(b)}, ${b.pathTo(a)}; possible: ${possible}`;
   net.run(2_000);
   ticker.resetGap();
-  const limit = happen(plan.event, sites, at, nodes);
+  const limit = applyEvent(plan.event, sites, at, nodes);
   // A lossy link may drop several retransmissions in a row.
   const patience = limit * (plan.loss > 0 ? 3 : 1) + 8 * plan.delayMs;
   if (ticker.longestGapMs > patience) return `a gap of ${Math.round(ticker.longestGapMs)} ms, at most ${patience}`;
@@ -94,7 +94,7 @@ function run(plan: Plan, onDatagram?: (datagram: Datagram, now: Instant) => void
 }
 
 /** Applies the event and lets the seconds after it pass. Returns the longest silence that is acceptable, ms. */
-function happen(event: Event, sites: Sites, at: readonly [Site, Site], nodes: readonly VirtualNode[]): number {
+function applyEvent(event: Event, sites: Sites, at: readonly [Site, Site], nodes: readonly VirtualNode[]): number {
   const { net } = sites;
   const a = nodes[0]!;
   switch (event) {

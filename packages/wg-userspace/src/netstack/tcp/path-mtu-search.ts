@@ -63,7 +63,7 @@ export class PathMtuSearch {
   }
 
   /** Whether onProgress() should be called. */
-  get curious(): boolean {
+  get wantsProgress(): boolean {
     return this.#trial || this.#suspected;
   }
 

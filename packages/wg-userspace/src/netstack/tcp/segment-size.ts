@@ -59,7 +59,7 @@ export class SegmentSize {
 
   /** Data was acknowledged. */
   onProgress(): void {
-    if (this.#search.curious && this.#search.onProgress(this.#parts.sender)) this.retry();
+    if (this.#search.wantsProgress && this.#search.onProgress(this.#parts.sender)) this.retry();
   }
 
   /** After a retransmission timeout. */
