@@ -8,7 +8,7 @@ import { TextCollector } from "./helpers.ts";
 
 const request = { agentId: "a", keyId: "k", token: "secret" };
 
-/** An agent with scripted answers, reached by a "tunnel" that records dials. */
+/** An agent with scripted answers, reached through a fake tunnel that records dials. */
 async function agent(answer: RequestListener) {
   const server = createServer(answer);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -77,7 +77,7 @@ test("a sign-in goes on to the hosts that the primary names, each of which signs
   const signedIn = await at.ask(`/page?${parameter}`, state);
   expect([signedIn.status, signedIn.headers.location]).toEqual([303, beside]);
   const chain = `/.coder/chain/${"c".repeat(100)}`;
-  // With a session as well: where the chain goes on is the primary's to say.
+  // Even with a session, since the primary decides where the chain continues.
   for (const cookie of [{}, COOKIE]) {
     const stop = await at.ask(chain, { ...navigation, ...cookie });
     expect([stop.status, new URL(stop.headers.location!).searchParams.get("redirect_uri")]).toEqual([
@@ -85,7 +85,7 @@ test("a sign-in goes on to the hosts that the primary names, each of which signs
       `http://${HOST}${chain}`,
     ]);
   }
-  // A chain that the primary does not continue is over, and does not begin again.
+  // A chain that the primary does not continue ends, and does not start again.
   const over = await at.ask(`${chain}?${parameter}`, state);
   expect([over.status, over.headers.location]).toEqual([303, `http://${HOST}/`]);
   expect([(await at.ask(chain, COOKIE)).status, (await at.ask("/.coder/chain/x", navigation)).status]).toEqual([
@@ -166,7 +166,7 @@ test("workspaces that do not run are explained, to their owner with the way to s
   expect(at.dialled).toEqual([]);
 });
 
-/** A right that has ended once the program is reached: the next question is refused when the use has begun. */
+/** Ends the right once the program is reached: the next question is refused after the use has begun. */
 function endsOnce(at: Awaited<ReturnType<typeof startProxy>>, begun: Promise<unknown>): void {
   at.apps.issue = async () => {
     if (at.apps.requests.length === 1) return granted({}, { ends_at: Date.now() });

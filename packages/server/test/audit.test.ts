@@ -39,7 +39,7 @@ describe("the record of logins and of what users may do", () => {
       { audit: "logout", user: "ada", address: "127.0.0.1" },
     ]);
     for (const secret of [token, second, PASSWORD, "a wrong password"]) expect(test.log.text).not.toContain(secret);
-    // The first part of a token names it, here and in the list of tokens; it opens nothing.
+    // The first part of a token identifies it, here and in the list of tokens, and grants nothing.
     const logins = recorded().filter(({ audit }) => audit === "login");
     expect(logins.map(({ key_id }) => key_id)).toEqual([token, second].map((text) => text.slice(0, 10)));
   });

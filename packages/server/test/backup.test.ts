@@ -19,7 +19,7 @@ afterEach(() => {
 
 const at = (name: string): string => join(folder, name);
 
-/** A deployment with a user, stopped; and that user's token. */
+/** A deployment with one user, stopped; returns that user's token. */
 async function deployment(stateDir: string): Promise<string> {
   await using test = await startServer({ stateDir, keep: true });
   return (await firstUser(test.url)).token;
@@ -57,7 +57,7 @@ describe("a backup", () => {
       await using again = await startServer({ stateDir: place, keep: true });
       const { json } = await send(again.url, "GET", "/api/v2/workspaces?limit=1000", { token });
       expect(json.count).toBeLessThanOrEqual(before);
-      // Each workspace was one transaction: its agent is there, too.
+      // Each workspace was stored in one transaction, so its agent exists too.
       for (const workspace of json.workspaces) expect(workspace.latest_build.resources[0].agents).toHaveLength(1);
     }
   });

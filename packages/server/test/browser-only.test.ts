@@ -150,7 +150,7 @@ test("switching it on ends tunnels on both sides, and leaves those to other work
   expect([await agent.next(), await agent.next()].sort()).toEqual(
     [`disconnected ${singleId}`, `disconnected ${manyId}`].sort(),
   );
-  // The same connection still carries the tunnel to the other workspace, and may ask for further ones.
+  // The same connection still carries the tunnel to the other workspace, and may request more.
   other.send({ updateSelf: { node: agentNode(open.agentId, 44n) } });
   expect(await many.next()).toBe(`node ${open.agentId}`);
 
@@ -187,7 +187,7 @@ test("a web terminal's socket opens under it, and an open one stays when it is s
     return answer.reader.socket;
   };
   const before = await open();
-  // The server's own tunnel for it: the agent is informed of a peer.
+  // The server opens its own tunnel for it: the agent is informed of a peer.
   const peer = await agent.next();
   expect(peer).toMatch(/^node /);
   await at.put(at.owner.token, "/users/bob", "browser_only");
@@ -226,7 +226,7 @@ test("a user has at most eight web pages that are peers, counted apart from othe
   for (const page of pages.slice(1)) await page.connection.close();
 });
 
-/** The server learns of an end a moment later. */
+/** Retries, because the server notices an end only a moment later. */
 async function openLater<T>(open: () => Promise<T>): Promise<T> {
   for (;;) {
     try {

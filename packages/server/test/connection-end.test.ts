@@ -132,7 +132,7 @@ describe("the reason of a loss", () => {
     await Promise.race([silent.promise, reason]);
     while (!isOver) {
       vi.advanceTimersByTime(1_000);
-      // The server's reads and writes happen in the turns between.
+      // Lets the server read and write between two turns of the event loop.
       for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
     }
     expect(await reason).toBe(LOST);

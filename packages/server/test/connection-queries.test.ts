@@ -1,11 +1,11 @@
-/** What a control connection asks the store: with several servers that is most of what a connection costs. */
+/** The number of statements that a control connection causes: with several servers, they are most of its cost. */
 import { expect, test, vi } from "vitest";
 import { addWorkspace, agentToken, firstUser, startServer } from "./helpers.ts";
 import { agentNode, nodeOf, TestPeer } from "./peers.ts";
 
 /** Token and user; the workspace for the route; user and workspace for the tunnel; token, user and workspace again at the end. */
 const OF_A_CLIENT = 8;
-/** Agent, workspace, owner and build; whether all that still holds; its row, read and written. */
+/** Agent, workspace, owner and build; whether all of that is still valid; the agent's row, read and written. */
 const OF_AN_AGENT = 7;
 
 test("an agent's connection takes seven statements, besides what it reports", async () => {

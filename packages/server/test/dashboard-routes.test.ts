@@ -1,4 +1,4 @@
-/** Routes that the dashboard's pages read, besides the stream. */
+/** Routes that the dashboard's pages read in addition to the stream. */
 import { expect, test } from "vitest";
 import { addMember, addWorkspace, firstUser, PASSWORD, send, startServer } from "./helpers.ts";
 
@@ -146,7 +146,7 @@ test("the page of coder login sends a token to the command's listener, after an 
 
   const login = await get(query);
   expect(login.text).toContain(`name="callback" value="${callback}"`);
-  // The password alone sends nothing: a page in between says who asks.
+  // The password alone sends nothing: a page in between says who requests the token.
   const entered = await post({ email: "bob@example.com", password: PASSWORD, callback, state });
   expect([
     entered.status,
@@ -167,7 +167,7 @@ test("the page of coder login sends a token to the command's listener, after an 
   const policy = String(agreed.headers["content-security-policy"]);
   expect(policy).toContain("form-action http://127.0.0.1:34567;");
   expect(policy).not.toContain("unsafe");
-  // Under any stricter policy browsers send "Origin: null", which the listener refuses.
+  // Under a stricter policy browsers send "Origin: null", which the listener refuses.
   expect(agreed.headers["referrer-policy"]).toBe("origin");
   expect(String(agreed.headers["cache-control"])).toBe("no-store");
 
@@ -176,7 +176,7 @@ test("the page of coder login sends a token to the command's listener, after an 
     expect([foreign, refused.status]).toEqual([foreign, 400]);
     expect((await post({ csrf, callback: foreign, state }, { Cookie: cookie })).status).toBe(400);
   }
-  // Without one it is the page to paste from.
+  // Without a listener, the answer is the page that shows a token to paste.
   expect((await post({ csrf }, { Cookie: cookie })).text).toContain("Paste this into your terminal");
 });
 

@@ -24,7 +24,7 @@ async function stream(at: TestServer, token: string) {
     reader,
     send: (message: unknown) => reader.socket.send(JSON.stringify(message)),
     next: async (): Promise<Message> => JSON.parse((await reader.next()) ?? "null"),
-    /** Reads on until a message is as wanted. */
+    /** Reads until a message satisfies `wanted`. */
     until: async (wanted: (message: Message) => boolean): Promise<Message> => {
       for (;;) {
         const message: Message = JSON.parse((await reader.next()) ?? "null");
@@ -131,7 +131,7 @@ test("every topic of an own agent has data; logs arrive as they are written, nam
   await at.server.parts.agentState.appendLogs(at.bobsAgent, "00000000-0000-0000-0000-000000000000", log("first"));
   const line = await bob.until(({ id }) => id === 5);
   expect(Object.values(line.set)).toMatchObject([{ output: "first" }]);
-  // The agent is not connected, and cannot be asked.
+  // The agent is not connected, so it cannot be asked.
   bob.send({ op: "sub", id: 7, topic: "terminals", args: { agent: at.bobsAgent } });
   const terminals = await bob.until(({ id }) => id === 7);
   expect(terminals.data).toEqual({ terminals: [], supported: true, reachable: false });

@@ -88,7 +88,7 @@ test("parts: from the middle, the end, under a condition, and none of a file tha
   expect((await part({ Range: "bytes=10-19", "If-Range": `"${SHA1}"` }))[0]).toBe(206);
   expect((await part({ Range: "bytes=10-19", "If-Range": '"older"' }))[0]).toBe(200);
   expect(await part({ Range: `bytes=${size}-` })).toEqual([416, `bytes */${size}`, ""]);
-  // The client may hold the beginning of a compressed answer: a part of the plain file would not fit it.
+  // The client may have the beginning of a compressed answer, which a part of the plain file would not continue.
   const packed = await ask(at.url, LINUX, { Range: "bytes=10-19", "Accept-Encoding": "gzip" });
   expect([packed.status, packed.headers["content-encoding"]]).toEqual([200, "gzip"]);
 });
@@ -124,7 +124,7 @@ test("more clients than compressors: the others get the file uncompressed, witho
   const dir = binaries("busy", { "coder-linux-amd64": big });
   await using at = await startServer({ flags: { "binaries-dir": dir } });
   const gzip = { "Accept-Encoding": "gzip" };
-  // Their answers are not read, so that they stay under way.
+  // Their answers are not read, so they stay in progress.
   const slow = [await begin(at.url, LINUX, gzip), await begin(at.url, LINUX, gzip)];
   expect(slow.map((reply) => reply.headers["content-encoding"])).toEqual(["gzip", "gzip"]);
   const third = await ask(at.url, LINUX, gzip);

@@ -24,7 +24,7 @@ export const ADA = { id: "11111111-2222-4333-8444-555555555555", username: "ada"
 export const AGENT_ID = "99999999-8888-4777-8666-555555555555";
 const WORKSPACE = { id: "77777777-6666-4555-8444-333333333333", name: "dev" };
 
-/** What the scripted primary answers in place of a token. */
+/** What the scripted primary answers instead of a token. */
 export interface Refusal {
   readonly status: number;
   readonly headers?: Record<string, string>;
@@ -33,17 +33,17 @@ export interface Refusal {
 
 export class FakeApps {
   sequence = 7;
-  /** Of keys and of rights, in order. */
+  /** Requests for keys and for rights, in order. */
   readonly asked: string[] = [];
   readonly requests: (Required<IssueAppTokenRequest> & { readonly accept: string })[] = [];
-  /** What is granted, or refused. */
+  /** Grants or refuses a right. */
   issue: (request: IssueAppTokenRequest) => AppTokenFacts | Refusal | Promise<AppTokenFacts | Refusal> = () => ({
     status: 404,
     body: "{}",
   });
-  /** The session for a ticket; undefined: it is not valid. */
+  /** The session for a ticket; undefined if the ticket is not valid. */
   redeem: (request: RedeemAppTicketRequest) => string | undefined = () => undefined;
-  /** Where the browser goes on from a sign-in; undefined: to its target. */
+  /** Where the browser continues after a sign-in; undefined: at its target. */
   next: (request: RedeemAppTicketRequest) => string | undefined = () => undefined;
   /** Uses of apps that were reported. */
   readonly uses: AppUse[] = [];
@@ -57,13 +57,13 @@ export class FakeApps {
     this.#proxyId = proxyId;
   }
 
-  /** A token as the primary signs it; `parties` may be another's. */
+  /** A token signed like the primary's; `parties` may be those of another deployment or proxy. */
   sign(facts: AppTokenFacts, parties: Partial<AppTokenParties> = {}, sequence = this.sequence): string {
     const mine = { issuer: DEPLOYMENT_ID, audience: proxyAudience(this.#proxyId), now: Date.now() };
     return signAppToken(facts, { secret: secretOf(sequence), sequence, deletesAt: Infinity }, { ...mine, ...parties });
   }
 
-  /** Undefined: the request is none of these. */
+  /** Undefined if the request is none of these. */
   async answer(request: IncomingMessage, text: string): Promise<Refusal | undefined> {
     const url = new URL(request.url ?? "/", "http://unused");
     if (request.method === "GET" && url.pathname === PROXY_CRYPTO_KEYS_PATH) {
@@ -101,7 +101,7 @@ export class FakeApps {
   }
 }
 
-/** Everything of a token for ada's agent but what the test is about. */
+/** The facts of a token for Ada's agent, apart from those under test. */
 export function factsOf(
   request: Pick<AppRequest, "access_method"> & Partial<AppRequest>,
   grant: Partial<AppGrant> = {},

@@ -1,4 +1,4 @@
-/** A primary deployment as a workspace proxy sees it: strict about what it is sent. */
+/** A primary deployment as a workspace proxy sees it, which accepts only the messages that it expects. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import {
@@ -13,7 +13,7 @@ import { type WebSocket, WebSocketServer } from "ws";
 import { z } from "zod";
 import { DEPLOYMENT_ID, type FakeApps } from "./fake-primary-apps.ts";
 
-/** What a stock proxy sends, and our own additions; nothing else. */
+/** The fields that a stock proxy sends, our own additions, and no others. */
 const strictStatement = z.strictObject({
   access_url: z.url(),
   wildcard_hostname: z.string(),
@@ -39,9 +39,9 @@ export class FakePrimary implements AsyncDisposable {
   readonly streams = new Set<WebSocket>();
   token: string;
   isProxy = false;
-  /** Undefined: it knows nothing of apps. */
+  /** Undefined for a primary without support for apps. */
   apps: FakeApps | undefined;
-  /** Answers in place of a registration. */
+  /** Answered instead of a registration. */
   refusal: { readonly status: number; readonly headers?: Record<string, string>; readonly body: string } | undefined;
   registration: RegisterProxyResponse = {
     derp_mesh_key: "",
@@ -92,7 +92,7 @@ export class FakePrimary implements AsyncDisposable {
     return this;
   }
 
-  /** Does not answer any more, as when the machine is gone. */
+  /** Stops answering, like a machine that is gone. */
   async goAway(): Promise<void> {
     for (const stream of this.streams) stream.terminate();
     await new Promise<void>((resolve) => {
@@ -105,7 +105,7 @@ export class FakePrimary implements AsyncDisposable {
     for (const stream of this.streams) stream.send(JSON.stringify(message));
   }
 
-  /** Resolves once the condition holds; it is looked at after every request and stream. */
+  /** Resolves once the condition holds; it is checked after every request and stream. */
   async until(condition: () => boolean): Promise<void> {
     while (!condition()) await new Promise<void>((resolve) => this.#waiting.add(resolve));
   }

@@ -56,7 +56,7 @@ test("an upload is asked for its body only once it is known that it is taken", a
   expect(await ask("wrong", `${file}?path=/a`, "4")).toEqual([401, false]);
   expect(await ask(token, file, "4")).toEqual([400, false]);
   expect(await ask(token, `${file}?path=/a`, String(2 ** 50))).toEqual([413, false]);
-  // It is taken, and no agent is there.
+  // The body is accepted, but there is no agent.
   expect(await ask(token, `${file}?path=/a`, "4")).toEqual([502, true]);
   // Other routes read the body first.
   expect(await ask("wrong", "/users/me/profile", "4")).toEqual([401, true]);
@@ -184,10 +184,10 @@ test("security 8: a cookie that changes something needs the CSRF proof, and cook
   expect(await post({ Cookie: cookie, [CSRF_HEADER]: proof })).toBe(201);
   expect(await post({ Cookie: cookie, [CSRF_HEADER]: proof, Origin: "https://evil.example" })).toBe(403);
   expect(await post({ Cookie: cookie, [CSRF_HEADER]: proof, Origin: "https://coder.example.com" })).toBe(201);
-  // Another login's proof is worth nothing here.
+  // The proof of another login is not accepted.
   expect(await post({ Cookie: `${SESSION_TOKEN_COOKIE}=${token}`, [CSRF_HEADER]: proof })).toBe(403);
   expect((await send(test.url, "GET", `${api}/users/me`, { headers: { Cookie: cookie } })).status).toBe(200);
-  // A page elsewhere cannot log its visitor in either.
+  // A page of another site cannot log its visitor in either.
   const foreign = await send(test.url, "POST", `${api}/users/login`, {
     body: { email: "ada@example.com", password: PASSWORD },
     headers: { Origin: "https://evil.example" },
@@ -288,7 +288,7 @@ test("security 40: too long a URL, header or body is refused", async () => {
   expect((await send(test.url, "GET", `/healthz?${"x".repeat(9_000)}`)).status).toBe(414);
   const body = JSON.stringify({ name: "x".repeat(300_000) });
   expect((await send(test.url, "POST", `${api}/users/me/workspaces`, { token, rawBody: body })).status).toBe(413);
-  // Without a declared length the reading stops at the limit.
+  // If no length is declared, reading stops at the limit.
   const chunked = await raw(test.port, [
     `POST ${api}/users/me/workspaces HTTP/1.1\r\nHost: 127.0.0.1\r\n${SESSION_TOKEN_HEADER}: ${token}\r\nTransfer-Encoding: chunked\r\n\r\n`,
     ...Array.from({ length: 20 }, () => `8000\r\n${"x".repeat(0x8000)}\r\n`),
@@ -320,7 +320,7 @@ test("security S25: a browser that has too many cookies of a program is answered
   }
   const program = await get(8);
   expect([program.slice(0, 13), program]).toEqual(["HTTP/1.1 431 ", expect.stringContaining('{"message"')]);
-  // Others are served meanwhile.
+  // Other requests are served meanwhile.
   expect((await send(test.url, "GET", "/healthz")).status).toBe(200);
 });
 
@@ -337,7 +337,7 @@ test("security 40: a client that sends one byte at a time is disconnected", asyn
   await closed;
   clearInterval(timer);
   expect(sent).toBeGreaterThan(0);
-  // The others go on.
+  // Other requests continue.
   expect((await send(test.url, "GET", "/healthz")).status).toBe(200);
 });
 
@@ -470,7 +470,7 @@ test("metrics are on their own address", async () => {
   expect(await response.text()).toContain('coderd_api_requests_processed_total{method="GET",code="200"} 1');
 });
 
-/** Writes the pieces and reads until the server closes, or 2 s pass. */
+/** Writes the pieces and reads until the server closes, or for 2 s. */
 function raw(port: number, pieces: readonly string[]): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1", () => {

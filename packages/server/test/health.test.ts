@@ -154,7 +154,7 @@ test("an access URL that cannot be reached is EACS03", async () => {
   expect(report.access_url).toMatchObject({ reachable: false, error: expect.stringMatching(/^EACS03: /) });
 }, 30_000);
 
-/** A map of STUN servers alone, at loopback ports. */
+/** A map with only STUN servers, at loopback ports. */
 const stunMap = (...ports: number[]) =>
   derpMapOf(
     ports.map((stunPort, index) => ({
@@ -178,7 +178,7 @@ async function lyingStun(mapped: AddrPort) {
   return { port: socket.address().port, [Symbol.dispose]: () => void socket.close() };
 }
 
-/** @param stunTimeoutMs Long, unless a silent server is to be waited for. */
+/** @param stunTimeoutMs Long by default; short to wait for a silent server. */
 const check = (map: ReturnType<typeof stunMap>, blockDirect = false, stunTimeoutMs = 10_000) =>
   checkDerp({
     map,
@@ -231,10 +231,10 @@ test("one silent STUN server is a warning on its region, all silent ones are EST
 
 test("a relay behind something that refuses the raw upgrade is EDERP01, not broken", async () => {
   await using test = await start();
-  // A proxy that knows WebSocket alone: every other upgrade gets 400.
+  // A proxy that supports only WebSocket: every other upgrade gets 400.
   const proxy = createServer();
   proxy.on("upgrade", (request, socket, head) => {
-    socket.on("error", () => undefined); // a refused client may be gone already
+    socket.on("error", () => undefined); // a refused client may already be gone
     if (request.headers.upgrade?.toLowerCase() !== "websocket") {
       socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
       return;
@@ -269,7 +269,7 @@ test("a relay behind something that refuses the raw upgrade is EDERP01, not brok
   expect(report.regions["999"]).toMatchObject({
     node_reports: [{ uses_websocket: true, can_exchange_messages: true }],
   });
-  // Where the administrator configured WebSocket, it is not reported.
+  // If the administrator configured WebSocket, it is not reported.
   expect((await checkDerp({ ...options, dialer: directRelayDialer, forceWebSocket: true })).warnings).toEqual([]);
   proxy.closeAllConnections();
   await new Promise((resolve) => proxy.close(resolve));
@@ -296,7 +296,7 @@ test("the relay does not carry a probe with unknown keys", async () => {
   const report = await checkDerp({
     dialer: directRelayDialer,
     map: derpMapOf([region]),
-    keys: new ProbeKeys(), // not the server's
+    keys: new ProbeKeys(), // keys that the server does not know
     blockDirect: true,
     forceWebSocket: false,
     nodeTimeoutMs: 1_000,

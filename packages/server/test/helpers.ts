@@ -11,7 +11,7 @@ import { parseServerConfig } from "../src/config/parse.ts";
 import { type CoderServer, createServer, type ServerDeps } from "../src/server.ts";
 import { dropTestDatabase, testDatabase } from "./postgres/test-database.ts";
 
-/** A clock that the test moves. */
+/** A clock that the test advances. */
 export class TestClock implements WallClock {
   #now: number;
   constructor(now = Date.now()) {
@@ -36,7 +36,7 @@ export function temporaryDirectory(): string {
   return mkdtempSync(join(tmpdir(), "coder-server-test-"));
 }
 
-/** Cheap on purpose: these tests do not depend on strength. */
+/** Cheap on purpose, because these tests do not depend on its strength. */
 export const TEST_PASSWORD_COST = { logN: 10, r: 8, p: 1 };
 export const PASSWORD = "correct horse battery";
 
@@ -55,7 +55,7 @@ export async function startServer(
     deps?: Partial<ServerDeps>;
     stateDir?: string;
     keep?: boolean;
-    /** For tests of the database's file; default: what the tier uses. */
+    /** Set for tests of the database file; default: the store of the test tier. */
     store?: "sqlite";
   } = {},
 ): Promise<TestServer> {
@@ -65,11 +65,11 @@ export async function startServer(
       "http-address": "127.0.0.1:0",
       "state-dir": stateDir,
       "log-level": "debug",
-      // Nothing outside this machine is asked.
+      // Tests send nothing to other machines.
       "stun-address": "disable",
       "derp-server-stun-addresses": "disable",
       ...(options.store === "sqlite" ? {} : await testDatabase(stateDir)),
-      // On loopback a server without an access URL would serve apps.
+      // On loopback, a server without an access URL would otherwise serve apps.
       "wildcard-access-url": "",
       ...options.flags,
     },
@@ -109,7 +109,7 @@ export interface Answer {
   readonly json: any;
 }
 
-/** One request over node:http, which lets a test set Host, Origin and Cookie. */
+/** Sends one request with node:http, so that a test can set Host, Origin and Cookie. */
 export function send(
   base: string,
   method: string,
@@ -149,7 +149,7 @@ export function send(
   });
 }
 
-/** Makes the first user, an owner, and returns a token of theirs. */
+/** Creates the first user, an owner, and returns a token of theirs. */
 export async function firstUser(url: string): Promise<{ token: string; id: string }> {
   const user = { email: "ada@example.com", username: "ada", name: "Ada", password: PASSWORD };
   const created = await send(url, "POST", "/api/v2/users/first", { body: { ...user, trial: false } });

@@ -26,14 +26,14 @@ test("scripts name the access URL, whatever Host the request has", async () => {
       expect(answer.text).not.toContain("evil");
     }
   }
-  // Without an access URL the address that it listens on stands for it: not the name that was asked for.
+  // Without an access URL the script uses the address on which the server listens, not the requested name.
   await using open = await startServer({ flags: { "allowed-hosts": "*" } });
   const named = await send(open.url, "GET", "/install.sh", { headers: { Host: "evil.example" } });
   expect(named.text).toContain(`BASE='${open.url}'`);
 });
 
 test("a URL is one word of the shell and one string of PowerShell, whatever is in it", () => {
-  // Characters that the standard for URLs lets stand in a host.
+  // Characters that the URL standard permits in a host.
   const accessUrl = new URL("https://a';$(id)`id`\"&!{}.example");
   for (const agent of [false, true]) {
     const text = installScript({ accessUrl, agent });
@@ -89,7 +89,7 @@ test("the line of a workspace fails, with the reason, where no script arrives", 
     expect(run()).toMatchObject({ status: 1, stderr: expect.stringContaining("neither curl nor wget is installed") });
     program("wget", "exit 4");
     expect(run()).toMatchObject({ status: 1, stderr: "error: the install script did not arrive\n" });
-    // The beginning of a script that was cut on its way, whose end would have run it.
+    // The beginning of a truncated script, whose last line would have run it.
     program("curl", 'echo "main() {"; echo "echo ran"; exit 18');
     expect(run()).toMatchObject({ status: expect.not.toBeOneOf([0]), stdout: "" });
     program("curl", 'printf "# a comment that was c"; exit 18');

@@ -1,4 +1,4 @@
-/** Listings load what belongs to their rows together: the number of queries does not depend on the number of rows. */
+/** Listings load the data of all their rows together: the number of queries does not depend on the number of rows. */
 import { randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
 import { WorkspaceUpdates } from "../src/control/workspace-updates.ts";
@@ -123,7 +123,7 @@ test("10 rows and 1,000 rows take the same queries", async () => {
   await using at = await startServer({ deps: { onQuery: (sql) => void queries.push(sql) } });
   const { token } = await firstUser(at.url);
   const { store, changes, keyExpiry, offlineAudit } = at.server.parts;
-  // Their queries come by time.
+  // Its queries are sent at intervals.
   await keyExpiry.close();
   await offlineAudit.close();
   const fill = (from: number, to: number) =>
@@ -165,7 +165,7 @@ test("10 rows and 1,000 rows take the same queries", async () => {
   const countsOf = (all: typeof few) => Object.entries(all).map(([path, { queries: count }]) => [path, count]);
   expect(countsOf(many)).toEqual(countsOf(few));
 
-  // What was loaded together belongs to the right rows.
+  // The loaded data belong to the right rows.
   const { workspaces } = (await send(at.url, "GET", `${api}/workspaces?q=ws731`, { token })).json;
   expect(workspaces).toHaveLength(1);
   expect(workspaces[0]).toMatchObject({ name: "ws731", owner_name: "user731" });

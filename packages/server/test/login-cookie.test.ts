@@ -1,4 +1,4 @@
-/** Which cookie of a request is a login, and for which requests it counts. */
+/** Which cookie of a request is a login, and for which requests it is accepted. */
 import { CSRF_HEADER } from "coder-protocol/rest/common";
 import { expect, test } from "vitest";
 import {
@@ -33,7 +33,7 @@ test("security S1: on https a browser's login is its __Host- cookie, and the pla
   expect(await me(server, { Cookie: plain, ...BROWSER })).toBe(401);
   expect(await me(server, { Cookie: plain })).toBe(200);
   expect(await me(server, { Cookie: prefixed })).toBe(200);
-  // What a page of a sibling domain sets changes nothing for the login.
+  // A cookie that a page of a sibling domain sets does not affect the login.
   for (const cookies of [`coder_session_token=evil; ${prefixed}`, `${prefixed}; coder_session_token=evil`]) {
     expect(await me(server, { Cookie: cookies, ...BROWSER })).toBe(200);
     expect(await me(server, { Cookie: cookies })).toBe(200);
@@ -83,7 +83,7 @@ test("security S7: a login's cookie counts for no request to the API that a page
   };
   for (const path of ["/%61pi/v2/users/me", "/a%70%69/v2/users/me", "/x/../api/v2/users/me", "/%2e/%61pi/v2/users/me"])
     expect([path, (await send(server.url, "GET", path, { headers: crossSite })).status]).toEqual([path, 403]);
-  // A token in a header is sent by nothing but the page's own script, which has to know it.
+  // A token in a header can be sent only by the page's own script, which has to know it.
   expect(await me(server, { "Coder-Session-Token": token, "Sec-Fetch-Site": "cross-site" })).toBe(200);
 });
 

@@ -1,4 +1,4 @@
-/** The metrics of a running server, and that the dashboard and the alert rules use no others. */
+/** The metrics of a running server; and the dashboard and the alert rules use no others. */
 import { execFileSync } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import { meshMetrics } from "../src/relay/mesh-metrics.ts";
 import { firstUser, PASSWORD, send, startServer, type TestServer, temporaryDirectory } from "./helpers.ts";
 
 const MONITORING = join(import.meta.dirname, "../../../deploy/monitoring");
-/** Made by Prometheus itself. */
+/** Metrics that Prometheus itself makes. */
 const OF_PROMETHEUS = ["up"];
 const WORDS = new Set(["by", "without", "and", "or", "unless", "on", "ignoring", "offset", "bool"]);
 
@@ -46,7 +46,7 @@ async function metrics(): Promise<string> {
   return (await fetch(`http://127.0.0.1:${test.server.metricsAddress?.port}/metrics`)).text();
 }
 
-/** The value of one series; NaN where there is none. */
+/** The value of one series; NaN if it does not exist. */
 async function value(series: string): Promise<number> {
   const line = (await metrics()).split("\n").find((text) => text.startsWith(`${series} `));
   return Number(line?.slice(series.length + 1) ?? Number.NaN);
@@ -78,7 +78,7 @@ describe("metrics", () => {
   });
 });
 
-/** What a server on PostgreSQL has besides. */
+/** Metrics that a server on PostgreSQL has in addition. */
 function ofSeveralServers() {
   const registry = new Registry();
   const watch = new ClusterWatch(() => undefined);
@@ -97,7 +97,7 @@ describe("deploy/monitoring", () => {
   const rules = readFileSync(join(MONITORING, "alerts.yml"), "utf8");
   const ruleExpressions = [...rules.matchAll(/^\s+expr: (.+)$/gm)].map((match) => match[1]!);
 
-  /** Names of metrics in an expression: what is no function, no keyword, no label and no number. */
+  /** Names of metrics in an expression: words that are not functions, keywords, labels or numbers. */
   function metricNames(expression: string): string[] {
     const bare = expression
       .replace(/"[^"]*"/g, "")

@@ -1,4 +1,4 @@
-/** The end of the server is the end of every stream: each is closed in good order, and none has to be cut off. */
+/** When the server stops, every stream ends properly, and none has to be destroyed. */
 import { get, request as httpRequest, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
@@ -12,7 +12,7 @@ import { createOtherProxy } from "./proxies.ts";
 const api = "/api/v2";
 
 interface Opened {
-  /** Resolves when the stream is over; whether it ended in good order. */
+  /** Resolves when the stream is over, with whether it ended properly. */
   readonly ended: Promise<boolean>;
 }
 
@@ -52,7 +52,7 @@ function rawRelay(url: string): Promise<Opened> {
 }
 
 test("every stream ends when the server closes", async () => {
-  // A stream that does not end by itself keeps the server from closing for longer than the test may take.
+  // A stream that does not end on its own keeps the server from closing for longer than the test may take.
   const at = await startServer({ deps: { limits: { closeGraceMs: 600_000 } } });
   const { token } = await firstUser(at.url);
   const workspace = await addWorkspace(at.url, token, "dev");
@@ -62,7 +62,7 @@ test("every stream ends when the server closes", async () => {
   const ofProxy = { [PROXY_TOKEN_HEADER]: (await createOtherProxy({ ...at, token }, "near")).token };
   const agentPath = `${at.url}${api}/workspaceagents/${agentId}`;
   const reconnect = "3b579bf4-1ed8-4b99-87a8-e9a1e3410411";
-  /** Where the server ends the stream by itself, because there is nothing to follow. */
+  /** Streams that the server itself ends, because there is nothing to follow. */
   const short = new Set(["follow-build-logs", "follow-dry-run-logs"]);
   const upgrades: Record<string, () => Promise<Opened>> = {
     relay: () => webSocket(`${at.url}/derp`, {}, ["derp"]),

@@ -11,7 +11,7 @@ interface Head {
   readonly frameOptions: string;
 }
 
-/** The head of the answer; its body, which may have no end, is not read. */
+/** The head of the answer. The body, which may have no end, is not read. */
 function headOf(
   port: number,
   method: string,
@@ -62,7 +62,7 @@ test("security 10: every HTML page has a policy without unsafe-inline that no pa
     expect(head.frameOptions, what).toBe("DENY");
     if (head.type.startsWith("text/html")) pages.add(`${method} ${path} ${head.status}`);
   }
-  // Additions to this list are tested above.
+  // Additions to this list have to be tested above.
   expect([...pages].sort()).toEqual([
     "GET /api/v2/debug/coordinator 200",
     "GET /api/v2/debug/tailnet 200",

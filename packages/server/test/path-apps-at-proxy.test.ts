@@ -26,7 +26,7 @@ function echo(request: IncomingMessage, response: ServerResponse): void {
   response.end(JSON.stringify({ url: request.url, cookie: request.headers.cookie ?? "" }));
 }
 
-/** Without a wildcard, as apps below paths are on by themselves. */
+/** Starts a proxy without a wildcard, so that apps below paths are enabled by default. */
 const start = (program = echo, flags: Record<string, string> = {}) =>
   startProxy(program, { "wildcard-access-url": "", ...flags });
 

@@ -48,7 +48,7 @@ export function nodeOf(options: { id: bigint; fill: number; addresses: readonly 
 
 export const agentNode = (agentId: string, id = 42n) => nodeOf({ id, fill: 7, addresses: agentAddresses(agentId) });
 
-/** A Coordinate stream on a connection of its own, whose answers are read as text. */
+/** A Coordinate stream on a connection of its own. Its answers are read as text. */
 export class TestPeer implements AsyncDisposable {
   readonly connection: RpcConnection;
   readonly #stream;
@@ -58,7 +58,7 @@ export class TestPeer implements AsyncDisposable {
     return new TestPeer(await dial(url, token, path, query));
   }
 
-  /** @param token Of a workspace proxy. */
+  /** @param token The token of a workspace proxy. */
   static async ofProxy(
     url: string,
     token: string,

@@ -1,4 +1,4 @@
-/** What a workspace proxy makes of the primary's answers about visitors. */
+/** How a workspace proxy interprets the primary's answers about visitors. */
 
 import { expect, onTestFinished, test } from "vitest";
 import { dialerToOthers } from "../src/base/outgoing.ts";

@@ -15,7 +15,7 @@ export interface Proxied extends AsyncDisposable {
   readonly at: Deployment;
   readonly proxy: { id: string; token: string };
   readonly process: FakeProxy;
-  /** Owns the workspace. */
+  /** The owner of the workspace. */
   readonly ada: { token: string; id: string };
   readonly workspaceId: string;
   readonly agentId: string;
@@ -32,7 +32,7 @@ export async function proxied(limits: Partial<HttpLimits> = {}, flags: ServerFla
     wildcard_hostname: "*.near.test",
   });
   if (registered.status !== 201) throw new Error(registered.text);
-  await until(at, () => at.server.parts.proxies.directory.inMap.length === 1); // it is well
+  await until(at, () => at.server.parts.proxies.directory.inMap.length === 1); // the proxy is healthy
   const ada = await addMember(at.url, at.token, "member");
   const workspace = await addWorkspace(at.url, ada.token, "dev");
   const agentId: string = workspace.latest_build.resources[0].agents[0].id;
@@ -62,7 +62,7 @@ export async function keysOf(at: Deployment, token: string): Promise<CryptoKey[]
   return (await send(at.url, "GET", path, { headers })).json.crypto_keys;
 }
 
-/** What the proxy reads in a token. */
+/** What the proxy finds in a token. */
 export async function read({ at, proxy }: Pick<Proxied, "at" | "proxy">, text: string, reader = proxy) {
   const keys = (await keysOf(at, reader.token)).map((key) => ({ ...key, deletesAt: Date.parse(key.deletes_at) }));
   const issuer = at.server.parts.deployment.deploymentId;
@@ -83,7 +83,7 @@ export async function tunnelOf(on: Proxied): Promise<TestPeer> {
   return peer;
 }
 
-/** Reads on until the stream or its connection ends. */
+/** Reads until the stream or its connection ends. */
 export async function ending(peer: TestPeer): Promise<boolean> {
   for (;;) {
     const next = await peer.next().catch(() => "end");

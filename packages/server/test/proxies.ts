@@ -1,4 +1,4 @@
-/** Workspace proxies as tests need them: what their owner made, and a process that answers health checks. */
+/** Workspace proxies for tests: what their owner created, and a process that answers health checks. */
 import { randomUUID } from "node:crypto";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -14,7 +14,7 @@ export interface Deployment extends TestServer {
   readonly token: string;
 }
 
-/** A server whose proxies are checked by the real time. */
+/** A server that checks its proxies in real time. */
 export async function proxyDeployment(
   flags: ServerFlagValues = {},
   limits: Partial<HttpLimits> = {},
@@ -33,14 +33,14 @@ export async function createProxy(at: Deployment, name: string): Promise<{ id: s
   return { id: answer.json.proxy.id, token: answer.json.proxy_token };
 }
 
-/** As createProxy, with an address at which nothing listens: it has registered before. */
+/** Like createProxy, with an address at which nothing listens: the proxy registered earlier. */
 export async function createOtherProxy(at: Deployment, name: string): Promise<{ id: string; token: string }> {
   const proxy = await createProxy(at, name);
   await at.server.parts.store.workspaceProxies.update(proxy.id, { url: "http://127.0.0.2:1" });
   return proxy;
 }
 
-/** A process that answers GET /healthz-report with what the test set. */
+/** A process that answers GET /healthz-report with what the test has set. */
 export class FakeProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly replicaId = randomUUID();
@@ -50,7 +50,7 @@ export class FakeProxy implements AsyncDisposable {
   checks = 0;
   #held: { readonly until: Promise<void>; readonly release: () => void; readonly asked: () => void } | undefined;
 
-  /** Answers no check until releaseChecks. Resolves when one was asked for. */
+  /** Answers no check until releaseChecks is called. Resolves when a check has arrived. */
   holdChecks(): Promise<void> {
     const held = Promise.withResolvers<void>();
     const first = Promise.withResolvers<void>();
@@ -112,7 +112,7 @@ export function asProxy(at: Pick<Deployment, "url">, token: string, route: strin
   return send(at.url, "POST", `${PROXIES}/me/${route}`, { body, headers: { [PROXY_TOKEN_HEADER]: token } });
 }
 
-/** Waits until the proxies are as `wanted` says. */
+/** Waits until `wanted` returns true. */
 export async function until(at: Deployment, wanted: () => boolean): Promise<void> {
   const { directory } = at.server.parts.proxies;
   if (wanted()) return;

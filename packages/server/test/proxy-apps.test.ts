@@ -1,4 +1,4 @@
-/** Web apps at a workspace proxy: the way of a browser into one, and what its session and the proxy's tokens are worth. */
+/** Web apps at a workspace proxy: how a browser signs in to one, and where its session and the proxy's tokens are valid. */
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { expect, test, vi } from "vitest";
 import { proxyOrigins } from "../src/http/dashboard/proxy-origins.ts";
@@ -19,7 +19,7 @@ function decide({ at }: Proxied, token: string | undefined, redirectUri: string,
   return send(at.url, "GET", `${AUTH_REDIRECT}?${query}`, token === undefined ? {} : { token });
 }
 
-/** What a browser brings back to the proxy. */
+/** The ticket that a browser brings back to the proxy. */
 async function ticketFor(on: Proxied, token: string, url = appUrl(on)) {
   const nonce = randomBytes(16).toString("base64url");
   const decided = await decide(on, token, url, stateOf(nonce));
@@ -92,7 +92,7 @@ test("a browser that is logged in gets a session of one host, for which the prox
   });
   await using peer = await tunnelOf(on);
   peer.tunnelTo(on.agentId);
-  // A token in a header counts as well, and one that is not valid is refused.
+  // A token in a header is accepted as well, and an invalid one is refused.
   expect((await issue(on, on.ada.token)).status).toBe(201);
   expect((await issue(on, `${"a".repeat(10)}-${"b".repeat(22)}`)).status).toBe(401);
 });
@@ -111,7 +111,7 @@ test("an app below a path has a session of the proxy's own host", async () => {
   });
   const anonymous = await issue(on, "", PATH_APP);
   expect([anonymous.status, anonymous.headers["coder-app-login"]]).toEqual([401, url]);
-  // It is the owner's alone, whatever its level.
+  // Only the owner may use it, whatever its level.
   const bob = await addMember(on.at.url, on.at.token, "bob");
   expect((await decide(on, bob.token, url, stateOf("x"))).status).toBe(404);
   expect((await issue(on, session)).status).toBe(401);
@@ -122,7 +122,7 @@ test("security R17: a session at a proxy's host is worth nothing at another host
   const session = await sessionFor(on, on.ada.token);
   expect((await issue(on, session, { host: "8081--main--dev--member.near.test" })).status).toBe(401);
   expect((await issue(on, session, { host: `p---${HOST}` })).status).toBe(401);
-  // Nor is that of the proxy's own host, at whatever path, at a host of an app.
+  // Nor is the session of the proxy's own host, at any path, valid at the host of an app.
   expect((await declare(on)).status).toBe(201);
   const below = await sessionFor(on, on.ada.token, `${on.process.url}/@member/dev.main/apps/notes/`);
   expect((await issue(on, below, PATH_APP)).status).toBe(201);
@@ -224,7 +224,7 @@ test("a sign-in at a proxy opens the apps that are named beside it, one after th
   expect((await share({ port: 8080, also: ["8081", "8082", "nothing"] })).status).toBe(200);
   const host = (port: number) => HOST.replace("8080", String(port));
   const at = (port: number, path: string) => appUrl(on, path, host(port));
-  /** What a browser does at a host: brings the ticket, and the target that it goes on to. */
+  /** Visits a host like a browser: brings the ticket, and the target at which it continues. */
   const visit = async (url: string, token = on.ada.token) => {
     const { pathname, search } = new URL(url);
     return await redeem(on, { ...(await ticketFor(on, token, url)), target: pathname + search });
@@ -241,10 +241,10 @@ test("a sign-in at a proxy opens the apps that are named beside it, one after th
     [8082, last],
   ] as const)
     expect([port, (await issue(on, session_id, { host: host(port) })).status]).toEqual([port, 201]);
-  // A proxy that does not say where the browser goes on knows of no chains.
+  // A proxy that does not say where the browser continues does not support chains.
   expect((await redeem(on, await ticketFor(on, on.ada.token))).json.next).toBeUndefined();
 
-  // A chain is of one user, at its host.
+  // A chain is valid for one user, at its host.
   const state = stateOf("x");
   const bob = await addMember(on.at.url, on.at.token, "bob");
   await send(on.at.url, "PUT", "/api/v2/users/bob/roles", { token: on.at.token, body: { roles: ["owner"] } });
@@ -264,7 +264,7 @@ test("a sign-in at a proxy opens no app beside it that its visitor is not served
   const url = appUrl(on);
   const visited = await redeem(on, { ...(await ticketFor(on, on.ada.token, url)), target: "/" });
   expect(visited.json.next).toContain("8081--");
-  // From here on the terminals of the workspace, and with them its apps, are not the proxy's to serve.
+  // From here on the proxy may not serve the workspace's terminals, and so not its apps either.
   const late = { ...(await ticketFor(on, on.ada.token, url)), target: "/" };
   await send(on.at.url, "PUT", `/api/v2/workspaces/${on.workspaceId}/connection-policy`, {
     token: on.at.token,
@@ -336,7 +336,7 @@ test("security R18: a proxy serves apps only to visitors who may have a shell th
   expect([anonymous.status, anonymous.headers["location"]]).toEqual([303, `${own}/`]);
   expect(await ofTunnel()).toContain("not yours to reach");
 
-  // An API token of the owner that is for apps alone opens no terminal.
+  // The owner's API token that is valid only for apps opens no terminal.
   const forApps = await send(on.at.url, "POST", `/api/v2/users/${on.ada.id}/keys/tokens`, {
     token: on.ada.token,
     body: { scope: "application_connect", lifetime: 3_600_000_000_000, token_name: "apps" },
@@ -345,7 +345,7 @@ test("security R18: a proxy serves apps only to visitors who may have a shell th
   expect((await issue(on, forApps.json.key, target)).status).toBe(303);
   expect(await ofTunnel()).toContain("not yours to reach");
 
-  // The same for a workspace whose terminals the server may not read.
+  // The same applies to a workspace whose terminals the server may not read.
   expect((await issue(on, on.ada.token)).status).toBe(201);
   await send(on.at.url, "PUT", `/api/v2/workspaces/${on.workspaceId}/connection-policy`, {
     token: on.at.token,
@@ -434,7 +434,7 @@ test("uses that a proxy reports count for workspaces that it serves to that user
   expect((await report(use)).status).toBe(204);
   expect(await used()).toBe(before);
   expect((await issue(on, await sessionFor(on, on.ada.token))).status).toBe(201);
-  await vi.waitFor(async () => expect(await used()).not.toBe(before), 30_000); // a token is a use as well
+  await vi.waitFor(async () => expect(await used()).not.toBe(before), 30_000); // Issuing a token counts as a use as well.
   expect((await report(use, { ...use, user_id: randomUUID() }, { ...use, workspace_id: randomUUID() })).status).toBe(
     204,
   );

@@ -1,4 +1,4 @@
-/** A workspace proxy that serves web apps, with a scripted primary and one real program in the place of all. */
+/** A workspace proxy that serves web apps, with a scripted primary and one real program that stands for all. */
 import { createServer, request as httpRequest, type IncomingHttpHeaders, type RequestListener } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import type { AppGrantTarget, IssueAppTokenRequest } from "coder-protocol/rest/proxy-apps";
@@ -44,7 +44,7 @@ export function granted(
   return factsOf({ access_method: "subdomain" }, { target: { ...TARGET, ...target }, ...grant });
 }
 
-/** Ada's app, for those who have her session. */
+/** Grants Ada's app to those who have her session. */
 export function toAda(target: Partial<AppGrantTarget> = {}) {
   return ({ session_token }: IssueAppTokenRequest): AppTokenFacts | Refusal =>
     session_token === SESSION ? granted(target) : SIGN_IN;
@@ -102,7 +102,7 @@ export async function startProxy(
   return { primary, apps: primary.apps, proxy, server, url, ask, dialled, log };
 }
 
-/** One request, as it is. */
+/** Sends one request unchanged. */
 function askAt(port: number, path: string, headers: Record<string, string>, method: string) {
   return new Promise<{ status: number; headers: IncomingHttpHeaders; text: string }>((resolve, reject) => {
     const request = httpRequest({ host: "127.0.0.1", port, path, method, headers: { Host: HOST, ...headers } });

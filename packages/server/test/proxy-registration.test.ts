@@ -1,4 +1,4 @@
-/** What a workspace proxy states and learns with its own token, and what its health does to the relay map. */
+/** What a workspace proxy states and learns with its own token, and how its health affects the relay map. */
 import { randomUUID } from "node:crypto";
 import { type RegisterProxyRequest, registerProxyResponse } from "coder-protocol/rest/workspace-proxies";
 import { describe, expect, test, vi } from "vitest";
@@ -54,7 +54,7 @@ test("a registration names mesh key, region and relay map; the region enters the
     derp_only: true,
     status: { status: "ok" },
   });
-  // It relays only: there are no apps to choose it for.
+  // It only relays, so it has no apps for which it could be chosen.
   expect((await send(at.url, "GET", "/api/v2/regions", { token: at.token })).json.regions).toHaveLength(1);
   const all = await send(at.url, "GET", "/api/v2/regions?derp_only=true", { token: at.token });
   expect(all.json.regions).toMatchObject([{ name: "primary" }, { name: "near", healthy: true, derp_only: true }]);
@@ -201,7 +201,7 @@ test("a check that was under way when the last process ended does not bring the 
   await asked;
   await asProxy(at, token, "deregister", { replica_id: process.replicaId });
   process.releaseChecks();
-  await at.server.parts.proxies.checks.close(); // which waits for the check
+  await at.server.parts.proxies.checks.close(); // waits for the check
   expect(isOut(at)()).toBe(true);
   expect((await near(at)).status).toMatchObject({
     status: "unreachable",
@@ -232,11 +232,11 @@ describe("processes that state different things", () => {
       await other();
       expect(stunPort(at)).toBe(-1);
     }
-    expect(maps - after).toBeLessThanOrEqual(2); // checks that were asked for
+    expect(maps - after).toBeLessThanOrEqual(2); // checks that were requested
     stop();
     expect(await near(at)).toMatchObject({ version: "v2" });
     await asProxy(at, token, "deregister", { replica_id: second });
-    // The third change within ten minutes: it came, and its STUN server went and came back.
+    // The third change within ten minutes: its region entered, and its STUN server disappeared and returned.
     expect(isOut(at)()).toBe(true);
     expect((await near(at)).status.report.warnings.join()).toContain("it came, went or changed too often");
   });

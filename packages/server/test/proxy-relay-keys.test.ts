@@ -17,7 +17,7 @@ test("all keys come first, then those that peers announce and those whose right 
   await using at = await proxyDeployment();
   const { token } = await createProxy(at, "near");
   const reader = await openSocketOrFail(at.url, `${PROXIES}/me/relay-keys`, { [PROXY_TOKEN_HEADER]: token });
-  // A server on PostgreSQL checks its health by itself, for which it lends keys: those are not of this test.
+  // A server on PostgreSQL also checks its own health and lends keys for that; the test ignores those.
   const own = new Set([hex(9)]);
   const next = async () => {
     for (;;) {
@@ -129,7 +129,7 @@ test("a request that lost its Upgrade header on the way is answered with what is
   expect(answer.status).toBe(426);
 });
 
-/** A socket whose messages leave when the test says so. */
+/** A socket that sends its messages only when the test says so. */
 class SlowSocket {
   readonly messages: ReturnType<typeof relayKeysMessage.parse>[] = [];
   readonly closes: number[] = [];

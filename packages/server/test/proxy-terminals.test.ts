@@ -1,4 +1,4 @@
-/** What a workspace proxy may do for the terminals that it serves, and what ends it. */
+/** What a workspace proxy may do for the terminals that it serves, and what ends this right. */
 import { randomUUID } from "node:crypto";
 import { Tailnet } from "coder-protocol/gen/tailnet_pb.js";
 import {
@@ -46,7 +46,7 @@ test("a user's page gets a token for a terminal, which the proxy reads and renew
   expect(renewed.status).toBe(201);
   expect((await claimsOf(on, renewed.json.signed_token_str)).jti).toBe(claims.jti);
 
-  // A program that has a token of the user but no page asks through the proxy.
+  // A program that has a token of the user, but no page, asks through the proxy.
   expect((await issue(on, on.ada.token)).status).toBe(201);
   for (const session of ["", "x", randomUUID(), on.proxy.token, `${"a".repeat(10)}-${"b".repeat(22)}`])
     expect([session, await issue(on, session)]).toMatchObject([
@@ -92,7 +92,7 @@ test("security R17: a token that one proxy may read is refused by another and by
 
   const pty = `/api/v2/workspaceagents/${on.agentId}/pty?reconnect=${randomUUID()}&${SIGNED_APP_TOKEN_PARAMETER}=${text}`;
   expect(await openSocket(on.at.url, pty, {})).toMatchObject({ status: 401 });
-  // What a terminal is renewed by is worth nothing at another proxy.
+  // The handle that renews a terminal is not accepted from another proxy.
   expect((await issue(on, (await claimsOf(on, text)).jti, other.token)).status).toBe(401);
 });
 
@@ -231,7 +231,7 @@ test("a tunnel stays while another user's terminal rests on it", async () => {
   const { grants } = on.at.server.parts.proxyApps;
   const [concerned, looked] = [vi.spyOn(grants, "concerned"), vi.spyOn(grants, "workspaceOf")];
   await send(on.at.url, "POST", "/api/v2/users/logout", { token: on.ada.token });
-  // Other looks may be under way: it is the one that began after the logout.
+  // Other checks may be in progress; the one that counts began after the logout.
   await vi.waitFor(() => {
     const since = concerned.mock.invocationCallOrder[0] ?? Number.POSITIVE_INFINITY;
     const at = looked.mock.invocationCallOrder.findIndex((order) => order > since);

@@ -1,4 +1,4 @@
-/** What a proxy's token opens, and what ends with it. */
+/** What a proxy's token grants, and what ends with it. */
 import { randomUUID } from "node:crypto";
 import { PROXY_TOKEN_HEADER, PROXY_TOKEN_PATTERN } from "coder-protocol/rest/workspace-proxies";
 import { expect, test, vi } from "vitest";
@@ -128,7 +128,7 @@ test("security R20: a new token and a deletion end the proxy's sockets, and its 
   expect(regionIds(at)).not.toContain(REGION);
   expect((await process.register(at, token)).status).toBe(401);
 
-  // The process has the id of its start, and reads the new token from its file.
+  // The process keeps its id, and reads the new token from its file.
   expect((await process.register(at, replaced)).status).toBe(201);
   await until(at, () => regionIds(at).includes(REGION));
   const after = await follow(replaced);
@@ -181,7 +181,7 @@ test("security R20: after a new token the address is not asked and the region st
   const replaced = (await edit(at, { regenerate_token: true })).json.proxy_token;
   const { workspaceProxies } = at.server.parts.store;
   const failures = async () => (await workspaceProxies.byId(id))?.health_failures ?? 0;
-  // A check that was under way at the change is dropped; those that follow find no process.
+  // A check that was in progress at the change is dropped; later ones find no process.
   await vi.waitFor(async () => expect(await failures()).toBeGreaterThan(3), { timeout: 20_000 });
   const before = process.checks;
   await vi.waitFor(async () => expect(await failures()).toBeGreaterThan(6), { timeout: 20_000 });

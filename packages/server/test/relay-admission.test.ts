@@ -1,4 +1,4 @@
-/** Which clients external relays may serve: requested with a credential that grants nothing else. */
+/** Which clients external relays may serve: relays ask with a credential that grants nothing else. */
 import { relayAdmission } from "coder-protocol/rest/deployment";
 import { expect, test } from "vitest";
 import { hexEncode } from "wg-userspace/base/bytes";

@@ -1,4 +1,4 @@
-/** A client of a relay, as nodes have it. */
+/** A relay client like that of a node. */
 import { expect, vi } from "vitest";
 import { hexEncode, utf8 } from "wg-userspace/base/bytes";
 import { clampPrivateKey } from "wg-userspace/base/keys";
@@ -26,7 +26,7 @@ export class RelayClient implements AsyncDisposable {
     return this.#connection;
   }
 
-  /** Begins to connect. */
+  /** Starts to connect. */
   dial(port: number): this {
     const node = relayNode({ name: "1a", regionId: 1, hostName: "127.0.0.1", derpPort: port, forceHttp: true });
     this.#connection = new RelayConnection({
@@ -50,7 +50,7 @@ export class RelayClient implements AsyncDisposable {
     return this;
   }
 
-  /** Sends until it arrives: a packet to a client that is not connected yet is dropped. */
+  /** Sends until the packet arrives: one to a client that is not connected yet is dropped. */
   async reaches(other: RelayClient, text: string): Promise<void> {
     const packet = utf8(text);
     await vi.waitFor(() => {

@@ -1,4 +1,6 @@
-/** The parts compose into a relay that needs no store, and neither such a process nor a workspace proxy loads code of one. */
+/**
+ * The parts can be composed into a relay that needs no store; neither such a process nor a workspace proxy loads code of a store.
+ */
 import { join, relative } from "node:path";
 import { type BuildOptions, build, type Metafile } from "esbuild";
 import { expect, test } from "vitest";
@@ -94,7 +96,7 @@ async function bundled(entry: string, options: BuildOptions): Promise<Metafile> 
   return metafile!;
 }
 
-/** What an entry imports by itself; the rest comes with the first use of a dynamic import. */
+/** The files that an entry imports at its start; others are loaded by dynamic imports. */
 function loadedAtStart({ inputs }: Metafile, entry: string): string[] {
   const found = new Set([entry]);
   for (const path of found)
@@ -103,7 +105,7 @@ function loadedAtStart({ inputs }: Metafile, entry: string): string[] {
   return [...found];
 }
 
-/** Of this package, those that any of the files is in. */
+/** The folders of this package that contain any of the files. */
 function roomsOf(files: readonly string[]): string[] {
   const rooms = files.filter((path) => !path.startsWith("..")).map((path) => relative(".", path).split("/")[0]!);
   return [...new Set(rooms)].sort();

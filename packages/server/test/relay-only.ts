@@ -1,4 +1,4 @@
-/** A relay without a store or accounts: what a relay-only process is composed of. */
+/** A relay without a store or accounts: the composition of a relay-only process. */
 import { monotonicNow } from "wg-userspace/io/host/clock";
 import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
 import { Hosts } from "../src/auth/hosts.ts";
@@ -15,7 +15,7 @@ import { RelayListener } from "../src/relay/relay-listener.ts";
 export interface RelayOnlyOptions {
   readonly privateKey: Uint8Array;
   readonly log: Logger;
-  /** Routes of an app proxy would join here. */
+  /** Routes of an app proxy could be added here. */
   readonly requestRoutes?: readonly RequestRoute[];
 }
 

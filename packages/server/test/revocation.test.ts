@@ -21,7 +21,7 @@ const AGENT_RPC = "/api/v2/workspaceagents/me/rpc";
 const TAILNET = "/api/v2/tailnet";
 const CLIENT_KEY = new Uint8Array(32).fill(3);
 
-/** Bob, an owner of the deployment, is in the workspace of Ada. */
+/** Bob, an owner of the deployment, uses Ada's workspace. */
 async function scene() {
   const server = await startServer({
     flags: { "stun-address": "disable", "derp-server-stun-addresses": "disable" },
@@ -190,7 +190,7 @@ test("resume tokens: bound to login, kind and agent, and worth nothing after a l
   await using client = await test.openClient();
   await using single = await TestPeer.open(test.url, test.bob.token, path);
   const [agents, bobs, bobsSingle] = [await tokenOf(test.agent), await tokenOf(client), await tokenOf(single)];
-  // An agent's token would give its peer id the rights of a client.
+  // An agent's token would give a client's rights to the agent's peer id.
   for (const to of [TAILNET, path]) expect(await attempt(test.ada.token, to, agents)).toBe(401);
   expect(await attempt(test.ada.token, TAILNET, bobs)).toBe(401);
   expect(await attempt(test.bob.token, path, bobs)).toBe(401);

@@ -1,4 +1,6 @@
-/** Security statement 16: a tunnel that outlived its control connections ends with its right, also when the server has restarted. */
+/**
+ * Security statement 16: a tunnel that outlived its control connections ends with its right, even if the server was restarted.
+ */
 import { create } from "@bufbuild/protobuf";
 import { uuidToBytes } from "coder-protocol/addresses";
 import { CoordinateRequest_LostPeerSchema } from "coder-protocol/gen/tailnet_pb.js";
@@ -18,7 +20,7 @@ import { TestAgent } from "./test-agent.ts";
 
 const TAILNET = "/api/v2/tailnet";
 
-/** Bob and Carol, owners of the deployment, have tunnels to the workspace of Ada when the server ends. */
+/** Bob and Carol, owners of the deployment, have tunnels to Ada's workspace when the server ends. */
 async function scene(stateDir: string) {
   const server = await startServer({ stateDir, keep: true });
   await using _ = server;
@@ -74,7 +76,7 @@ test.each(ends)(
         status: expect.toSatisfy((code) => code < 300),
       });
       if (!isBack) await agent.connect(server.url);
-      // Carol's right holds.
+      // Carol's right is still valid.
       await agent.hasClients(1, 1);
       await agent.cut();
     }
@@ -90,7 +92,7 @@ test("security 16: a peer whose right was made up is no longer wanted, and other
   await expect.poll(() => coordinator.remembered.lostPeers).toBe(2);
   const [bob, carol] = agent.clients as [string, string];
   const { lostPeers } = server.server.parts.control;
-  // Without a lookup. One that is watched over is not judged by what is stated once more.
+  // This needs no lookup: a peer that is already watched is not judged by a repeated statement.
   const { signal } = new AbortController();
   lostPeers.statements(agentId, signal)([statement(bob, new Uint8Array(40))]);
   expect(coordinator.watchesOver(bob, agentId)).toBe(true);

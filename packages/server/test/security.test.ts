@@ -1,11 +1,11 @@
-/** Statements of the security list about the HTTP side, each by its number. */
+/** Security statements about HTTP, each by its number. */
 import { connect } from "node:net";
 import { expect, test } from "vitest";
 import { firstUser, send, startServer } from "./helpers.ts";
 
 const api = "/api/v2";
 
-/** Sends the path as it is: URL parsers of clients would clean it first. */
+/** Sends the path unchanged, because URL parsers of clients would normalize it first. */
 function rawGet(port: number, path: string): Promise<{ status: number; head: string; body: string }> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, "127.0.0.1", () =>

@@ -18,7 +18,7 @@ const edit = (at: Deployment, body: object, name = "near") =>
 
 const near = async (at: Deployment) => (await send(at.url, "GET", `${PROXIES}/near`, { token: at.token })).json;
 
-/** What a proxy asks for, each with its status. */
+/** The requests that a proxy sends, each with its status. */
 async function asked(at: Deployment, token: string): Promise<number[]> {
   const headers = { [PROXY_TOKEN_HEADER]: token };
   const [keys, issued, redeemed, socket] = await Promise.all([
@@ -28,7 +28,7 @@ async function asked(at: Deployment, token: string): Promise<number[]> {
       body: { app_request: { access_method: "subdomain" }, app_hostname: "x.none.test" },
     }),
     send(at.url, "POST", PROXY_REDEEM_TICKET_PATH, { headers, body: { ticket: "x", host: "x", nonce: "x" } }),
-    openSocket(at.url, `${PROXY_COORDINATE_PATH}?version=1.0`, headers), // a version that no proxy may speak
+    openSocket(at.url, `${PROXY_COORDINATE_PATH}?version=1.0`, headers), // a version that no proxy may use
   ]);
   return [keys.status, issued.status, redeemed.status, "status" in socket ? socket.status : 101];
 }
@@ -50,11 +50,14 @@ function signIn({ at, ada }: Proxied, port: number) {
   return send(at.url, "GET", `/api/v2/applications/auth-redirect?${query}`, { token: ada.token });
 }
 
-/** As after five minutes without an answer. */
+/** Simulates five minutes without an answer. */
 const forgetHealth = ({ at, proxy }: Proxied) =>
   at.server.parts.store.workspaceProxies.update(proxy.id, { health: "", in_map: 0 });
 
-/** The proxy takes the address of another process by itself. A check in between finds the known one well, and it is refused. */
+/**
+ * The proxy itself changes its address to that of another process. If a check in between finds the known address healthy, the
+ * change is refused.
+ */
 const takesAddress = (on: Proxied, elsewhere: FakeProxy) =>
   vi.waitFor(async () => {
     await forgetHealth(on);
@@ -70,7 +73,7 @@ test("security R18: the token of a proxy that only relays opens nothing of apps 
   await process.register(at, token);
   expect(await asked(at, token)).toEqual(REFUSED);
 
-  // Nor does it by the statement of another process, or of this one.
+  // Nor does a statement of another process, or of this one, change that.
   await using second = await FakeProxy.start();
   const stated = await asProxy(at, token, "register", {
     ...second.registration({ derp_only: false }),
@@ -107,7 +110,7 @@ test("security R19: a proxy that takes another address by itself serves no apps 
   expect(at.log.text).toContain("changed without an owner");
   await peer.connection.close();
 
-  // Of an address that an owner gives in part, the rest is not known to be seen.
+  // If an owner sets only a part of an address, it is unknown whether the owner has seen the rest.
   await edit(at, { access_url: elsewhere.url });
   expect(await asked(at, proxy.token)).toEqual(REFUSED);
   await edit(at, { access_url: elsewhere.url, wildcard_hostname: "*.near.test" });
@@ -178,7 +181,7 @@ test("security R19: a proxy gets no address of another proxy or of the deploymen
   expect((await edit(at, { access_url: one.url }, "a-far")).status).toBe(409);
   expect((await edit(at, { wildcard_hostname: "*-b.near.test" }, "a-far")).status).toBe(409);
 
-  // Hosts of two labels are not those of one.
+  // A host name of two labels does not match the star, which stands for one label.
   expect((await other.register(at, thief.token, wildcard("*.far.near.test"))).status).toBe(201);
   expect((await one.register(at, token, wildcard("*.near.test"))).status).toBe(201);
 });
@@ -189,7 +192,7 @@ test("of two proxies at one address, as an earlier release let them be, none get
   const other = await createProxy(on.at, "a-far");
   const row = await store.workspaceProxies.byId(on.proxy.id);
   const { url = "", wildcard_hostname = "", health = "" } = row ?? {};
-  // Whether both of them are well, or one.
+  // Whether both are healthy, or only one.
   for (const known of [health, ""]) {
     await store.workspaceProxies.update(other.id, { url, wildcard_hostname, health: known });
     await proxies.directory.changed();

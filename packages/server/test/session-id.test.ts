@@ -1,4 +1,4 @@
-/** One id from the client through server and coordinator to the agent, found by one search. */
+/** One session id from the client through server and coordinator to the agent, so that one search finds all log lines. */
 
 import { dialRpc } from "coder-client/control/rpc-connection";
 import { Deployment } from "coder-client/rest/deployment";

@@ -1,4 +1,6 @@
-/** Every WebSocket of the server: the limit of a message, the end by unanswered pings, and shares of places. */
+/**
+ * Every WebSocket of the server: the maximum length of a message, the end after unanswered pings, and the limits on their number.
+ */
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { type AddressInfo, connect } from "node:net";
@@ -95,14 +97,14 @@ test.each(SOCKETS)(
       reader.socket.on("error", () => undefined);
       return reader;
     };
-    // What a message of zeros means is another question: it may end its socket, but not for its length.
+    // A message of zeros may be invalid and end its socket, but not because of its length.
     const taken = await connect();
     const answered = new Promise<string>((resolve) => taken.socket.once("pong", () => resolve("pong")));
     taken.socket.send(Buffer.alloc(longest));
     taken.socket.ping();
     expect(await Promise.race([answered, taken.closed])).not.toBe(TOO_LARGE);
     const reader = await connect();
-    // The head of a masked frame that announces one byte more; none of it follows.
+    // The head of a masked frame that announces one byte more; nothing of the payload follows.
     const head = Buffer.alloc(14);
     head[0] = 0x82;
     head[1] = 0x80 | 127;
@@ -133,7 +135,7 @@ test("security 40: a terminal takes a message of 1 MiB, and is closed by the fir
   }
 });
 
-/** Serves terminals of an agent that reads and says nothing. */
+/** Serves terminals of an agent that reads but sends nothing. */
 async function terminal() {
   const dialled = Promise.withResolvers<void>();
   const stream = new PassThrough().resume();
@@ -229,7 +231,7 @@ test("one token opens few control connections at a time", async () => {
   ).not.toEqual([]);
 });
 
-/** A request whose body never comes, and what is answered until the connection ends. */
+/** A request whose body never arrives; resolves with what is answered until the connection ends. */
 function slowRequest(port: number, from: string) {
   const socket = connect(port, "127.0.0.1", () =>
     socket.write(
@@ -249,19 +251,19 @@ test("security 40: slow requests of a few addresses keep no other out, logged in
   const slow = [1, 1, 1, 2, 2, 2].map((source) => slowRequest(at.port, `192.0.2.${source}`));
   const ask = async (path: string, headers: Record<string, string>) =>
     (await send(at.url, "GET", `/api/v2${path}`, { headers })).status;
-  // Once it is refused there are three.
+  // A refusal shows that all three places of the address are taken.
   for (const from of ["192.0.2.1", "192.0.2.2"])
     await expect.poll(() => ask("/buildinfo", { "X-Forwarded-For": from })).toBe(429);
   expect(await ask("/buildinfo", { "X-Forwarded-For": "192.0.2.3" })).toBe(200);
   expect(await Promise.race(slow.map(({ ended }) => ended))).toBe("");
-  // What is asked by users leaves the places of unknown senders.
+  // Requests of authenticated users release their places for unknown senders.
   const abort = new AbortController();
   const follow = () =>
     fetch(`${at.url}/api/v2/workspaces/${at.workspace.id}/watch`, {
       headers: at.as(at.ada.token, "192.0.2.3"),
       signal: abort.signal,
     });
-  // One by one: until it is known who asks, each holds a place of its address.
+  // One by one, because each holds a place of its address until its sender is known.
   const following = [await follow(), await follow(), await follow()];
   expect(following.map(({ status }) => status)).toEqual([200, 200, 200]);
   expect(await ask("/users/me", at.as(at.ada.token, "192.0.2.3"))).toBe(200);
@@ -287,9 +289,9 @@ test("one user, and one address, have a share of the requests under way", async 
     });
     return answer.then((response) => ({ response, abort }));
   };
-  // With their answers: fetch ends a request whose answer was collected as garbage.
+  // The answers are kept, because fetch ends a request whose answer was garbage-collected.
   const open: Awaited<ReturnType<typeof watch>>[] = [];
-  // The place of the request before is free once its answer is on the wire, which may be after it was read here.
+  // The place of the previous request is released once its answer was sent, which may be after it was read here.
   const opens = (token: string, from: string) =>
     expect
       .poll(async () => {

@@ -1,4 +1,4 @@
-/** The server's handling of an existing state directory. */
+/** How the server handles an existing state directory. */
 import { existsSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";

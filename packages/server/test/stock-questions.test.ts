@@ -1,4 +1,4 @@
-/** The minor requests of stock clients: each gets an answer of the right shape. */
+/** Less common requests of stock clients: each gets an answer of the right form. */
 import { apiKey } from "coder-protocol/rest/api-keys";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { inboxResponse } from "coder-protocol/rest/notifications";

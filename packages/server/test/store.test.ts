@@ -93,7 +93,7 @@ test("security 39: keys are made at random and damaged or default ones are refus
   const parsed: Record<string, string> = JSON.parse(text);
   expect(await spoil(JSON.stringify({ ...parsed, signing: "00".repeat(32) }))).toBe("ERR_KEY_FILE");
   expect(await spoil(JSON.stringify({ ...parsed, signing: parsed["csrf"] }))).toBe("ERR_KEY_FILE");
-  // Refusing must not overwrite what an administrator may still rescue.
+  // A refused file must not be overwritten, because an administrator may still recover it.
   expect(existsSync(dir.keysPath)).toBe(true);
   dir.release();
 });
@@ -113,7 +113,7 @@ test("a key file that is missing or of another deployment is noticed, and none i
   writeNewKeys(join(directory, "keys.json"));
   const other = await errorOf(() => createServer(config, { log }));
   expect([other.code, other.title]).toEqual(["ERR_KEY_FILE", "The key file does not belong to this database"]);
-  // And the directory was given back.
+  // The directory was released as well.
   acquireStateDir(directory).release();
 });
 
@@ -213,7 +213,7 @@ test("a rejected transaction undoes everything, and others wait for it instead o
     throw new Error("no");
   });
   await opened.promise;
-  // Sent while the transaction is open: must not be rolled back with it.
+  // Sent while the transaction is open; it must not be rolled back with it.
   const outside = store.users.insert(user("b"));
   sent.resolve();
   await expect(failing).rejects.toThrow("no");

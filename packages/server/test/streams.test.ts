@@ -1,4 +1,4 @@
-/** The streams that clients follow: what comes first, what keeps them alive, and that the server's end is theirs. */
+/** The streams that clients follow: what comes first, what keeps them alive, and that they end with the server. */
 import { get, type IncomingMessage } from "node:http";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { expect, test } from "vitest";
@@ -49,7 +49,7 @@ test("a workspace by WebSocket: one JSON ping, then data; heartbeats are frames"
   expect(await json(watch)).toEqual({ type: "ping" });
   expect((await json(watch)).type).toBe("data");
   await pinged(watch);
-  // After many access checks, nothing but the next change has been sent.
+  // After many checks of access, only the next change has been sent.
   await send(at.url, "POST", `${api}/workspaces/${at.workspaceId}/builds`, {
     token: at.token,
     body: { transition: "stop" },
@@ -132,7 +132,7 @@ test("the agent belongs to the build: after a start it is awaited, and times out
   await agentState.lifecycle(id, "starting", at.clock.now());
   await agentState.lifecycle(id, "ready", at.clock.now());
   at.clock.advance(1_000);
-  await build("start"); // of a workspace that runs: nothing changes for its agent
+  await build("start"); // the workspace is already running, so nothing changes for its agent
   expect(await read()).toMatchObject({ status: "connected", lifecycle_state: "ready" });
 
   at.clock.advance(600_000);
@@ -141,7 +141,7 @@ test("the agent belongs to the build: after a start it is awaited, and times out
   const started = await build("start");
   const awaited = { status: "connecting", lifecycle_state: "created", health: { healthy: true } };
   expect(started.json.resources[0].agents[0]).toMatchObject(awaited);
-  // The old session's end and its last sign of life are stored late.
+  // The old session's end and its last heartbeat are stored late.
   await agentState.heartbeat(id);
   await agentState.disconnected(id, "c");
   expect(await read()).toMatchObject(awaited);
@@ -173,7 +173,7 @@ test("an agent whose process outlived stop and start, and reports no lifecycle a
     const event = await json(watch);
     if (event.type === "data" && event.data.latest_build.resources[0].agents[0].lifecycle_state === "ready") break;
   }
-  // One that reports it is trusted.
+  // An agent that reports its lifecycle is believed.
   await agentState.startup(id, { version: "v2.26.0", expandedDirectory: "/home/ada", subsystems: [] });
   await agentState.lifecycle(id, "start_error", at.clock.now());
   expect((await send(at.url, "GET", `${api}/workspaceagents/${id}`, { token })).json.lifecycle_state).toBe(

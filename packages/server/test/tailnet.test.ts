@@ -53,9 +53,9 @@ test("an unsupported version is refused with 400 on every control WebSocket", as
     }
   }
   expect(await asked(`${AGENT_RPC}?version=3.0`, workspace.agentToken)).toEqual([400, expect.anything()]);
-  expect(await asked(AGENT_RPC, workspace.agentToken)).toBe("opened"); // an agent that says nothing speaks 2.0
+  expect(await asked(AGENT_RPC, workspace.agentToken)).toBe("opened"); // an agent that names no version speaks 2.0
   expect(await asked(`${coordinate}?version=2.0`, test.owner.token)).toBe("opened");
-  // A later minor is served as the newest that is known.
+  // A later minor version is served as the newest one that is supported.
   expect(await asked(`${coordinate}?version=2.999`, test.owner.token)).toBe("opened");
   expect(await asked(`${AGENT_RPC}?version=2.999`, workspace.agentToken)).toBe("opened");
 });
@@ -104,7 +104,7 @@ test("a second connection of the same agent takes the place of the first, and cl
   expect(await first.next()).toBe("end");
   expect(await client.next()).toBe(`node ${workspace.agentId}`);
 
-  // The first connection's end does not affect the agent: the second is connected.
+  // The end of the first connection does not affect the agent, because the second is connected.
   await first.connection.close();
   await second.connection.rpc.unary(Agent.method.updateStats, {});
   // That it is connected is stored beside what its connection does.
@@ -149,7 +149,7 @@ test("security 11: a client learns nothing of another user's agent, and the agen
     expect(await client.next()).toBe(`error: authorization: agent ${foreign.agentId} is not yours to reach`);
     expect(await client.next()).toBe("end");
   }
-  // The agent's first update is of a permitted client: nothing came before it.
+  // The agent's first update is about a permitted client: nothing came before it.
   await using allowed = await TestPeer.open(test.url, test.owner.token, TAILNET);
   allowed.tunnelTo(foreign.agentId);
   allowed.send({ updateSelf: { node: nodeOf({ id: 2n, fill: 4, addresses: ["fd7a:115c:a1e0::2"] }) } });
@@ -221,7 +221,7 @@ test("agents may reach the server by another name: map and manifest are the same
     },
   });
   const other = `http://localhost:${test.port}`;
-  // People are sent to the access URL, so their requests come by its name.
+  // People are sent to the access URL, so their requests arrive under its name.
   const host = { Host: "coder.example.com" };
   const people = (path: string, body: unknown, token?: string) =>
     send(test.url, "POST", `/api/v2${path}`, { headers: host, body, ...(token === undefined ? {} : { token }) });

@@ -3,7 +3,7 @@ import { SESSION_TOKEN_COOKIE, SESSION_TOKEN_HEADER } from "coder-protocol/rest/
 import { expect, test } from "vitest";
 import { addMember, addWorkspace, firstUser, openSocket, openSocketOrFail, startServer } from "./helpers.ts";
 
-/** Without a control plane there is no way to any agent: a tunnel is given up after this long. */
+/** Without a control plane no agent can be reached, so opening a tunnel is abandoned after this time. */
 const NO_TUNNEL = { deps: { tunnelConnectMs: 100 } };
 
 async function prepare(url: string) {
@@ -61,7 +61,7 @@ test("security 34: a terminal's id admits only the user who opened it", async ()
   const terminal = `/api/v2/workspaceagents/${agentId}/pty?reconnect=${randomUUID()}`;
   const page = await openSocketOrFail(test.url, terminal, { [SESSION_TOKEN_HEADER]: member.token });
   await page.closed;
-  // The deployment's owner may use this workspace, and a terminal of their own in it.
+  // The deployment's owner may use this workspace, and their own terminal in it.
   const refused = await openSocket(test.url, terminal, { [SESSION_TOKEN_HEADER]: token });
   expect(refused).toMatchObject({ status: 403 });
   const own = `/api/v2/workspaceagents/${agentId}/pty?reconnect=${randomUUID()}`;

@@ -16,7 +16,7 @@ const PROXY_ID = "0b4f42b9-3a9c-4d0e-8f52-6f6f0c7f9d11";
 const TOKEN = `${PROXY_ID}:${"5e".repeat(32)}`;
 const eventually = { timeout: 25_000, interval: 25 };
 
-/** The terminal of an agent: what is typed comes back, behind its first message. */
+/** The agent's end of a terminal: it echoes its input after the first message. */
 class EchoAgent extends Duplex {
   readonly init = Promise.withResolvers<Record<string, unknown>>();
   #begun = false;
@@ -29,7 +29,7 @@ class EchoAgent extends Duplex {
   }
 }
 
-/** @param failure Of every tunnel. */
+/** @param failure The error of every tunnel. */
 async function start(flags: ServerFlagValues = {}, failure?: Error) {
   const primary = await new FakePrimary(TOKEN).listen();
   primary.apps = new FakeApps(PROXY_ID);
@@ -130,7 +130,7 @@ test("security R17: a token that is not the primary's for this proxy, this agent
   for (const [token, status] of wrong)
     expect(await openSocket(at.url, pathOf(token), {}), token).toMatchObject({ status });
   expect(at.agents).toEqual([]);
-  // Unknown keys are asked for once in ten seconds at most.
+  // Unknown keys cause at most one request in ten seconds.
   expect(at.apps.asked.length).toBeLessThanOrEqual(1 + Math.ceil((performance.now() - began) / 10_000));
 });
 
@@ -159,7 +159,7 @@ test("the primary is asked again for an open terminal, by the id of its token, a
     await opened.promise;
     return json(404, { message: "Not found." });
   };
-  const granted = facts({ ends_at: Date.now() }); // a right that has ended is asked about at once
+  const granted = facts({ ends_at: Date.now() }); // an expired right is asked about at once
   const page = await openSocketOrFail(at.url, pathOf(at.apps.sign(granted)), {});
   await vi.waitFor(() => expect(at.agents).toHaveLength(1), eventually);
   opened.resolve();

@@ -1,4 +1,4 @@
-/** The control plane's side of an agent, as the agent has it: which clients are in its tunnel, over any number of connections. */
+/** The agent's side of the control plane: which clients are in its tunnel, over any number of connections. */
 
 import { create } from "@bufbuild/protobuf";
 import type { RpcConnection } from "coder-client/control/rpc-connection";
@@ -16,7 +16,7 @@ const AGENT_RPC = "/api/v2/workspaceagents/me/rpc";
 export class TestAgent {
   readonly #agentId: string;
   readonly #token: string;
-  /** Every client's tunnel carries packets: none ends by itself. */
+  /** Every client's tunnel carries packets, so none ends on its own. */
   readonly #programming = new PeerProgramming({
     isDestination: () => false,
     lastHandshakeAt: () => instant(0),
@@ -52,17 +52,17 @@ export class TestAgent {
       announcesReady: true,
       logger: silentLogger,
     });
-    session.run().catch(() => undefined); // the connection is lost, which is what these tests do to it
+    session.run().catch(() => undefined); // the connection is lost, which these tests do on purpose
   }
 
-  /** The control connection breaks. */
+  /** Breaks the control connection. */
   async cut(): Promise<void> {
     this.#connection?.abandon();
     await this.#connection?.closed;
     this.#programming.connectionLost(instant(0));
   }
 
-  /** Clients in its tunnel. */
+  /** The clients in its tunnel. */
   get clients(): readonly string[] {
     return this.#programming.programmed();
   }

@@ -99,7 +99,7 @@ test("security 39: TLS below 1.2 is refused, and tls13 means 1.3 only", async ()
         rejectUnauthorized: false,
         minVersion: version,
         maxVersion: version,
-        // OpenSSL leaves 1.1 out at its default level; the server must refuse even a client that lowers it.
+        // OpenSSL disables TLS 1.1 at its default level; the server must refuse even a client that lowers the level.
         ciphers: "DEFAULT@SECLEVEL=0",
       });
       socket.on("secureConnect", () => {
@@ -130,7 +130,7 @@ test("a certificate and a key that do not belong together are refused", async ()
   });
 });
 
-/** Name in the certificate that a new handshake gets. */
+/** The name in the certificate that a new handshake gets. */
 function certificateName(port: number, servername?: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect({ port, host: "127.0.0.1", servername, rejectUnauthorized: false }, () => {
@@ -141,7 +141,7 @@ function certificateName(port: number, servername?: string): Promise<string> {
   });
 }
 
-/** Waits for a line of the log. */
+/** Waits for a matching line of the log. */
 async function logged(log: { text: string }, pattern: RegExp): Promise<void> {
   while (!pattern.test(log.text)) await new Promise((resolve) => setTimeout(resolve, 10));
 }

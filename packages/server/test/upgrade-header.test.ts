@@ -4,7 +4,7 @@ import { SESSION_TOKEN_COOKIE } from "coder-protocol/rest/common";
 import { expect, test } from "vitest";
 import { firstUser, PASSWORD, startServer } from "./helpers.ts";
 
-/** Sends the first, the next when something came back, and reads until the server closes. */
+/** Sends the first request, then each next one when an answer has arrived, and reads until the server closes. */
 function raw(port: number, ...requests: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, "127.0.0.1", () => socket.write(requests.shift() ?? ""));
@@ -52,7 +52,7 @@ test("an unknown path stays 404, and a path of a WebSocket stays one for those w
   await using at = await startServer({});
   const close = (headers: string) => headers.replace("Connection: ", "Connection: close, ");
   expect(await raw(at.port, request("GET /api/v2/nosuch", at.port, close(H2C)))).toMatch(/^HTTP\/1\.1 404 /);
-  // The relay is distinguished from protocols that it does not support.
+  // The relay is an upgrade; protocols that it does not support are not.
   expect(await raw(at.port, request("GET /derp", at.port, close(H2C)))).toMatch(/^HTTP\/1\.1 426 /);
   expect(
     await raw(at.port, request("GET /api/v2/tailnet", at.port, "Connection: Upgrade\r\nUpgrade: WebSocket\r\n")),

@@ -1,4 +1,6 @@
-/** Every upgrade of the server, with the cookie of a login and each Origin that a page, or no page, may send along. */
+/**
+ * Every upgrade of the server, with a login's cookie and each Origin that a page, or a program other than a browser, may send.
+ */
 import { randomUUID } from "node:crypto";
 import { SESSION_TOKEN_COOKIE } from "coder-protocol/rest/common";
 import { PROXY_COORDINATE_PATH } from "coder-protocol/rest/proxy-apps";
@@ -7,13 +9,13 @@ import { expect, test } from "vitest";
 import { type AppServer, startApps } from "./apps/helpers.ts";
 import { firstUser, openSocket, PASSWORD, send, startServer } from "./helpers.ts";
 
-/** What the cookie of a login is worth on a route. */
+/** What the cookie of a login grants on a route. */
 type Worth =
-  /** The login, for pages of the deployment alone. */
+  /** The login, for pages of the deployment only. */
   | "login"
-  /** As "login", and without an Origin as well: commands follow logs with a cookie. */
+  /** The same as "login", but also without an Origin: commands follow logs with a cookie. */
   | "login of commands"
-  /** Nothing: the route wants a token of another kind. */
+  /** Nothing: the route requires a token of another kind. */
   | "nothing"
   /** Nothing: the route has no login. */
   | "anonymous";
@@ -60,7 +62,7 @@ async function statusOf(apps: AppServer, path: string, headers: Record<string, s
   return 101;
 }
 
-/** Origins of no page of the deployment. */
+/** Origins that do not belong to a page of the deployment. */
 function foreignOrigins({ test: { port }, host }: AppServer): string[] {
   return [
     "null",
@@ -71,7 +73,7 @@ function foreignOrigins({ test: { port }, host }: AppServer): string[] {
     `http://localhost:${port}`,
     `http://127.0.0.1:${port}.evil.example`,
     `http://127.0.0.1:${port}@evil.example`,
-    // A page of an app of the very owner of the workspace is no page of the deployment.
+    // A page of an app is not a page of the deployment, even if the app's owner also owns the workspace.
     `http://${host(8080)}`,
   ];
 }
@@ -89,7 +91,7 @@ test("security S8: an upgrade with a login's cookie counts with the deployment's
     const status = (origin: string | undefined): Promise<number> =>
       statusOf(apps, pathOf(ids), origin === undefined ? login : { ...login, Origin: origin });
     const own = await status(apps.test.url);
-    // The relay speaks a subprotocol, which is not offered here.
+    // The relay requires a subprotocol, which is not offered here.
     expect([name, own]).toEqual([name, worth === "nothing" ? 401 : name === "relay" ? 426 : 101]);
     const refused = worth === "login" || worth === "login of commands" ? 403 : own;
     for (const origin of foreignOrigins(apps))
@@ -120,7 +122,7 @@ test("security S8: where browsers use https, a page that came over http is forei
     });
   expect((await logIn("http://coder.example.com")).status).toBe(403);
   expect((await logIn("https://coder.example.com")).status).toBe(201);
-  // What came from this machine was changed by no one on its way.
+  // A page from this machine cannot have been altered in transit.
   const local = `127.0.0.1:${test.port}`;
   expect(await upgrade(`http://${local}`, { Host: local })).toBe(101);
 });
@@ -142,7 +144,7 @@ test("security S8: a login's cookie counts for an upgrade of an app below a path
   const status = (headers: Record<string, string>): Promise<number> =>
     statusOf(apps, "/@owner/dev/apps/web/", { ...login, ...headers });
   for (const origin of foreignOrigins(apps)) {
-    // A page at another name of this server is foreign to it as well.
+    // A page under another name of this server is foreign to it as well.
     expect([origin, await status({ Origin: origin })]).toEqual([origin, 403]);
   }
   expect(await status({})).toBe(403);

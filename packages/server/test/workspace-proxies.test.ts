@@ -1,4 +1,4 @@
-/** What owners do with workspace proxies over REST. */
+/** How owners administer workspace proxies through the REST API. */
 import { PROXY_TOKEN_PATTERN, workspaceProxy } from "coder-protocol/rest/workspace-proxies";
 import { expect, test } from "vitest";
 import { type Answer, addMember, send } from "./helpers.ts";

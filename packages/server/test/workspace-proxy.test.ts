@@ -1,4 +1,4 @@
-/** A workspace proxy and a primary that is strict about what it is sent. */
+/** A workspace proxy, and a primary that accepts only the messages that it expects. */
 import { randomUUID } from "node:crypto";
 import { expect, test, vi } from "vitest";
 import { createLogger } from "../src/base/log.ts";
@@ -121,7 +121,7 @@ test.concurrent("clients go on, and known ones come, while the primary is away",
   primary.snapshot = [{ snapshot: true, add: [b.key, c.key] }];
   await primary.listen();
   await c.dial(at.port).ready();
-  // The primary has just started: the node of `a` has not connected to it yet.
+  // The primary has just started, and `a` has not connected to it yet.
   await a.reaches(c, "the primary is back");
   primary.send({ remove: [a.key] });
   await vi.waitFor(() => expect(at.proxy.relay!.isConnected(a.publicKey)).toBe(false), eventually);

@@ -209,7 +209,7 @@ test("security 4: stop and delete refuse the agent's token, start takes it again
   expect((await send(test.url, "GET", `${api}/users/me/workspace/dev?include_deleted=true`, { token })).status).toBe(
     200,
   );
-  // The CLI reads the build that deletes, and its log.
+  // The CLI reads the build that deletes a workspace, and its log.
   expect((await send(test.url, "GET", `${api}/workspacebuilds/${deleted.id}`, { token })).status).toBe(200);
   const logs = await send(test.url, "GET", `${api}/workspacebuilds/${deleted.id}/logs`, { token });
   expect(buildLog.array().parse(logs.json)).toHaveLength(1);

@@ -1,4 +1,7 @@
-/** What an owner chooses for a program: cross-origin rules, what its sign-in opens as well, and whether it learns who asks. */
+/**
+ * An owner's settings for a program: cross-origin rules, the apps to which its sign-in also signs in, and whether it receives the
+ * visitor's identity.
+ */
 import { expect, test } from "vitest";
 import { appAlias } from "../../src/base/app-alias.ts";
 import { addMember, addWorkspace, login } from "../helpers.ts";
@@ -57,7 +60,7 @@ test("security S7: passthru lets a program answer other origins, and a listed on
   expect((await preflight("https://evil.example")).text).toBe("program");
   expect(seen).toEqual(["OPTIONS anonymous"]);
 
-  // Below the level public the server answers preflights, and the program sees none of them.
+  // Below the level "public" the server answers preflights itself, and the program receives none.
   await share(apps, 8080, { share_level: "authenticated", ...choices });
   expect((await preflight("https://evil.example")).status).toBe(403);
   const granted = await preflight(TOOLS);
@@ -67,7 +70,7 @@ test("security S7: passthru lets a program answer other origins, and a listed on
   expect((await page(TOOLS)).status).toBe(200);
   expect(seen).toEqual(["OPTIONS anonymous", "GET bob"]);
 
-  // The server's own answers are readable where the program's are.
+  // The server's own answers are readable by the same pages as the program's.
   const readable = { "access-control-allow-origin": TOOLS, "access-control-allow-credentials": "true", vary: "Origin" };
   const url = `http://${host}/`;
   for (const headers of [{ Cookie: "" }, { "Coder-Session-Token": "wrong" }]) {
@@ -136,7 +139,7 @@ test("a new name of a user holds from the next request on, to programs and in ho
   expect([await status(apps.host(8080)), await status(renamed)]).toEqual([404, 200]);
 });
 
-/** What a browser does with the answers of a sign-in: it follows each redirect with the cookies of the host. */
+/** Acts like a browser on the answers of a sign-in: follows each redirect with the cookies of the host. */
 async function browse(apps: AppServer, url: string, token: string) {
   const cookies = new Map<string, string>();
   const hosts: string[] = [];
@@ -168,7 +171,7 @@ test("a sign-in opens what the app names beside itself, and ends at the address 
   const start = `http://${apps.host(8080)}/page?a=1&b=%2F`;
   const bob = await browse(apps, start, apps.bob.token);
   expect([bob.url, bob.answer.text]).toEqual([start, "program"]);
-  // 8082 is not Bob's to use: it is left out.
+  // Bob may not use 8082, so it is left out.
   expect(bob.hosts).toEqual([8080, 8081, 8083, 8080].map((port) => apps.host(port)));
   const ada = await browse(apps, start, apps.ada.token);
   expect(ada.hosts).toEqual([8080, 8081, 8082, 8083, 8080].map((port) => apps.host(port)));
@@ -191,7 +194,7 @@ test("a name that is too long for a host is reached by the agent's alias in a si
   expect([visited.url, visited.answer.text]).toEqual([`http://${host}/page`, "program"]);
   const alias = `--${appAlias(agentId)}${suffix}`;
   expect(visited.hosts).toEqual([host, `18081${alias}`, host]);
-  // Apps beside one that is named by the alias are named by it as well.
+  // If an app is named by the alias, so are the apps beside it.
   const byAlias = await browse(apps, `http://8080${alias}/`, apps.bob.token);
   expect(byAlias.hosts).toEqual([`8080${alias}`, `18081${alias}`, `8080${alias}`]);
 });

@@ -1,4 +1,4 @@
-/** Declared apps: over REST, by the agent, and at their own host names. */
+/** Declared apps: through the REST API, by the agent, and at their own host names. */
 import { expect, test } from "vitest";
 import { agentToken, send } from "../helpers.ts";
 import { type AppServer, startApps } from "./helpers.ts";
@@ -17,7 +17,7 @@ async function started(flags = {}): Promise<AppServer> {
   return apps;
 }
 
-/** By the agent's token. */
+/** Authenticated by the agent's token. */
 async function declare(apps: AppServer, body: unknown) {
   const token = await agentToken(apps.test.url, apps.ada.token, apps.workspaceId);
   return send(apps.test.url, "PUT", "/api/v2/workspaceagents/me/apps", { token, body: { apps: body } });

@@ -1,6 +1,7 @@
 /**
- * Each event that ends a right, with every kind of connection that rests on one: those that lose it end, and the others go on.
- * Virtual time moves for what ends by time; every end is awaited for less than the period of the look that comes without an event.
+ * Each event that ends a right, with every kind of connection that depends on one: connections that lose their right end, and the
+ * others continue. Virtual time advances for rights that expire; every end is awaited for less than the period of the check that
+ * runs without an event.
  */
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
@@ -28,19 +29,19 @@ interface Scene {
   readonly apps: AppServer;
   /** A member who visits a port that is shared with every user for a minute. */
   readonly carol: Person;
-  /** An owner of the deployment, who may use the workspace of another. */
+  /** An owner of the deployment, who may use another user's workspace. */
   readonly bob: Person;
 }
 
-/** A connection that is open. */
+/** An open connection. */
 interface Open {
   readonly closed: Promise<unknown>;
-  /** Whether it has ended by now. */
+  /** Whether it has ended. */
   ended(): boolean;
 }
 
 async function scene(): Promise<Scene> {
-  // The look without an event would hide one that is missing.
+  // The periodic check must not hide a missing event.
   const limits = { recheckMs: 600_000, heartbeatMs: 600_000 };
   const apps = await startApps({
     flags: {
@@ -82,7 +83,7 @@ const share = (apps: AppServer, share_level: string, expires_at: string | null =
     expires_at,
   });
 
-/** A request whose answer never ends by itself. */
+/** A request whose answer never ends on its own. */
 async function stream(apps: AppServer, host: string, path: string, headers: Record<string, string>): Promise<Open> {
   const request = httpRequest({ host: "127.0.0.1", port: apps.test.port, path, headers: { Host: host, ...headers } });
   request.end();
@@ -168,7 +169,7 @@ const ALL = Object.keys(KINDS) as Kind[];
 const CAROLS: readonly Kind[] = ["shared app, events", "shared app, WebSocket"];
 const BOBS = ALL.filter((kind) => !CAROLS.includes(kind));
 const APPS = ALL.filter((kind) => /app/.test(kind));
-/** What concerns the workspace alone. */
+/** Connections that concern only the workspace. */
 const OF_WORKSPACE = [...APPS, ...BOBS.filter((kind) => /terminal|workspace|metadata|logs|one agent/.test(kind))];
 
 const build = (apps: AppServer, transition: string) =>
@@ -193,7 +194,7 @@ const EVENTS: [string, readonly Kind[], (scene: Scene) => Promise<unknown> | und
   ],
   ["the port is shared no more", CAROLS, ({ apps }) => share(apps, "owner")],
   ["the share ends", CAROLS, async ({ apps }) => apps.test.clock.advance(MINUTE_MS)],
-  // What is open at an app rests on the login behind its session there.
+  // A connection to an app depends on the login behind the app's session.
   ["a day passes and logins go on", CAROLS, async ({ apps }) => apps.test.clock.advance(DAY_MS)],
   ["all logins end", ALL, async ({ apps }) => apps.test.clock.advance(31 * DAY_MS)],
   [
@@ -237,7 +238,7 @@ test.each(EVENTS)(
       expect([answer.status < 300, answer.text]).toEqual([true, expect.anything()]);
     const late = AbortSignal.timeout(DEFAULT_LIMITS.recheckMs * 2);
     await Promise.race([Promise.all(ending.map((kind) => open.get(kind)!.closed)), once(late, "abort")]);
-    // Whatever else the event ends would have ended by the time that the server answers again.
+    // By the time the server answers again, everything else that the event ends would have ended.
     await apps.send(`127.0.0.1:${apps.test.port}`, "/healthz");
     expect(ALL.filter((kind) => open.get(kind)!.ended())).toEqual(ALL.filter((kind) => ending.includes(kind)));
   },

@@ -1,4 +1,4 @@
-/** Every combination of who asks, what for, and how it is shared, against an oracle that is written a second time. */
+/** Every combination of visitor, kind of access and sharing, compared with an oracle that is implemented independently. */
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import { expect, test } from "vitest";
 import { SHARE_LEVELS } from "../../src/base/share-level.ts";
@@ -23,14 +23,14 @@ interface Case extends Deployment {
   readonly expired: boolean;
 }
 
-/** What the documentation promises, without a look at the code. */
+/** What the documentation promises, written without reference to the code. */
 function expected({ visitor, way, level, expired, cap, sharing, siteOwner }: Case): number {
   const order: ShareLevel[] = ["owner", "organization", "authenticated", "public"];
   const ofApp = order[Math.min(order.indexOf(level), order.indexOf(cap))]!;
   const shared = (way === "path" && !sharing) || (way === "port" && expired) ? "owner" : ofApp;
   const keyForApps = visitor.startsWith("apps-only");
   if (way === "path" && keyForApps) return 403;
-  // A token that is refused is no visitor, not even of what is public; below a path a login is not asked for.
+  // A refused token opens nothing, not even what is public; below a path, public apps need no login and ignore it.
   if (visitor === "suspended") return way === "path" && shared === "public" ? 200 : 401;
   if (shared === "public") return 200;
   if (visitor === "anonymous") return 401;

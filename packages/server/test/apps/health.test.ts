@@ -1,4 +1,4 @@
-/** What agents are given of declared apps, and the health that they report. */
+/** What agents receive about declared apps, and the health that they report. */
 import { uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
 import {
   Agent,

@@ -29,11 +29,11 @@ export interface AppServer extends AsyncDisposable {
   readonly bob: { token: string; id: string };
   readonly workspaceId: string;
   readonly agentId: string;
-  /** What was dialled: agent and port. */
+  /** The dials so far: agent and port. */
   readonly dialled: { agentId: string; port: number }[];
-  /** Lets a program answer at a port of the workspace. */
+  /** Lets a program answer on a port of the workspace. */
   program(port: number, listener: RequestListener): Promise<Server>;
-  /** As {@link program}, for one that speaks something else. */
+  /** Like {@link program}, for a server of another protocol. */
   listen(port: number, server: NetServer): Promise<void>;
   /** Host and port of an app of the workspace. */
   host(what: string | number): string;
@@ -133,7 +133,7 @@ export async function startApps(
   };
 }
 
-/** As a stream of the tunnel: no socket of the system, and either side ends by itself. */
+/** Behaves like a stream of the tunnel: it is not a socket of the system, and each side ends separately. */
 function tunnelStream(socket: Socket): Duplex {
   const [near, far] = duplexPair({ allowHalfOpen: true });
   socket.on("error", (error) => near.destroy(error)).on("close", () => far.destroy());
@@ -143,7 +143,7 @@ function tunnelStream(socket: Socket): Duplex {
   return near;
 }
 
-/** Sends bytes as they are and returns all that comes back until the server closes. */
+/** Sends bytes unchanged and returns everything that comes back until the server closes. */
 export function raw(port: number, text: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, "127.0.0.1", () => socket.write(text, "latin1"));
@@ -157,7 +157,7 @@ export function raw(port: number, text: string): Promise<string> {
   });
 }
 
-/** Signs a browser in: the cookie of the app host, after the whole way around. */
+/** Signs a browser in through the whole sequence; returns the cookie of the app host. */
 export async function signIn(apps: AppServer, host: string, token: string): Promise<string> {
   const navigate = { Accept: "text/html", "Sec-Fetch-Mode": "navigate" };
   const first = await apps.send(host, "/", { headers: navigate });
@@ -168,7 +168,7 @@ export async function signIn(apps: AppServer, host: string, token: string): Prom
   return cookieOf(back);
 }
 
-/** The first cookie that an answer sets, as a browser sends it. */
+/** The first cookie that an answer sets, in the form in which a browser sends it. */
 export function cookieOf(answer: AppAnswer): string {
   return answer.headers["set-cookie"]?.[0]?.split(";")[0] ?? "";
 }

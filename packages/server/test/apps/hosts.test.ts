@@ -1,4 +1,4 @@
-/** Which host names lead to programs, and that nothing else answers there. */
+/** Which host names lead to programs, and that the server serves nothing else there. */
 import { expect, test } from "vitest";
 import { openSocket } from "../helpers.ts";
 import { raw, startApps } from "./helpers.ts";
@@ -24,7 +24,7 @@ test("security S5: on an app host every path and method reaches the program, and
     const answer = await apps.send(host, "/api/v2/users/logout", { method, token: apps.ada.token });
     expect(answer.text).toBe(`program ${method} /api/v2/users/logout`);
   }
-  // The token is as good as before: no log-out happened.
+  // The token still works, so no log-out happened.
   const me = await apps.send(`127.0.0.1:${apps.test.port}`, "/api/v2/users/me", { token: apps.ada.token });
   expect(me.status).toBe(200);
 });
@@ -92,7 +92,7 @@ test("security S6: what a Host header means", async () => {
   expect(status(await get("localhost", name))).toBe("400");
   expect(status(await get(name, name))).toBe("400");
   expect(status(await get())).toBe("400");
-  // A target with a host of its own leads nowhere.
+  // A target with a host of its own has no effect.
   expect(status(await ask(`GET http://localhost/healthz HTTP/1.1\r\nHost: ${name}`))).toBe("400");
   expect(status(await ask(`GET http://${name}/ HTTP/1.1\r\nHost: localhost`))).toBe("400");
   expect(apps.dialled.every(({ agentId, port }) => agentId === apps.agentId && port === 8080)).toBe(true);

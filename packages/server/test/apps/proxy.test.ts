@@ -1,4 +1,4 @@
-/** Requests through the server to programs that behave, and to ones that do not. */
+/** Requests through the server to programs, both well-behaved and misbehaving. */
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { request as httpRequest, type IncomingMessage } from "node:http";
@@ -91,7 +91,7 @@ test("events arrive one by one, and nothing in front is asked to buffer them", a
   expect(response.headers).toMatchObject({ "x-accel-buffering": "no", "cache-control": "no-cache" });
   const events: string[] = [];
   for await (const event of response) {
-    events.push(String(event)); // the program sends one only after the one before was read here
+    events.push(String(event)); // the program sends the next one only after the previous one was read here
     next?.();
   }
   expect(events).toEqual(["data: 0\n\n", "data: 1\n\n", "data: 2\n\n"]);
@@ -335,7 +335,7 @@ test("a kept connection that the program ended, and of which it says no more, is
       const text = answers.shift();
       connections.push(socket);
       socket.on("error", () => undefined);
-      // Whatever comes later is neither answered nor refused, as where a relay is in between.
+      // Whatever follows is neither answered nor refused, as if a relay were in between.
       socket.once("data", () => {
         socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n${text}`);
         socket.resume();
@@ -415,7 +415,7 @@ test("security S17: nothing that is asked of one agent reaches another", async (
   expect(new Set(apps.dialled.map(({ agentId, port }) => `${agentId} ${port}`))).toEqual(
     new Set([`${apps.agentId} 8080`]),
   );
-  // The other agent's owner gets there, on a connection of its own.
+  // The other agent's owner reaches that agent, on a separate connection.
   expect((await apps.send(spiedHost, "/", { token: apps.bob.token })).text).toBe(spiedHost);
   expect(apps.dialled.at(-1)).toEqual({ agentId: spiedAgent, port: 8080 });
 });
@@ -505,7 +505,7 @@ test("early hints pass, other interim answers do not, and too many end the reque
     response.writeEarlyHints({ link: ["</a.css>; rel=preload; as=style", "</b.js>; rel=modulepreload"] });
     response.end("done");
   });
-  // What Node would refuse to write is dropped.
+  // Headers that Node would refuse to write are dropped.
   const odd = createNetServer((socket) => {
     const hint = 'HTTP/1.1 103 Early Hints\r\nLink: <a>; rel="x y z"; ;; <\r\n\r\n';
     socket

@@ -1,4 +1,4 @@
-/** Shared ports: who gets in, for how long, and what ends with the right. */
+/** Shared ports: who gets access, for how long, and what ends with the right. */
 import { once } from "node:events";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { expect, test } from "vitest";
@@ -18,7 +18,7 @@ const declare = (apps: AppServer, slug: string, level: string) =>
     body: { slug, url: "http://localhost:8080", sharing_level: level },
   });
 
-/** A share as an administrator's earlier limits let it be made. */
+/** A share that was created under an administrator's earlier limits. */
 const storedShare = (apps: AppServer, fields: Partial<PortShareRow>): PortShareRow => ({
   workspace_id: apps.workspaceId,
   agent_name: "main",
@@ -149,7 +149,7 @@ test("security S12: a lower cap narrows shares that are there", async () => {
   expect((await apps.send(apps.host(8080), "/")).status).toBe(401);
   expect((await apps.send(apps.host(8080), "/", { token: apps.bob.token })).status).toBe(200);
 
-  // It is shown as what was chosen and as what counts.
+  // Both the chosen level and the effective one are shown.
   const get = async (path: string, token = apps.ada.token) =>
     (await send(apps.test.url, "GET", `/api/v2${path}`, { token })).json;
   const levels = { share_level: "public", effective_level: "authenticated" };
@@ -199,7 +199,7 @@ test.each([
   const visit = async () => (await apps.send(apps.host(8080), "/", { token: apps.bob.token })).status;
   expect([await list(), await all()]).toMatchObject([[{ expires_at: end }], [{ expires_at: end }]]);
 
-  // Neither a change of another field nor the end that is shown, sent back, prolongs it.
+  // It is prolonged neither by a change of another field nor by sending back the end that is shown.
   clock.advance(HOUR_MS / 2);
   const change = { share_level: "authenticated", label: "new" };
   expect((await share(apps, change)).json).toMatchObject({ label: "new", expires_at: end });
@@ -256,7 +256,7 @@ test("a workspace that is stopped or whose agent is away says so to those who ma
   expect([other.status, other.text]).toEqual([503, expect.not.stringContaining("@owner")]);
 });
 
-/** A request whose answer never ends by itself; resolves when it was cut off. */
+/** A request whose answer never ends on its own; the promise resolves when it is disconnected. */
 async function open(apps: AppServer, headers: Record<string, string>): Promise<{ closed: Promise<void> }> {
   const request = httpRequest({
     host: "127.0.0.1",

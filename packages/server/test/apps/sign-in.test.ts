@@ -1,4 +1,4 @@
-/** The way of a browser into an app, and everything that is no such way. */
+/** How a browser signs in to an app, and attempts that must fail. */
 import { expect, test } from "vitest";
 import { send } from "../helpers.ts";
 import { type AppServer, cookieOf, pathOf, signIn, startApps } from "./helpers.ts";
@@ -16,7 +16,7 @@ async function started(): Promise<AppServer> {
   return apps;
 }
 
-/** Everything up to the ticket. */
+/** All steps up to the ticket. */
 async function ticketFor(apps: AppServer, host: string, path: string, token: string) {
   const first = await apps.send(host, path, { headers: NAVIGATE });
   const state = cookieOf(first);
@@ -57,7 +57,7 @@ test("a browser that is logged in gets a session of one host, and the address th
   expect((await apps.send(host, "/x", { headers: session })).text).toBe("program GET /x");
   expect((await apps.send(apps.host(8081), "/x", { headers: session })).status).toBe(401);
   expect((await apps.send(`p---${host}`, "/x", { headers: session })).status).toBe(401);
-  // It is worth nothing at the main host.
+  // It is not accepted at the main host.
   const me = await apps.send(`127.0.0.1:${apps.test.port}`, "/api/v2/users/me", { headers: session });
   expect(me.status).toBe(401);
 });
@@ -122,7 +122,7 @@ test("security S10: a ticket is worth nothing in another browser, at another hos
   await refused(host, late.target, late.state);
   await refused(host, target.replace(/=[\w-]+$/, `=${"A".repeat(43)}`), state);
   await apps.test.server.parts.agentState.connected(apps.agentId, "2.0", "c");
-  // A program never sees one, whatever the method.
+  // A program never receives one, whatever the method.
   const posted = await apps.send(host, target, { method: "POST", token: apps.ada.token });
   expect(posted.text).toBe("program POST /");
 });
@@ -267,7 +267,7 @@ test("security S9: no log line and no answer holds a token, a ticket or a sessio
   expect(ticket.length).toBeGreaterThan(100);
   for (const secret of [apps.ada.token, ticket, session, state.split("=")[1]!])
     expect(apps.test.log.text).not.toContain(secret);
-  // A token in a query opens nothing.
+  // A token in a query grants nothing.
   const queried = await apps.send(host, `/?coder_session_token=${apps.ada.token}`);
   expect(queried.status).toBe(401);
 });

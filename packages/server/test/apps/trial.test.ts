@@ -1,4 +1,4 @@
-/** A server that is tried on one machine: no access URL, no wildcard, loopback alone. */
+/** A server that is tried on one machine: no access URL, no wildcard, only loopback. */
 import { expect, test } from "vitest";
 import { isTrial } from "../../src/base/own-addresses.ts";
 import { parseWildcard, type Wildcard } from "../../src/base/wildcard.ts";
@@ -26,7 +26,7 @@ test("without a setting web apps are served below coder.localhost, and every oth
   const navigate = { Accept: "text/html", "Sec-Fetch-Mode": "navigate" };
   const signIn = await apps.send(apps.host(8080), "/", { headers: navigate });
   expect(signIn.headers.location).toMatch(new RegExp(`^http://coder\\.localhost:${port}/api/v2/applications/`));
-  // Clients that resolve no such name see the address alone.
+  // Clients that cannot resolve such a name are shown only the address.
   expect((await apps.send("127.0.0.1", "/api/v2/derp-map", { token })).text).not.toContain("coder.localhost");
   const info = JSON.parse((await apps.send("127.0.0.1", "/api/v2/buildinfo")).text);
   expect(info.dashboard_url).toBe(`http://127.0.0.1:${port}`);
@@ -79,10 +79,10 @@ test.each([
   ["*.example-apps.com", "https://coder.example.com", []],
   ["*.apps.example.co.uk", "https://coder.EXAMPLE.co.uk", ["EWILD01"]],
   ["*.example-apps.co.uk", "https://coder.example.co.uk", []],
-  // Customers of one provider are no site together, unless one of them has both names.
+  // Names of one provider's customers are not one site, unless both belong to the same customer.
   ["*.apps.herokuapp.com", "https://coder.herokuapp.com", []],
   ["*.apps.ours.herokuapp.com", "https://coder.ours.herokuapp.com", ["EWILD01"]],
-  // A top level that only a private network has.
+  // A top-level name that exists only in a private network.
   ["*.apps.corp", "https://coder.corp", []],
   ["*.apps.example.corp", "https://coder.example.corp", ["EWILD01"]],
   ["*.apps.example.com", "https://192.0.2.1", []],

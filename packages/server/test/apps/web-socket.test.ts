@@ -1,4 +1,4 @@
-/** WebSockets through the server to programs, and what is none. */
+/** WebSockets through the server to programs, and requests that are not WebSockets. */
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer as createNetServer } from "node:net";
@@ -122,13 +122,13 @@ test("security S15: only a genuine handshake opens a way for bytes", async () =>
     expect([answer, reply.split(" ")[1]]).toEqual([answer, "502"]);
     expect(received).not.toContain("users/me");
   }
-  // A body makes it no upgrade at all.
+  // With a body it is not an upgrade at all.
   for (const more of ["Content-Length: 4\r\n", "Transfer-Encoding: chunked\r\n"]) {
     received = "";
     const reply = await raw(apps.test.port, `${request(more)}0\r\n\r\n`);
     expect([reply.split(" ")[1], received]).toEqual(["400", ""]);
   }
-  // After a genuine one everything is the program's, also what looks like a request to the server.
+  // After a valid handshake every byte goes to the program, even what looks like a request to the server.
   answer = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n${genuine}\r\n`;
   received = "";
   const socket = raw(apps.test.port, request() + second);

@@ -1,10 +1,10 @@
 /**
- * Durability under kill -9: starts the real server process, writes over REST, kills it at a random moment, starts it
- * again and looks whether every write that was answered is there, whole, and the database sound.
+ * Durability under kill -9: starts the real server process, writes through the REST API, kills it at a random moment, starts it
+ * again and checks that every answered write is present and complete, and that the database is sound.
  *
  *   node packages/server/test/durability/kill-loop.ts --kills 200 [--seed 1]
  *
- * The server's compiled modules are kept between its starts, which take most of the time.
+ * Node's compile cache is kept between the server's starts, which take most of the time.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -16,9 +16,9 @@ import { fileURLToPath } from "node:url";
 const SERVE = fileURLToPath(new URL("./serve.ts", import.meta.url));
 const START_TIMEOUT_MS = 20_000;
 const WRITERS = 3;
-/** The server is killed this long after it answered as many writes as the round wants, at most. */
+/** The server is killed at most this long after it has answered the number of writes that the round wants. */
 const MAX_LIFE_MS = 150;
-/** Half of the rounds want up to so many: on a busy machine 150 ms alone may pass without an answer. */
+/** Half of the rounds want up to this many: on a busy machine, 150 ms may pass without an answer. */
 const MAX_WANTED = 3;
 const ANSWERS_WITHIN_MS = 10_000;
 const EMAIL = "ada@example.com";
@@ -26,17 +26,17 @@ const PASSWORD = "correct horse battery";
 
 export interface KillLoopResult {
   readonly kills: number;
-  /** Writes the server answered. */
+  /** Writes that the server answered. */
   readonly answered: number;
-  /** Writes that were under way when the server died. */
+  /** Writes that were in progress when the server died. */
   readonly interrupted: number;
-  /** Checks of an answered write. */
+  /** Number of checks of answered writes. */
   readonly verified: number;
   /** Descriptions of lost or damaged data; empty is good. */
   readonly problems: readonly string[];
 }
 
-/** Facts the server has acknowledged. */
+/** Facts that the server has acknowledged. */
 interface Facts {
   readonly users: Set<string>;
   /** Name → whether it was stopped. */
@@ -88,7 +88,7 @@ class KillLoop {
     tokens: new Set(),
     removedTokens: new Set(),
   };
-  /** Facts of the last round, checked in full after each restart. */
+  /** Facts of the last round, which are checked in full after each restart. */
   #recent: (() => Promise<void>)[] = [];
   #process: ChildProcess | undefined;
   #url = "";
@@ -106,7 +106,7 @@ class KillLoop {
     await this.#mustAnswer(201, "POST", "/users/first", { email: EMAIL, username: "ada", password: PASSWORD });
     const login = await this.#mustAnswer(201, "POST", "/users/login", { email: EMAIL, password: PASSWORD });
     this.#token = String(login["session_token"]);
-    // Node writes its compile cache when it exits by itself.
+    // Node writes its compile cache only when it exits normally.
     await this.#killAndWait("SIGTERM");
   }
 
@@ -143,7 +143,7 @@ class KillLoop {
       if (found !== undefined) this.#checkWhole(name, found, fact.stopped);
     }
     for (const name of this.#facts.deletedWorkspaces) this.#expect(!byName.has(name), `workspace ${name} is back`);
-    // Also those whose creation was never answered: all of a workspace or nothing.
+    // Includes those whose creation was never answered: all of a workspace or nothing.
     for (const [name, found] of byName) if (!this.#facts.workspaces.has(name)) this.#checkWhole(name, found, undefined);
     for (const token of this.#facts.tokens) await this.#checkToken(token, true);
     for (const token of this.#facts.removedTokens) await this.#checkToken(token, false);
@@ -165,7 +165,7 @@ class KillLoop {
         else if (choice < 0.95) await this.#removeToken();
         else await this.#createUser();
       } catch (error) {
-        // fetch rejects with TypeError when the process dies under it; anything else is ours.
+        // fetch rejects with TypeError if the process dies during the request; any other error is a fault of the test.
         if (!(error instanceof TypeError)) throw error;
         this.interrupted += 1;
         return;
@@ -189,7 +189,7 @@ class KillLoop {
   async #stopWorkspace(): Promise<void> {
     const [name, fact] = this.#pick([...this.#facts.workspaces].filter(([, each]) => !each.stopped)) ?? [];
     if (name === undefined || fact === undefined) return await this.#createWorkspace();
-    // From here until the answer the state is unknown; another writer must not pick it.
+    // From here until the answer the state is unknown, so another writer must not pick this workspace.
     this.#facts.workspaces.delete(name);
     await this.#mustAnswer(201, "POST", `/workspaces/${fact.id}/builds`, { transition: "stop" });
     const stopped = { id: fact.id, stopped: true };
@@ -263,7 +263,7 @@ class KillLoop {
   }
 
   #checkIntegrity(): void {
-    // The running server has recovered the write-ahead log by now; this reads the result through it.
+    // The running server has recovered the write-ahead log, so this reads the recovered state.
     const database = new DatabaseSync(join(this.#stateDir, "coder.db"), { readOnly: true });
     const rows = database.prepare("PRAGMA integrity_check").all();
     const foreign = database.prepare("PRAGMA foreign_key_check").all();
@@ -357,7 +357,7 @@ function field(value: Record<string, unknown>, name: string): Record<string, unk
   return list;
 }
 
-/** A small seeded generator: the moments of the kills differ by machine, the order of the writes does not. */
+/** A small seeded generator. The order of the writes is reproducible; the moments of the kills differ by machine. */
 function mulberry32(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

@@ -28,7 +28,7 @@ const TICK_MS = 0.5;
 const MAX_PACKET_BYTES = 65_536;
 const uuid = new Uint8Array(16).fill(0xab);
 
-/** dRPC frames by themselves, over chunk borders. */
+/** dRPC frames alone, split at chunk borders. */
 const drpcFrames: FuzzTargetFactory = {
   name: "drpc-frames",
   create: () => {
@@ -54,7 +54,7 @@ const drpcFrames: FuzzTargetFactory = {
   },
 };
 
-/** A session that accepts everything and echoes it, and one that serves calls on its streams. */
+/** A session that accepts every stream and echoes it, and one that serves calls on its streams. */
 const yamux = (name: string, serve: (session: YamuxSession) => void): FuzzTargetFactory => ({
   name,
   create: () => new YamuxTarget(serve),
@@ -97,7 +97,7 @@ class YamuxTarget implements FuzzTarget {
     session.handleBytes(input, this.#now);
     const due = session.nextTimeout();
     if (due !== undefined && due <= this.#now) session.handleTimeout(this.#now);
-    // A peer that does not read for a while, and then reads everything.
+    // Simulates a peer that does not read for a while and then reads everything.
     if (++this.#inputs % 16 === 0) while (session.takeOutput() !== undefined);
     this.#waiting = Math.max(this.#waiting, session.outputBytes);
     if (session.ended !== undefined || this.#inputs % 512 === 0) this.#session = this.#open();
@@ -146,7 +146,7 @@ const routes: DrpcRoutes = {
         : undefined,
 };
 
-/** Every message of both services, and what is made of those that are used. */
+/** Every message of both services, and the conversions of those that are used. */
 const protobuf: FuzzTargetFactory = {
   name: "protobuf",
   create: () => {
@@ -250,7 +250,7 @@ function packet(kind: PacketKind, streamId: number, messageId: number, data: Uin
   return out.take(MAX_PACKET_BYTES)!;
 }
 
-/** One call with a message, as its stream carries it. */
+/** One call with a message, in the form in which its stream carries it. */
 function calls(streamId: number): Uint8Array {
   return concatBytes(
     packet(PacketKind.invoke, streamId, 1, utf8("/a/b")),

@@ -1,4 +1,4 @@
-/** Stock DERP programs of tailscale.com: its relay carries our clients, its client speaks through our relay. */
+/** The stock DERP programs of tailscale.com: the stock relay carries our clients, and the stock client uses our relay. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -147,7 +147,7 @@ describe.skipIf(!hasGo)(`stock DERP programs (missing here: ${hasGo ? "nothing" 
     children.push(spawn(join(built, "derper"), args.flat(), { stdio: "ignore" }));
     const [known, stranger] = [peer(port, false), peer(port, false)];
     await using client = await TestPeer.open(control.url, token, "/api/v2/tailnet");
-    // Of what the coordinator takes: an address of a client.
+    // The coordinator accepts this address for a client.
     const node = nodeOf({ id: 5n, fill: 1, addresses: ["fd7a:115c:a1e0:1::5"] });
     client.send({ updateSelf: { node: { ...node, key: nodeKeyBytes(known.publicKey) } } });
     await until("the known one is served", () => known.connection.state === "ready");
@@ -251,7 +251,7 @@ describe.skipIf(!hasGo)(`stock DERP programs (missing here: ${hasGo ? "nothing" 
   });
 });
 
-/** A certificate of "localhost" that signs itself, as Debian's openssl makes it. */
+/** A self-signed certificate for "localhost", made by Debian's openssl. */
 function certificate(directory: string): { readonly cert: string; readonly key: string } {
   const [cert, key] = [join(directory, "localhost.crt"), join(directory, "localhost.key")];
   const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
@@ -265,7 +265,7 @@ function certificate(directory: string): { readonly cert: string; readonly key: 
   return { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") };
 }
 
-/** As the Node message has it: "np" before the key. */
+/** The key in the form of the Node message: "np" followed by the key. */
 function nodeKeyBytes(publicKey: Uint8Array): Uint8Array {
   return Uint8Array.of(0x6e, 0x70, ...publicKey);
 }

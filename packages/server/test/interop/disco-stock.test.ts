@@ -36,7 +36,7 @@ const hasGo = ((): boolean => {
   }
 })();
 
-/** What the stock peer prints. */
+/** A line that the stock peer prints. */
 interface Said {
   readonly kind: string;
   readonly via?: string;

@@ -1,10 +1,13 @@
-/** A proxy as an organisation has it: requests by absolute URL, and CONNECT. Names that no resolver knows lead to one address. */
+/**
+ * A proxy like those of organisations: requests with absolute URLs, and CONNECT. Names that no resolver knows lead to one
+ * address.
+ */
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
 export class ForwardProxy implements AsyncDisposable {
-  /** What it was asked for: `GET http://host/path`, `CONNECT host:port`. */
+  /** The requests so far: `GET http://host/path`, `CONNECT host:port`. */
   readonly asked: string[] = [];
   readonly #server: Server;
   readonly #target: number;
@@ -18,7 +21,7 @@ export class ForwardProxy implements AsyncDisposable {
     );
   }
 
-  /** @param target Port on this machine where everything leads. */
+  /** @param target Port on this machine to which everything is forwarded. */
   static async start(target: number): Promise<ForwardProxy> {
     const proxy = new ForwardProxy(target);
     await new Promise<void>((resolve) => proxy.#server.listen(0, "127.0.0.1", resolve));
@@ -57,7 +60,7 @@ export class ForwardProxy implements AsyncDisposable {
     });
     for (const one of [socket, onward]) {
       this.#sockets.add(one);
-      // One side of a tunnel that ends takes the other with it.
+      // When one side of a tunnel ends, so does the other.
       one
         .on("error", () => undefined)
         .on("close", () => {

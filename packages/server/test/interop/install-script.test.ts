@@ -1,4 +1,4 @@
-/** The install scripts under the shells and download programs of bare machines, in homes and name spaces of their own. */
+/** The install scripts with the shells and download programs of minimal machines, in separate home directories and namespaces. */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import {
   existsSync,
@@ -23,7 +23,7 @@ const missing = ["dash", "busybox", "curl", "wget", "gpg", "openssl", "unshare",
 );
 if (process.getuid?.() !== 0) missing.push("root");
 
-/** As the tester has it. */
+/** The path of a tool on the testing machine. */
 const where = (tool: string) => execFileSync("sh", ["-c", `command -v ${tool}`], { encoding: "utf8" }).trim();
 
 const PROGRAM = programFile(
@@ -48,7 +48,7 @@ describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.jo
   const folder = temporaryDirectory();
   const binaries = join(folder, "binaries");
   const certificate = join(folder, "cert.pem");
-  /** A folder for PATH for each program that downloads. */
+  /** For each download program, a folder to use as PATH. */
   const paths = { curl: join(folder, "with-curl"), wget: join(folder, "with-wget"), busybox: join(folder, "busybox") };
   const SHELLS = [
     { name: "dash with curl", shell: ["dash"], path: paths.curl },
@@ -99,7 +99,7 @@ describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.jo
     symlinkSync(where(tool), join(path, tool));
   }
 
-  /** A new file, as a release is copied into its place. */
+  /** Creates a new file, just as a release is copied into its place. */
   function offer(version: string): void {
     rmSync(join(binaries, PROGRAM), { force: true });
     writeFileSync(join(binaries, PROGRAM), coder(version));
@@ -116,7 +116,7 @@ describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.jo
   }
   const AGENT = "/api/v2/init-script/linux/amd64";
 
-  /** Runs the script from stdin, as a pipe from curl does. */
+  /** Runs the script from stdin, like a pipe from curl. */
   async function run(
     command: readonly string[],
     text: string,
@@ -133,7 +133,7 @@ describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.jo
     let stderr = "";
     child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
     child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
-    child.stdin.on("error", () => undefined); // it may end before it has read all
+    child.stdin.on("error", () => undefined); // the script may end before it has read everything
     child.stdin.end(text);
     const code = await new Promise<number | null>((resolve, reject) => {
       child.on("error", reject);
@@ -142,7 +142,7 @@ describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.jo
     return { code, stdout, stderr };
   }
 
-  /** With a user's prefix, as the tests run as root. */
+  /** Uses a user's prefix, because the tests run as root. */
   const dash = (text: string, args: readonly string[], extra: NodeJS.ProcessEnv = {}, path = paths.curl) =>
     run(["dash"], text, args, { PATH: path, HOME: folder, ...extra });
 
@@ -410,7 +410,7 @@ describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.jo
     expect(done.stdout).toBe(
       `agent install of ${plain.url} ${TOKEN} ${certificate}\nagent uninstall of  ${TOKEN} ${certificate}\n`,
     );
-    // No package owns the unit of this test, so it is still there, unlike the command that would remove it.
+    // No package owns this test's unit, so the unit still exists, unlike the command that would remove it.
     expect(done.stderr).toContain("Removed /usr/local/bin/coder.");
     expect(done).toMatchObject({ code: 1, stderr: expect.stringContaining("could not be removed") });
   });

@@ -1,4 +1,4 @@
-/** The stock peer of `go/magicpeer`, and one of our nodes with the relay and STUN server that both of them use. */
+/** The stock peer of `go/magicpeer`, and one of our nodes with the relay and STUN server that both use. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { createServer } from "node:http";
@@ -19,7 +19,7 @@ const built = join(import.meta.dirname, "../../../../.build/interop");
 const WAIT_MS = 20_000;
 export const REGION = 1;
 
-/** Throws when the program cannot be built: with Go present, that is a failure, not a missing requirement. */
+/** Throws if the program cannot be built: if Go is installed, that is a failure and not a missing requirement. */
 export function buildMagicPeer(): void {
   mkdirSync(built, { recursive: true });
   execFileSync("go", ["build", "-o", join(built, "magicpeer"), "./magicpeer"], {
@@ -28,7 +28,7 @@ export function buildMagicPeer(): void {
   });
 }
 
-/** One line that the stock peer printed. */
+/** A line that the stock peer printed. */
 interface Said {
   readonly kind: string;
   readonly node?: string;
@@ -43,7 +43,7 @@ interface Said {
   readonly answers?: readonly number[];
 }
 
-/** A relay and a STUN server of ours on loopback, and the map that names them. */
+/** Our relay and STUN server on loopback, and a map that names them. */
 export class TestNetwork implements AsyncDisposable {
   readonly url: string;
   readonly map: DerpMap;
@@ -100,7 +100,7 @@ export class TestNetwork implements AsyncDisposable {
   }
 }
 
-/** A running stock peer that knows the relay map and has said which endpoints it has. */
+/** A running stock peer that knows the relay map and has reported its endpoints. */
 export class MagicPeer {
   readonly said: Said[] = [];
   readonly address: string;
@@ -131,17 +131,17 @@ export class MagicPeer {
   get udpPort(): number {
     return this.#first("ready").port!;
   }
-  /** Its node, as its coordinator would publish it. */
+  /** Its endpoints, as its coordinator would publish them. */
   get endpoints(): readonly string[] {
     return this.said.findLast(({ kind }) => kind === "endpoints")?.endpoints ?? [];
   }
 
-  /** Our node, as its coordinator publishes it. Keys are hex. */
+  /** Gives it our node as its coordinator would publish it. Keys are in hex. */
   async learn(us: { node: string; disco: string; addr: string; endpoints: readonly string[] }): Promise<void> {
     await this.#ask({ cmd: "peer", homeDerp: REGION, ...us }, "peer");
   }
 
-  /** `tailscale ping`: one disco ping, by any path. */
+  /** `tailscale ping`: one disco ping over any path. */
   async discoPing(): Promise<Said> {
     return this.#ask({ cmd: "ping" }, "pong");
   }
@@ -151,12 +151,12 @@ export class MagicPeer {
     return this.#ask({ cmd: "path" }, "path");
   }
 
-  /** One ICMP echo from behind its tunnel. */
+  /** Sends one ICMP echo from inside its tunnel. */
   async icmpEcho(to: string): Promise<void> {
     await this.#ask({ cmd: "icmp", to: `[${to}]:0` }, "icmp-reply");
   }
 
-  /** Numbered datagrams from behind its tunnel; the numbers of the answers, in order of arrival. */
+  /** Sends numbered datagrams from inside its tunnel; returns the numbers of the answers in order of arrival. */
   async stream(to: string, port: number, count: number, window: number): Promise<readonly number[]> {
     const { answers } = await this.#ask({ cmd: "send", to: `[${to}]:${port}`, count, window }, "stream");
     return answers ?? [];

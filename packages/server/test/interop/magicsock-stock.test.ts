@@ -1,6 +1,6 @@
 /**
- * Our node against a stock Tailscale peer: magicsock and wireguard-go of tailscale.com. By relay alone, then directly, then
- * by relay again when the direct path dies.
+ * Our node against a stock Tailscale peer: magicsock and wireguard-go of tailscale.com. First relayed, then direct, then relayed
+ * again when the direct path fails.
  */
 import { execFileSync } from "node:child_process";
 import { Socket } from "node:dgram";
@@ -19,7 +19,7 @@ import type { UdpSocket } from "wg-userspace/netstack/stack";
 import { buildMagicPeer, MagicPeer, REGION, TestNetwork, until } from "./magic-peer.ts";
 
 const OURS = "fd7a:115c:a1e0::1";
-/** Where the stock peer echoes datagrams, and where we do. */
+/** The ports on which the stock peer echoes datagrams, and on which we do. */
 const ECHO_PORT = 7;
 const STREAM = 200;
 const WINDOW = 8;
@@ -52,7 +52,7 @@ describe.skipIf(!hasGo)(`magicsock of tailscale.com (missing here: ${hasGo ? "no
     let first: MagicPeer;
     let second: MagicPeer;
     let echo: UdpSocket;
-    /** Kinds of WireGuard messages that came by relay, by sender. */
+    /** Types of WireGuard messages that arrived by relay, by sender. */
     const heard = new Map<string, number[]>();
 
     beforeAll(async () => {
@@ -62,7 +62,7 @@ describe.skipIf(!hasGo)(`magicsock of tailscale.com (missing here: ${hasGo ? "no
       const handle = engine.handleRelayPacket.bind(engine);
       vi.spyOn(engine, "handleRelayPacket").mockImplementation((region, from, bytes, offset, length, now) => {
         const sender = hexEncode(from);
-        // A disco packet begins with a letter; the types of WireGuard are 1 to 4.
+        // A disco packet begins with a letter; the types of WireGuard messages are 1 to 4.
         if (bytes[offset]! <= 4) heard.set(sender, [...(heard.get(sender) ?? []), bytes[offset]!]);
         handle(region, from, bytes, offset, length, now);
       });
@@ -184,14 +184,14 @@ describe.skipIf(!hasGo)(`magicsock of tailscale.com (missing here: ${hasGo ? "no
       const pong = await node.discoPing(peer.nodeKey, { signal: AbortSignal.timeout(ANSWER_MS) });
       const path = pong.path.kind === "direct" ? parseAddrPort(pong.path.endpoint) : undefined;
       expect(path).toBeDefined();
-      // Its socket for IPv6 is another one, whose port is not published.
+      // Its IPv6 socket is a different one, whose port is not published.
       if (isIpv4(path!.address)) expect(path!.port).toBe(peer.udpPort);
       const sources = opened.mock.results.flatMap(({ value }) => {
         const message = value === undefined ? undefined : parseDiscoMessage(value as Uint8Array);
         return message?.kind === "pong" ? [formatAddrPort(message.source)] : [];
       });
       opened.mockRestore();
-      // On one machine a datagram comes from the address it is sent to.
+      // On one machine a datagram comes from the address to which it is sent.
       expect(sources).toContain(formatAddrPort(ourSide(node, path!)));
     });
 
@@ -264,7 +264,7 @@ function usOf({ driver }: TailnetNode, endpoints: readonly string[]) {
   return { node: hexEncode(driver.engine.publicKey), disco: hexEncode(driver.engine.discoKey!), addr: OURS, endpoints };
 }
 
-/** The stock peer's node, as our coordinator publishes it; its id here is its key. */
+/** The stock peer's node, as our coordinator publishes it; its id here is derived from its key. */
 function program(node: TailnetNode, peer: MagicPeer, known: { disco: string; endpoints: readonly string[] }): void {
   const info: NodeInfo = {
     id: 2n,
@@ -300,7 +300,9 @@ async function icmpEcho(node: TailnetNode, peer: MagicPeer): Promise<void> {
   expect(rtt).toBeGreaterThan(0);
 }
 
-/** Numbered datagrams of different lengths to the stock peer's echo, and the numbers answered in order of arrival. */
+/**
+ * Sends numbered datagrams of different lengths to the stock peer's echo, and records the answered numbers in order of arrival.
+ */
 class Sender implements Disposable {
   readonly answers: number[] = [];
   readonly #node: TailnetNode;
@@ -324,7 +326,7 @@ class Sender implements Disposable {
     this.#node.driver.wake();
   }
 
-  /** Waits until at most `unanswered` are; returns false after `limitMs`. */
+  /** Waits until at most `unanswered` datagrams are unanswered; returns false after `limitMs`. */
   async answered(unanswered: number, limitMs: number): Promise<boolean> {
     for (const end = performance.now() + limitMs; this.sent - this.answers.length > unanswered; await sleep(1))
       if (performance.now() > end) return false;
@@ -336,7 +338,7 @@ class Sender implements Disposable {
   }
 }
 
-/** A number, or -1 when the content is not what was sent with it. */
+/** The number in a datagram, or -1 if its content is not what was sent with that number. */
 function numberIn(payload: Uint8Array): number {
   const number = new DataView(payload.buffer, payload.byteOffset).getUint32(0);
   const whole =
@@ -351,17 +353,17 @@ async function stream(node: TailnetNode, peer: MagicPeer): Promise<readonly numb
   return sender.answers;
 }
 
-/** One datagram at a time, so that a path that is faster than the one before cannot change the order. */
+/** Sends one datagram at a time, so that a switch to a faster path cannot change the order. */
 async function oneByOne(sender: Sender, signal: AbortSignal): Promise<void> {
   for (; !signal.aborted && (await sender.answered(0, ANSWER_MS)); await sleep(2)) sender.send();
   await sender.answered(0, ANSWER_MS);
 }
 
-/** One datagram: whether it was answered soon. */
+/** Sends one datagram and returns whether it was answered soon. */
 async function exchange(node: TailnetNode, peer: MagicPeer): Promise<boolean> {
   using sender = new Sender(node, peer);
   sender.send();
-  return await sender.answered(0, 300); // awaited here: the socket closes on return
+  return await sender.answered(0, 300); // awaited here, because the socket closes on return
 }
 
 /** Our address on the path to `remote`, both being on this machine. */
@@ -370,7 +372,7 @@ function ourSide({ driver }: TailnetNode, remote: AddrPort): AddrPort {
   return { address: remote.address, port: isIpv4(remote.address) ? ipv4! : ipv6! };
 }
 
-/** Drops what our UDP sockets send and receive, as a firewall would. Returns the way to stop that. */
+/** Drops what our UDP sockets send and receive, like a firewall. Returns a function that stops this. */
 function cutDirectPath({ driver }: TailnetNode): () => void {
   const ports = new Set([driver.udpPorts.ipv4, driver.udpPorts.ipv6]);
   const send = Socket.prototype.send as (this: Socket, ...args: unknown[]) => void;

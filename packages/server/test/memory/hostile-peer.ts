@@ -1,6 +1,6 @@
 /**
- * A program of its own, run with --expose-gc: one user's peers make the coordinator remember as much as they can. Prints as JSON
- * how many bytes of heap the first rounds cost, and three times as many more, and what is remembered.
+ * A separate program, run with --expose-gc: one user's peers make the coordinator remember as much as they can. Prints as JSON
+ * how many bytes of heap the first rounds cost and how many three times as many more rounds cost, and what is remembered.
  */
 import { create } from "@bufbuild/protobuf";
 import { agentAddresses, uuidToBytes } from "coder-protocol/addresses";

@@ -1,4 +1,4 @@
-/** Rights that a server took away before it ended, and whose end it never published. */
+/** Rights that a server took away without publishing the event, because it ended first. */
 import pg from "pg";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { AccessChanges } from "../../src/auth/access-changes.ts";
@@ -34,7 +34,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-/** What another server holds of the same database, up to its end: it shares nothing else with the one that runs. */
+/** Another server on the same database, which shares nothing else with the running one, until its end. */
 async function otherServer() {
   const backend = await openBackend(await testStorePlace(stateDir), {
     applicationName: "other",
@@ -51,7 +51,7 @@ const waiting = async (): Promise<number> =>
 describe("a right that is taken away", () => {
   it("security R10: is over at every server, also when the one that took it away ended before it published it", async () => {
     const store = await otherServer();
-    // The commit, and nothing after it: these events have no listener.
+    // The commit and nothing after it: these events have no listener.
     const changes = new AccessChanges(store, new AccessEvents(), server.server.parts.log);
     const [keyId] = await store.apiKeys.ids(bob.id);
     await changes.transaction(async ({ apiKeys }, ends) => {
@@ -68,7 +68,7 @@ describe("a right that is taken away", () => {
     const cluster = new PostgresClusterDatabase(store.openConnection!);
     cleanups.push(() => cluster[Symbol.asyncDispose]());
     const event = { kind: "user-gone", userId: bob.id };
-    // As taking it leaves it behind: its time is new, so that no other server takes it as well.
+    // Taking the event gives it a new time, so that no other server takes it as well.
     const later = Date.now() + 3_600_000;
     await rows.query("insert into access_outbox values ('1', $1, $2)", [JSON.stringify(event), later]);
     expect(await cluster.adopt()).toEqual([]);
@@ -84,7 +84,7 @@ describe("a right that is taken away", () => {
     cleanups.push(() => cluster[Symbol.asyncDispose]());
     const event = { kind: "user-gone", userId: "00000000-0000-4000-8000-000000000000" };
     await rows.query("insert into access_outbox values ('1', $1, 0)", [JSON.stringify(event)]);
-    await cluster.adopt(); // unless the server that runs was first
+    await cluster.adopt(); // unless the running server was first
     expect((await rows.query("select id from access_outbox where created_at = 0")).rows).toEqual([]);
   });
 

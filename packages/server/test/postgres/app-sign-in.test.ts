@@ -1,4 +1,4 @@
-/** The sign-in to apps behind a balancer that sticks to nothing: each of its steps may reach another server. */
+/** The sign-in to apps behind a balancer without sticky sessions: each step may reach another server. */
 import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
 import { expect, test } from "vitest";
 import { addMember, addWorkspace, send, type TestServer } from "../helpers.ts";
@@ -11,7 +11,7 @@ interface Answer {
   readonly headers: IncomingHttpHeaders;
 }
 
-/** One navigation at one of the servers. */
+/** Sends one navigation to one of the servers. */
 function navigate(at: TestServer, host: string, path: string, headers: Record<string, string> = {}): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = httpRequest({
@@ -36,7 +36,7 @@ const pathOf = ({ headers }: Answer): string => {
 const hostOf = ({ headers }: Answer): string => new URL(headers.location ?? "").host;
 const cookieOf = ({ headers }: Answer): string => headers["set-cookie"]?.[0]?.split(";")[0] ?? "";
 
-/** Two servers with a wildcard, and a member's workspace with two ports of which one names the other. */
+/** Two servers with a wildcard, and a member's workspace with two ports, one of which names the other. */
 async function twoServers() {
   await using started = new AsyncDisposableStack();
   const cluster = started.use(await startCluster({ count: 2, flags: { "wildcard-access-url": "*.apps.localhost" } }));
@@ -54,7 +54,7 @@ async function twoServers() {
   return { here, there, ada, host, main: balancer.host, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
-/** Everything up to the ticket: the app's host at one server, the main host at another. */
+/** All steps up to the ticket: the app's host at one server, the main host at another. */
 async function ticketFor({ here, there, ada, main }: Awaited<ReturnType<typeof twoServers>>, host: string, path = "/") {
   const first = await navigate(here, host, path);
   const decided = await navigate(there, main, pathOf(first), { "Coder-Session-Token": ada.token });
@@ -73,7 +73,7 @@ test("security S10: a ticket that one server issued is taken at every server, an
   expect(race.map(({ status }) => status).sort()).toEqual([303, 400, 400, 400, 400, 400]);
   const taken = race.find(({ status }) => status === 303)!;
   expect(taken.headers.location).toBe(`http://${host}/page`);
-  // The agent is not connected, which those who are admitted see.
+  // The agent is not connected, which only admitted visitors are shown.
   for (const at of [here, there]) {
     expect((await navigate(at, host, "/", { Cookie: cookieOf(taken) })).status).toBe(502);
     expect((await navigate(at, host, target, state)).status).toBe(400);

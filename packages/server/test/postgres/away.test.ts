@@ -9,7 +9,9 @@ import { addWorkspace, firstUser, send, startServer, TextCollector } from "../he
 import { freePort } from "./free-port.ts";
 import { emptyDatabase } from "./helpers.ts";
 
-/** A way to the tier's PostgreSQL that a test can close: connections through it end, and new ones are refused. */
+/**
+ * Forwards connections to the tier's PostgreSQL until the test closes it: open connections then end, and new ones are refused.
+ */
 class Gate implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
   readonly #target: { host: string; port: number };

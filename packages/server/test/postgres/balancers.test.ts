@@ -1,4 +1,4 @@
-/** Several servers behind nginx and HAProxy with the files of deploy/cluster: what one answer does to the requests after it. */
+/** Several servers behind nginx and HAProxy with the files of deploy/cluster: how one answer affects later requests. */
 import { once } from "node:events";
 import { get, type IncomingMessage } from "node:http";
 import { expect, test } from "vitest";
@@ -8,7 +8,7 @@ import { startCluster } from "./cluster-servers.ts";
 
 const REQUESTS = 8;
 
-/** The status of what a host of the deployment answers. */
+/** The status with which a host of the deployment answers. */
 async function statusOf(url: string, host: string, path: string, token: string): Promise<number | undefined> {
   const request = get(new URL(path, url), { agent: false, headers: { Host: host, "Coder-Session-Token": token } });
   const [response] = (await once(request, "response")) as [IncomingMessage];
@@ -26,7 +26,7 @@ test.for(BALANCERS)("an app that answers 503 leaves every server in use behind $
   });
   const { token, url } = cluster;
   const api = () => statusOf(url, new URL(url).host, "/api/v2/users/me", token);
-  // HAProxy takes a server into use after its first checks.
+  // HAProxy takes a server into use only after its first checks.
   await expect.poll(api, { timeout: 30_000 }).toBe(200);
   const { id } = await addWorkspace(url, token, "dev");
   await send(url, "POST", `/api/v2/workspaces/${id}/builds`, { token, body: { transition: "stop" } });

@@ -13,15 +13,15 @@ export interface Balancer extends AsyncDisposable {
   readonly url: string;
 }
 
-/** Of nginx, while nothing else is needed: one that is passed on takes two. */
+/** Limit of nginx while nothing else is needed: a forwarded connection uses two. */
 const CONNECTIONS = 512;
 
 export interface BalancerProgram {
   readonly program: string;
   readonly file: string;
-  /** The file with `port` and `servers` in it. */
+  /** The file with `port` and `servers` filled in. */
   configure(text: string, port: number, servers: readonly number[]): string;
-  /** The command line that runs it in the foreground, or checks the file. `connections` are those it may have open. */
+  /** The command line that runs it in the foreground, or checks the file. `connections` limits its open connections. */
   command(folder: string, file: string, check: boolean, connections: number): readonly string[];
 }
 
@@ -67,14 +67,14 @@ export const BALANCERS: readonly BalancerProgram[] = [
   },
 ];
 
-/** Of the programs that this machine has. */
+/** The programs that this machine has. */
 export const INSTALLED: ReadonlySet<string> = new Set(
   BALANCERS.map(({ program }) => program).filter(
     (program) => spawnSync(program, ["-v"], { stdio: "ignore" }).status === 0,
   ),
 );
 
-/** Checks the file with the program itself, and runs it before the servers. */
+/** Checks the file with the program itself, then runs the program in front of the servers. */
 export async function startProgram(
   kind: BalancerProgram,
   servers: readonly number[],

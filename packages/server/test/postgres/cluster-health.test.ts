@@ -1,4 +1,4 @@
-/** The health report of servers on one database: what each finds through a balancer, and what it shows of the others. */
+/** The health report of servers on one database: what each finds through a balancer, and what it shows about the others. */
 import { replicasReport } from "coder-protocol/rest/deployment";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { send, type TestServer } from "../helpers.ts";
@@ -22,14 +22,14 @@ const report = async (server: TestServer, token: string) =>
 const replicas = async (server: TestServer, token: string) =>
   replicasReport.parse((await report(server, token)).replicas);
 
-/** All links between relays are there. */
+/** Whether all links between relays are up. */
 const linked = (servers: readonly TestServer[]) =>
   vi.waitFor(() => {
     for (const { server } of servers)
       expect(server.parts.mesh?.status().map(({ state }) => state)).toEqual(Array(servers.length - 1).fill("up"));
   }, eventually);
 
-/** A check of a busy machine may run out of its time; the next one is a second later. */
+/** On a busy machine a check may time out, so it is repeated a second later. */
 const allGood = (servers: readonly TestServer[], token: string) =>
   vi.waitFor(async () => {
     for (const server of servers) {
@@ -66,7 +66,7 @@ describe("health of several servers", () => {
       expect(section.replicas[1]).toMatchObject({ age_ms: expect.any(Number), version: expect.any(String) });
       expect(section.replicas[1]!.report!.sections["access_url"]!.error).toMatch(/^EACS03: /);
     }, eventually);
-    // The one that is ill shows the other as it is, and does not count itself twice.
+    // The unhealthy one shows the other as it is, and does not count itself twice.
     await vi.waitFor(async () => {
       const section = await replicas(b, token);
       expect(section.replicas.map(({ healthy, report: known }) => [healthy, known !== null])).toEqual([
@@ -100,7 +100,7 @@ describe("health of several servers", () => {
     const database = new URL(postgres !== undefined && "url" in postgres.source ? postgres.source.url : "");
     const rows = JSON.stringify(await a.server.parts.store.replicaHealths!.read());
     for (const secret of [database.host, database.password, token]) expect(rows).not.toContain(secret);
-    // As a word: the hexadecimal digits of an id may contain it.
+    // As a whole word, because the hexadecimal digits of an id may contain it.
     expect(rows).not.toMatch(/\bada\b/);
   });
 });

@@ -1,4 +1,4 @@
-/** Servers on one database, and a balancer before them. */
+/** Servers on one database, with a balancer in front. */
 import { rmSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import type { ServerFlagValues } from "../../src/config/flags.ts";
@@ -7,7 +7,7 @@ import type { Balancer } from "./balancers.ts";
 import { freePort } from "./free-port.ts";
 import { dropTestDatabase } from "./test-database.ts";
 
-/** Gives each connection to the next of `ports`. */
+/** Forwards each connection to the next of `ports`. */
 export async function startBalancer(ports: readonly number[]): Promise<Balancer> {
   const open = new Set<Socket>();
   let next = 0;
@@ -40,20 +40,20 @@ export async function startBalancer(ports: readonly number[]): Promise<Balancer>
 export interface ClusterOptions {
   readonly count: number;
   readonly flags?: ServerFlagValues;
-  /** Of the last server besides. */
+  /** Additional settings of the last server. */
   readonly lastFlags?: ServerFlagValues;
-  /** Starts what stands before the servers at these ports, which listen later. Default: startBalancer. */
+  /** Starts what is in front of the servers at these ports, which listen later. Default: startBalancer. */
   readonly balancer?: (ports: readonly number[]) => Promise<Balancer>;
 }
 
 export interface TestCluster extends AsyncDisposable {
   readonly servers: readonly TestServer[];
   readonly url: string;
-  /** Of the first user, who owns the deployment. */
+  /** The token of the first user, who is an owner of the deployment. */
   readonly token: string;
 }
 
-/** Servers of one deployment, whose access URL is a balancer's. */
+/** Starts servers of one deployment, whose access URL is the balancer's. */
 export async function startCluster({ count, flags, lastFlags, balancer }: ClusterOptions): Promise<TestCluster> {
   await using started = new AsyncDisposableStack();
   const stateDir = temporaryDirectory();

@@ -102,7 +102,7 @@ describe("of two servers an operator sees", () => {
       const answer = text + JSON.stringify(headers);
       for (const secret of [database.host, database.username, json.email, b!.url, shortId(b!)])
         expect(answer).not.toContain(secret);
-      // As a word: the hexadecimal digits of an id may contain it.
+      // As a whole word, because the hexadecimal digits of an id may contain it.
       expect(answer).not.toMatch(new RegExp(`\\b${json.username}\\b`));
     }
   });

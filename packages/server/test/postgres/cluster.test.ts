@@ -1,4 +1,4 @@
-/** Several servers on one database: peers of one and peers of another, over real connections. */
+/** Several servers on one database, with peers of different servers over real connections. */
 
 import { uuidToBytes } from "coder-protocol/addresses";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -35,7 +35,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-/** Servers with one state directory, which stands for one database and one key file. */
+/** Servers with one state directory, which means one database and one key file. */
 async function cluster(count: number, flags: ServerFlagValues = {}) {
   const stateDir = temporaryDirectory();
   const servers: TestServer[] = [];
@@ -90,7 +90,7 @@ describe("two servers", () => {
     const client = await peer(b, bob, TAILNET);
     client.send({ updateSelf: { node: clientNode(9) } });
     await send(a.url, "POST", "/api/v2/users/logout", { token: bob });
-    // Before the server took up the stream the reason has no stream to go by.
+    // If the server has not accepted the stream yet, the reason cannot be sent on it.
     expect(await client.next().catch(String)).toMatch(/access revoked|the connection ended/);
     expect((await send(b.url, "GET", "/api/v2/users/me", { token: bob })).status).toBe(401);
   });
@@ -122,7 +122,7 @@ describe("two servers", () => {
     const { servers, token, agentId, agentToken: secret, workspaceId } = await cluster(2);
     const [a, b] = servers as [TestServer, TestServer];
     const agent = await peer(b, secret, AGENT_RPC);
-    // One key for both relays.
+    // The same key at both relays.
     const relayed = [await relayClient(a)];
     relayed.push(await relayClient(b, relayed[0]!.privateKey));
     const key = Uint8Array.of(0x6e, 0x70, ...relayed[0]!.publicKey);
@@ -237,7 +237,7 @@ describe("peers of two servers", () => {
 });
 
 describe("a server that is stopped while others run", () => {
-  /** An agent at the server that will stop, a client there, and a client at each other one that has its node. */
+  /** An agent at the server that will stop, a client there, and a client at each other server that has its node. */
   async function drained(count: number, drain: string) {
     const all = await cluster(count, { "shutdown-drain": drain });
     const { servers, token, agentId, agentToken: secret } = all;
@@ -282,9 +282,9 @@ describe("a server that is stopped while others run", () => {
     after.send({ updateSelf: { node: agentNode(agentId) } });
     await stopped;
     after.send({ updateSelf: { node: agentNode(agentId, 43n) } });
-    // The next that each hears is the agent's new node: it was neither lost nor gone in between.
+    // The next message for each is the agent's new node: it was neither lost nor gone in between.
     for (const client of clients.slice(1)) expect(await client.next()).toBe(`node ${agentId}`);
-    for (const client of clients.slice(1)) await client.connection.close(); // nothing else came
+    for (const client of clients.slice(1)) await client.connection.close(); // nothing else was received
   });
 
   it("ends its own clients without informing them of a loss", async () => {

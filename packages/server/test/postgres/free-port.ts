@@ -2,7 +2,9 @@ import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:net";
 
-/** Below the ports that systems give to outgoing connections: none of those takes one that a server is about to bind. */
+/**
+ * Below the ports that systems assign to outgoing connections, so that none of those takes a port that a server is about to bind.
+ */
 const LOWEST_PORT = 10_000;
 const HIGHEST_PORT = 32_000;
 

@@ -15,7 +15,7 @@ export interface TestDatabase extends AsyncDisposable {
   open(more?: Partial<PostgresOptions>): Promise<PostgresBackend>;
 }
 
-/** An empty schema, reached by its own URL. */
+/** An empty schema with its own URL. */
 export async function emptyDatabase(): Promise<TestDatabase> {
   const directory = temporaryDirectory();
   const url = String((await testDatabase(directory))["postgres-url"]);

@@ -1,4 +1,4 @@
-/** Servers that are cut off from their database: bytes vanish, and no connection is reset. */
+/** Servers that are cut off from their database: bytes are lost without a reset of any connection. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -24,7 +24,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-/** Passes on the bytes of a server and its database, until it swallows them in both directions. */
+/** Passes bytes between a server and its database, until it starts to drop them in both directions. */
 class Wire {
   swallows = false;
   readonly #server: Server;
@@ -54,7 +54,7 @@ class Wire {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Bytes pass again; connections that lost some are cut, as the network's own end of them would be. */
+  /** Bytes pass again; connections that lost bytes are closed, as their network stack would eventually do. */
   heal(): void {
     this.swallows = false;
     for (const socket of this.#sockets) socket.destroy();
@@ -66,7 +66,7 @@ class Wire {
   }
 }
 
-/** Two servers; the wires of those in `cut` can be made to swallow. An agent and a client of it are at the first. */
+/** Two servers; the wires of those in `cut` can be made to drop bytes. An agent and a client of it are at the first. */
 async function cluster(cut: readonly number[]) {
   const stateDir = temporaryDirectory();
   const database = new URL(String((await testDatabase(stateDir))["postgres-url"]));
@@ -94,7 +94,7 @@ async function cluster(cut: readonly number[]) {
     servers.push(server);
   }
   const [a, b] = servers as [TestServer, TestServer];
-  // Before the servers end: they need their database for it.
+  // Before the servers end, because they need their database for that.
   cleanups.push(async () => {
     for (const wire of wires) wire.heal();
   });
@@ -130,7 +130,7 @@ describe("a server that is cut off from its database", () => {
     expect(a.log.text).toContain("isolated: other servers take this one for lost");
     await expect(peer(a, token, TAILNET)).rejects.toMatchObject({ status: 503 });
     await expect(login(a.url, "ada@example.com")).rejects.toThrow("503");
-    // The sibling takes both.
+    // The sibling accepts both.
     const after = await peer(b, secret, AGENT_RPC);
     after.send({ updateSelf: { node: agentNode(agentId, 43n) } });
     const again = await peer(b, token, TAILNET);
@@ -138,7 +138,7 @@ describe("a server that is cut off from its database", () => {
     expect(await again.next()).toBe(`node ${agentId}`);
     for (const wire of wires) wire.heal();
     await vi.waitFor(async () => expect(await isReady(a)).toBe(true), eventually);
-    // What it knew of its former peers does not count any more.
+    // What it knew about its former peers is no longer valid.
     const late = await peer(a, token, TAILNET);
     late.tunnelTo(agentId);
     expect(await late.next()).toBe(`node ${agentId}`);
@@ -150,16 +150,16 @@ describe("a server that is cut off from its database", () => {
   it("keeps its peers while no other server is well", async () => {
     const { a, wires, agentId, agent, client } = await cluster([0, 1]);
     for (const wire of wires) wire.swallows = true;
-    // Two rounds of questions, and no sibling that is well.
+    // Two rounds of questions, and no sibling that is ready.
     await vi.waitFor(
       () => expect(a.log.text.match(/"siblings":1,"well":0/g)?.length ?? 0).toBeGreaterThanOrEqual(2),
       eventually,
     );
     expect(await isReady(a)).toBe(false);
-    // The sibling stays away: one that was back first would be well, and get the peers.
+    // The sibling stays away: if it were back first, it would be ready and get the peers.
     wires[0]!.heal();
     await vi.waitFor(async () => expect(await isReady(a)).toBe(true), eventually);
-    // The streams are those of before, and nothing was said over them meanwhile.
+    // These are the same streams as before, and nothing was sent over them meanwhile.
     agent.send({ updateSelf: { node: agentNode(agentId, 45n) } });
     expect(await client.next()).toBe(`node ${agentId}`);
     expect(a.log.text).not.toContain("peers are sent there");

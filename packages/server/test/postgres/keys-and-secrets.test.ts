@@ -7,7 +7,7 @@ import { addWorkspace, agentToken, firstUser, PASSWORD, send, startServer, tempo
 import { emptyDatabase } from "./helpers.ts";
 import { TEST_DATABASE_PASSWORD } from "./test-database.ts";
 
-/** Every value of every table that a role sees, as one text. */
+/** All values of all tables that a role can see, as one text. */
 async function dump(url: string): Promise<string> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
@@ -75,7 +75,7 @@ test("security R4: a missing key file beside a used database is never replaced",
     nextSteps: expect.arrayContaining([expect.stringContaining("copy keys.json from another server")]),
   });
   expect(existsSync(join(other, "keys.json"))).toBe(false);
-  // With the file of the first it joins, although that one runs: several servers use one database.
+  // With the first server's key file it joins, although that server is running: several servers use one database.
   const keys = join(other, "shared.json");
   mkdirSync(other, { recursive: true });
   const content = loadServerKeys(join(first.stateDir, "keys.json"), true);

@@ -72,7 +72,7 @@ test("security R22: a store that is moved arrives whole, its source stays byte f
     await expect(migrateStore({ ...common, ...other })).rejects.toMatchObject({ code: "ERR_STATE_DIR_IN_USE" });
     rmSync(other.to.stateDir, { recursive: true });
   }
-  // And back.
+  // The move back.
   const back = temporaryDirectory();
   const returned = await migrateStore({ ...common, from: { url: database.url }, to: { stateDir: back } });
   expect(returned.find(({ table }) => table === "agent_logs")).toEqual(

@@ -1,6 +1,6 @@
 /**
- * A server of cluster protocol 1, reduced to what it has in common with others: its rows, hints and statements, as the first
- * release with a cluster has them. It stands for that release in tests of later ones, so it never changes with them.
+ * A server of cluster protocol 1, reduced to what it shares with others: its rows, hints and statements, as in the first release
+ * with a cluster. It represents that release in tests of later ones, so it never changes with them.
  */
 import { randomUUID } from "node:crypto";
 import pg from "pg";
@@ -38,7 +38,7 @@ export interface RowOfOne {
 
 export class ServerOfOne implements AsyncDisposable {
   readonly id = randomUUID();
-  /** What its siblings notified, as it came. */
+  /** Notifications from its siblings, as received. */
   readonly hints: string[] = [];
   readonly #client: pg.Client;
   readonly #protocol: number;
@@ -47,7 +47,7 @@ export class ServerOfOne implements AsyncDisposable {
   #beating: Promise<unknown> = Promise.resolve();
   #head = 0;
 
-  /** @param later Another protocol, and what it says behind a hint. */
+  /** @param later Another protocol, and what it appends to a hint. */
   static async join(url: string, later: { protocol?: number; behindHint?: string } = {}): Promise<ServerOfOne> {
     const client = new pg.Client({ connectionString: url, types: { getTypeParser: numbers } });
     await client.connect();
@@ -122,7 +122,7 @@ export class ServerOfOne implements AsyncDisposable {
     return rows[0]?.node ?? undefined;
   }
 
-  /** It stops, and has stated so. */
+  /** Records that this server is stopping. */
   async drain(): Promise<void> {
     await this.#client.query(`update tailnet_servers set draining_at = ${NOW} where id = $1`, [this.id]);
   }
@@ -144,7 +144,7 @@ const READ = `select 'peer' as kind_of_row, id as a, '' as b, rev, state, kind, 
     where server = $1 and rev > $2 and rev <= $3
   order by rev limit $4`;
 
-/** bigint as a number. */
+/** Reads bigint as a number. */
 function numbers(oid: number, format?: "text" | "binary") {
   return oid === pg.types.builtins.INT8 ? Number : pg.types.getTypeParser(oid, format);
 }

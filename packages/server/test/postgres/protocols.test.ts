@@ -1,4 +1,4 @@
-/** Servers of two releases on one database: what each writes, the other has to understand or leave out. */
+/** Servers of two releases on one database: each has to understand or ignore what the other writes. */
 import { randomUUID } from "node:crypto";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { uuidToBytes } from "coder-protocol/addresses";
@@ -23,7 +23,7 @@ import { type PeerOfOne, type RowOfOne, ServerOfOne } from "./protocol-one.ts";
 const AGENT_RPC = "/api/v2/workspaceagents/me/rpc";
 const TAILNET = "/api/v2/tailnet";
 const eventually = { timeout: 40_000, interval: 50 };
-/** A server that was killed looks alive for 6 s: one that starts waits that long for it. */
+/** A killed server looks current for 6 s, and one that starts waits that long for it. */
 const SLOW_MS = 60_000;
 
 const cleanups: (() => Promise<unknown>)[] = [];
@@ -98,7 +98,7 @@ describe("a server of the first protocol beside one of this release", () => {
     expect(fromBinary(NodeSchema, (await other.nodeOf(clientId))!)).toMatchObject({ id: 5n });
     await other.write({ signals: [{ from: agentId, to: clientId }] });
     expect(await client.next()).toBe(`ready ${agentId}`);
-    // It is informed by the same words, and of the end too.
+    // It is informed by the same kind of hint, and of the end too.
     await vi.waitFor(() => expect(other.hints.join()).toMatch(/[0-9a-f-]{36} [0-9]+(,|$)/), eventually);
     client.send({ disconnect: {} });
     await row(other, { kind_of_row: "peer", a: clientId, state: 1 });
@@ -135,7 +135,7 @@ describe("a server of the first protocol beside one of this release", () => {
   });
 });
 
-/** What a release does to the schema that only adds: it states that older programs may go on. */
+/** Changes of a release that only add to the schema: it states that older programs may continue. */
 const ADDED = [
   ...["tailnet_servers", "tailnet_peers", "tailnet_tunnels", "tailnet_signals", "cluster_events", "replicas"].map(
     (table) => `alter table ${table} add column added_later text not null default 'later'`,

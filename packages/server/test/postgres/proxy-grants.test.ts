@@ -1,4 +1,4 @@
-/** What a workspace proxy may do rests on the database: the questions of one proxy reach several servers. */
+/** The rights of a workspace proxy depend on the database, because the questions of one proxy reach several servers. */
 import { createHash } from "node:crypto";
 import { PTY_SIGNED_TOKEN_PATH } from "coder-protocol/rest/proxy-apps";
 import { expect, test, vi } from "vitest";
@@ -10,7 +10,7 @@ import { startCluster } from "./cluster-servers.ts";
 
 const eventually = { timeout: 30_000, interval: 20 };
 
-/** A proxy that serves apps, and the agent of a member's workspace, at the first of two servers. */
+/** A proxy that serves apps and the agent of a member's workspace, both at the first of two servers. */
 async function twoServers() {
   await using started = new AsyncDisposableStack();
   const cluster = started.use(await startCluster({ count: 2, flags: { "proxy-health-interval": "200ms" } }));

@@ -10,7 +10,7 @@ import { Target } from "../../src/db/postgres/target.ts";
 import { Store } from "../../src/db/store.ts";
 import { emptyDatabase, type TestDatabase, userRow } from "./helpers.ts";
 
-/** Ends every connection of one role but the asker's, as an administrator or a crash does. */
+/** Ends every connection of one role except the caller's, as an administrator or a crash does. */
 async function endConnections(database: TestDatabase): Promise<void> {
   const client = new pg.Client({ connectionString: database.url });
   await client.connect();
@@ -73,7 +73,7 @@ test("a migration that fails leaves nothing of itself, and one for newer program
   );
   const adds = { ...failing, up: async () => undefined, compatibleFrom: version - 1 };
   expect(await migratePostgres(connections, 1, { ...options, migrations: [...migrations, adds] })).toEqual([version]);
-  // This release beside the next one, whose step only added.
+  // This release beside the next one, whose step only added to the schema.
   expect(await migratePostgres(connections, 1, options)).toEqual([]);
   const breaks = { ...adds, version: version + 1, compatibleFrom: version + 1 };
   await migratePostgres(connections, 1, { ...options, migrations: [...migrations, adds, breaks] });

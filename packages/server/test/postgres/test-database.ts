@@ -1,4 +1,4 @@
-/** Databases of tests, where `npm run test:postgres` provides a PostgreSQL. Each state directory has a schema of its own. */
+/** Databases for tests, if `npm run test:postgres` provides a PostgreSQL. Each state directory has its own schema. */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import pg from "pg";
@@ -11,25 +11,25 @@ const ADMIN_URL = process.env["CODER_TEST_POSTGRES"];
 /** The password in the URL of every test's database. */
 export const TEST_DATABASE_PASSWORD = "dbpassword4711";
 
-/** The settings that put a server's store into the tier's database: nothing where the store is SQLite. */
+/** The settings that put a server's store into the tier's database; empty if the store is SQLite. */
 export async function testDatabase(stateDir: string): Promise<ServerFlagValues> {
   return ADMIN_URL === undefined ? {} : { "postgres-url": await schemaOf(stateDir) };
 }
 
-/** Where the store of a server with that state directory is, as commands beside the server name it. */
+/** The store of the server with that state directory, in the form that commands beside the server use. */
 export async function testStorePlace(stateDir: string): Promise<StorePlace> {
   if (ADMIN_URL === undefined) return { file: join(stateDir, "coder.db") };
   return { postgres: { source: { url: await schemaOf(stateDir) }, maxOpen: 2, maxIdle: 0 } };
 }
 
-/** Ends what {@link testDatabase} made. */
+/** Removes what {@link testDatabase} made. */
 export async function dropTestDatabase(stateDir: string): Promise<void> {
   if (ADMIN_URL === undefined) return;
   const name = schemaName(stateDir);
   await (await administrator()).query(`drop schema if exists ${name} cascade; drop role if exists ${name}`);
 }
 
-/** @returns the URL that leads to it: a role finds the schema of its own name. The same name gives the same schema. */
+/** @returns the schema's URL. A role finds the schema that has its name, and equal names give the same schema. */
 async function schemaOf(name: string): Promise<string> {
   const role = schemaName(name);
   const client = await administrator();
@@ -42,7 +42,7 @@ async function schemaOf(name: string): Promise<string> {
   return urlOf(databaseOfWorker(), `${role}:${TEST_DATABASE_PASSWORD}`);
 }
 
-/** One for each worker of vitest: an advisory lock belongs to a database. */
+/** One database for each worker of vitest, because an advisory lock belongs to a database. */
 function databaseOfWorker(): string {
   return `coder_test_${process.env["VITEST_POOL_ID"] ?? "0"}`;
 }
@@ -60,7 +60,7 @@ function urlOf(database: string, credentials?: string): string {
 
 let connected: Promise<pg.Client> | undefined;
 
-/** One connection to the worker's database for the life of the worker; queries on it run one after the other. */
+/** One connection to the worker's database for the life of the worker; its queries run one after the other. */
 function administrator(): Promise<pg.Client> {
   connected ??= connect();
   return connected;

@@ -14,7 +14,7 @@ const file = (name: string): string => join(folder, name);
 let server: Server;
 let reached = 0;
 
-/** Speaks PostgreSQL's request for TLS and no more: a client that accepts the certificate is counted, and refused a password. */
+/** Answers only PostgreSQL's request for TLS: a client that accepts the certificate is counted, and its login is refused. */
 beforeAll(async () => {
   for (const [name, subject] of [
     ["right", "/CN=localhost"],
@@ -50,7 +50,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** Whether the connection got as far as the log-in. */
+/** Whether the connection reached the login. */
 async function connects(host: string, parameters: string): Promise<boolean> {
   const before = reached;
   const { port } = server.address() as AddressInfo;
