@@ -4,7 +4,7 @@ import { addWorkspace, agentToken, firstUser, openSocket, openSocketOrFail, send
 
 const AGENT_RPC = "/api/v2/workspaceagents/me/rpc?version=2.0";
 
-test("two agents with one token: the contest ends, log, answer and workspace name it, and after the winner the loser may connect", async () => {
+test("two agents with one token: the contest ends, the log, the answer and the workspace name it, and once the winner is gone the loser may connect", async () => {
   await using server = await startServer({
     flags: { "stun-address": "disable", "derp-server-stun-addresses": "disable" },
   });

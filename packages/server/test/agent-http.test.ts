@@ -45,7 +45,7 @@ async function agent(answer: RequestListener) {
 
 const port = (number: number, name = "node") => ({ process_name: name, network: "tcp", port: number });
 
-test("listening ports: requested at port 4, once a second, without the agent's own services", async () => {
+test("listening ports are requested at port 4, once a second, and exclude the agent's own services", async () => {
   await using at = await agent((_request, response) => {
     response.end(JSON.stringify({ ports: [port(4, "coder"), port(3000), port(99_999)] }));
   });
@@ -55,7 +55,7 @@ test("listening ports: requested at port 4, once a second, without the agent's o
   expect(at.held()).toBe(0);
 });
 
-test("what ports speak is asked of those that are named, and anything else an agent says of it is left out", async () => {
+test("the protocol is requested only for the named ports, and anything else that an agent reports about it is left out", async () => {
   const asked: string[] = [];
   await using at = await agent(({ url }, response) => {
     asked.push(url ?? "");

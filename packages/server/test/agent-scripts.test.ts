@@ -117,7 +117,7 @@ test("metadata can be watched with access to the agent: all of it now, and again
   expect((await send(at.url, "GET", stream)).status).toBe(401);
 });
 
-test("last_used_at moves with sessions and connections, not with an idle agent", async () => {
+test("last_used_at changes with sessions and connections, not with an idle agent", async () => {
   await using at = await deployment();
   const lastUsed = async () =>
     Date.parse(
@@ -138,7 +138,7 @@ test("last_used_at moves with sessions and connections, not with an idle agent",
   expect(await lastUsed()).toBe(at.clock.now());
 });
 
-test("every run of the agent has the log limit for itself, and ids are never reused", async () => {
+test("every run of the agent has the whole log limit, and ids are never reused", async () => {
   await using at = await deployment();
   const base = at.clock.now();
   const write = async (atMs: number, output: string): Promise<boolean> => {
@@ -165,7 +165,7 @@ test("every run of the agent has the log limit for itself, and ids are never reu
   expect(await at.shown()).toMatchObject({ logs_length: 5, logs_overflowed: false, lifecycle_state: "starting" });
 });
 
-test("a request with scripts is checked like any other", async () => {
+test("a request with scripts is validated like any other", async () => {
   await using at = await startServer();
   const { token } = await firstUser(at.url);
   const ask = async (body: Record<string, unknown>) =>

@@ -32,7 +32,7 @@ test("a visitor with a session reaches the program, whose host and request the p
   expect(at.primary.faults).toEqual([]);
 });
 
-test("a person without a session is sent to the primary, and comes back with a ticket that is taken for one", async () => {
+test("a person without a session is sent to the primary, and returns with a ticket that is exchanged for a session", async () => {
   const at = await startProxy();
   at.apps.issue = toAda();
   const navigation = { "Sec-Fetch-Mode": "navigate", Accept: "text/html" };
@@ -65,7 +65,7 @@ test("a person without a session is sent to the primary, and comes back with a t
   expect(at.dialled).toEqual([]);
 });
 
-test("a sign-in goes on to the hosts that the primary names, each of which signs in as well", async () => {
+test("a sign-in continues at the hosts that the primary names, each of which signs the browser in as well", async () => {
   const at = await startProxy();
   const navigation = { "Sec-Fetch-Mode": "navigate", Accept: "text/html" };
   at.apps.issue = toAda();
@@ -94,7 +94,7 @@ test("a sign-in goes on to the hosts that the primary names, each of which signs
   expect(at.dialled).toEqual([]);
 });
 
-test("who used which app is reported to the primary, at the latest when the proxy ends", async () => {
+test("uses of apps are reported to the primary, at the latest when the proxy stops", async () => {
   const at = await startProxy();
   at.apps.issue = toAda();
   for (const path of ["/", "/style.css", "/script.js"]) await at.ask(path, COOKIE);
@@ -114,7 +114,7 @@ test("who used which app is reported to the primary, at the latest when the prox
   expect(at.primary.faults).toEqual([]);
 });
 
-test("what is no navigation gets 401, and a refusal of the primary is passed on as it is", async () => {
+test("a request that is not a navigation gets 401, and a refusal of the primary is passed on unchanged", async () => {
   const at = await startProxy();
   at.apps.issue = toAda();
   const refused = await at.ask("/api");
@@ -147,7 +147,7 @@ test("a page of another origin cannot use the session, one of the same owner can
     expect((await at.ask("/", { ...COOKIE, Origin: origin }, "POST")).status, origin).toBe(status);
 });
 
-test("an app that answers other origins itself does so at a proxy, and its session counts for those that it lists", async () => {
+test("an app that answers other origins itself does so at a proxy too, and the origins that it lists may use its session", async () => {
   const at = await startProxy();
   const open: Partial<AppGrantTarget> = { cors: "passthru", cors_origins: ["http://friend.example"], level: "public" };
   at.apps.issue = ({ session_token }) => granted(open, session_token === SESSION ? {} : { visitor: undefined });
@@ -157,7 +157,7 @@ test("an app that answers other origins itself does so at a proxy, and its sessi
   expect(at.apps.requests.map(({ session_token }) => session_token)).toContain(SESSION);
 });
 
-test("workspaces that do not run are explained, to their owner with the way to start them", async () => {
+test("the answer for a stopped workspace explains it, and tells its owner how to start it", async () => {
   const at = await startProxy();
   at.apps.issue = () => granted({}, { state: "stopped" });
   const stopped = await at.ask("/", { ...COOKIE, Accept: "text/html" });
@@ -201,7 +201,7 @@ test("a WebSocket is passed on, and ends with the right", async () => {
   echo.close();
 });
 
-test("strangers cannot make the proxy ask without bound, and what cannot be a session is not asked about", async () => {
+test("strangers cannot cause unlimited questions to the primary, and malformed sessions cause none", async () => {
   const at = await startProxy();
   const answered = Promise.withResolvers<void>();
   at.apps.issue = async () => {
@@ -225,7 +225,7 @@ test("strangers cannot make the proxy ask without bound, and what cannot be a se
   expect(new Set(at.apps.requests.slice(32).map(({ session_token }) => session_token))).toEqual(new Set([""]));
 });
 
-test("while the primary is away, visitors whom it knew a moment ago are served, and others get 503", async () => {
+test("while the primary is away, visitors whom it admitted a moment ago are served, and others get 503", async () => {
   const at = await startProxy();
   at.apps.issue = toAda();
   expect((await at.ask("/", COOKIE)).status).toBe(200);
@@ -247,7 +247,7 @@ test("hosts of apps have no routes of the proxy, and the proxy's own host has no
   expect([logout.status, logout.headers.location]).toEqual([303, `${at.primary.url}/`]);
 });
 
-test("a port on which nothing listens is explained, and the owner is shown others", async () => {
+test("the answer for a port on which nothing listens explains it, and shows the owner others", async () => {
   const at = await startProxy();
   at.apps.issue = toAda();
   at.server.close();

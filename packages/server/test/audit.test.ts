@@ -44,7 +44,7 @@ describe("the record of logins and of what users may do", () => {
     expect(logins.map(({ key_id }) => key_id)).toEqual([token, second].map((text) => text.slice(0, 10)));
   });
 
-  it("has an owner's actions on others, and actions on tokens", async () => {
+  it("has an owner's actions on other users, and actions on tokens", async () => {
     const { token } = await firstUser(test.url);
     const ask = (method: string, path: string, body?: unknown) =>
       send(test.url, method, `/api/v2/users${path}`, body === undefined ? { token } : { token, body });
@@ -77,7 +77,7 @@ describe("the record of logins and of what users may do", () => {
     expect(test.log.text).not.toContain(key);
   });
 
-  it("holds sixty refusals a minute, and then reports how many it left out", async () => {
+  it("contains sixty refusals a minute, and then the number that it left out", async () => {
     await firstUser(test.url);
     for (let i = 0; i < 70; i++) expect((await login(`${i}@example.com`, "x")).status).toBeGreaterThanOrEqual(401);
     const refused = () => recorded().filter(({ audit }) => audit === "login-refused");
@@ -159,7 +159,7 @@ describe("a readable line", () => {
     "\u202egnihton",
     "\u{e0041}",
     "",
-  ])("lets no value be taken for anything else: %j", (email) => {
+  ])("writes no value that could be mistaken for anything else: %j", (email) => {
     const line = lineOf({ email, why: "x" });
     expect(line).toMatch(/^\S+ \[INFO\] login refused email="(?:[^"\\]|\\.)*" why=x\n$/);
     expect(line.slice(0, -1)).not.toMatch(/\p{C}/u);

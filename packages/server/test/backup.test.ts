@@ -31,7 +31,7 @@ async function accepts(stateDir: string, token: string): Promise<boolean> {
 }
 
 describe("a backup", () => {
-  it("of a running server that is written to holds whole transactions, and is a deployment again elsewhere", async () => {
+  it("of a running server during writes contains whole transactions, and can be started as a deployment elsewhere", async () => {
     const stateDir = at("state");
     await using test = await startServer({ stateDir, keep: true });
     const { token } = await firstUser(test.url);

@@ -61,7 +61,7 @@ test("under --browser-only a client gets 409 with stock's sentence, and where th
     expect(await get(`/workspaceagents/${dev.agentId}/${path}`)).toBeDefined();
 });
 
-test("without it nothing is said of it", async () => {
+test("without it, answers do not mention it", async () => {
   await using at = await deployment();
   const dev = await at.workspace("dev");
   expect(await dialStatus(at, dev, at.bob.token)).toBe("opened");
@@ -72,7 +72,7 @@ test("without it nothing is said of it", async () => {
   expect((await get("/users/me")).connection_policy).toBe("inherit");
 });
 
-test("policies are set by owners of the deployment, one of three, and recorded", async () => {
+test("owners of the deployment set one of three policies, which is recorded", async () => {
   await using at = await deployment({ "browser-only": "default" });
   const dev = await at.workspace("dev");
   for (const path of ["/users/bob", `/workspaces/${dev.id}`]) {
@@ -95,7 +95,7 @@ test("policies are set by owners of the deployment, one of three, and recorded",
   expect(at.log.text.match(/"audit":"connection-policy-changed"/g)).toHaveLength(2);
 });
 
-test("a workspace cannot lift what is enforced", async () => {
+test("a workspace cannot lift an enforced restriction", async () => {
   await using at = await deployment({ "browser-only": "enforced" });
   const dev = await at.workspace("dev");
   expect((await at.put(at.owner.token, `/workspaces/${dev.id}`, "any")).status).toBe(200);
@@ -175,7 +175,7 @@ test("a client whose control connection is gone loses its tunnel as well", async
   expect(await agent.next()).toBe(`disconnected ${id}`);
 });
 
-test("a web terminal's socket opens under it, and an open one stays when it is switched on", async () => {
+test("a web terminal's socket opens under the restriction, and an open one stays when it is switched on", async () => {
   await using at = await deployment();
   const dev = await at.workspace("dev");
   await using agent = await TestPeer.open(at.url, dev.token, AGENT_RPC);
@@ -199,7 +199,7 @@ test("a web terminal's socket opens under it, and an open one stays when it is s
   after.terminate();
 });
 
-test("a user has at most eight web pages that are peers, counted apart from other clients", async () => {
+test("a user has at most eight web pages that are peers, counted separately from other clients", async () => {
   await using at = await deployment();
   const dev = await at.workspace("dev");
   await using agent = await TestPeer.open(at.url, dev.token, AGENT_RPC);

@@ -117,7 +117,7 @@ describe("the reason of a loss", () => {
     expect(await reasonAfter(end, true)).toBe(reason);
   });
 
-  it("silence, which the server's pings find", async () => {
+  it("silence, which the server's pings detect", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"] });
     const silent = Promise.withResolvers<void>();
     const reason = reasonAfter(({ transport }) => {

@@ -10,7 +10,7 @@ async function deployment() {
   return { ...at, owner, member, agentId: workspace.latest_build.resources[0].agents[0].id as string };
 }
 
-test("profile: another name, unless it is taken or reserved; a member renames themself only", async () => {
+test("profile: a user can be renamed, unless the name is taken or reserved; a member can rename only themself", async () => {
   await using at = await deployment();
   const rename = (token: string, user: string, body: unknown) =>
     send(at.url, "PUT", `/api/v2/users/${user}/profile`, { token, body });
@@ -112,7 +112,7 @@ test("network: history of own agents, regions and home agents for owners; a disc
   expect((await get("/deployment/network/history", at.owner.token)).json.direct.at(-1)).toBe(0);
 });
 
-test("settings with their source, and a token for web apps only", async () => {
+test("settings are listed with their source, and a token can be limited to web apps", async () => {
   await using at = await deployment();
   const config = await send(at.url, "GET", "/api/v2/deployment/config", { token: at.owner.token });
   const named = (name: string) => config.json.options.find((option: { name: string }) => option.name === name);

@@ -47,7 +47,7 @@ async function deployment() {
 
 const closed = (reader: SocketReader): Promise<number> => reader.closed;
 
-test("the list of workspaces: a snapshot of what one may see, then what changed", async () => {
+test("the list of workspaces: a snapshot of what the user may see, then what changed", async () => {
   await using at = await deployment();
   const bob = await stream(at, at.member.token);
   const ada = await stream(at, at.owner.token);
@@ -174,7 +174,7 @@ test("security S13: logout, suspension and a new role end the stream; a deleted 
   });
 });
 
-test("security S8, S25: foreign pages get no stream; a user has five, and what is no request or a flood ends one", async () => {
+test("security S8, S25: foreign pages get no stream; a user has five, and an invalid request or a flood ends one", async () => {
   await using at = await deployment();
   const cookie = `coder_session_token=${at.member.token}`;
   for (const headers of [{ Cookie: cookie }, { Cookie: cookie, Origin: "http://evil.example" }] as const)

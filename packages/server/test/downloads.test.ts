@@ -70,7 +70,7 @@ test("an executable comes with the headers that editors need, and is not sent ag
   expect([posted.status, posted.headers.allow]).toEqual([405, "GET, HEAD"]);
 });
 
-test("parts: from the middle, the end, under a condition, and none of a file that is shorter", async () => {
+test("parts: from the middle, from the end, conditional, and none beyond the end of the file", async () => {
   const dir = binaries("parts", { "coder-linux-amd64": CONTENT });
   await using at = await startServer({ flags: { "binaries-dir": dir } });
   const part = async (headers: Record<string, string>) => {
@@ -139,7 +139,7 @@ test("more clients than compressors: the others get the file uncompressed, witho
   await expect.poll(coding, { timeout: 20_000 }).toBe("gzip");
 });
 
-test("downloads have places: one address takes its share, and gets it back", async () => {
+test("downloads have places: one address has a share, which is returned", async () => {
   const dir = binaries("places", { "coder-linux-amd64": randomBytes(32 * 1024 * 1024) });
   const limits = { downloads: { total: 8, perAddress: 2 } };
   await using at = await startServer({ flags: { "binaries-dir": dir }, deps: { limits } });
@@ -151,7 +151,7 @@ test("downloads have places: one address takes its share, and gets it back", asy
   await expect.poll(async () => (await ask(at.url, LINUX, {}, "HEAD")).status, { timeout: 20_000 }).toBe(200);
 });
 
-test("SHA256SUMS: the folder's own where it has one, so that damage shows, else what the files hold; signatures", async () => {
+test("SHA256SUMS: the folder's own if it has one, so that damage is detected, otherwise computed from the files; signatures", async () => {
   const signed = { "coder-linux-amd64": CONTENT, "coder-linux-amd64.asc": "-----BEGIN PGP SIGNATURE-----" };
   const dir = binaries("sums", { ...signed, "coder-linux-arm64": "b" });
   await using at = await startServer({ flags: { "binaries-dir": dir } });

@@ -34,7 +34,7 @@ import {
 
 const api = "/api/v2";
 
-test("an upload is asked for its body only once it is known that it is taken", async () => {
+test("an upload is asked for its body only once it is known that it is accepted", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
   const workspace = await addWorkspace(test.url, token, "dev");
@@ -115,7 +115,7 @@ test("an unreachable access URL is reported, not hidden", async () => {
   expect(report.websocket.healthy).toBe(false);
 });
 
-test("the first place that holds a token counts: cookie, header, bearer", async () => {
+test("the first token is used: cookie, header, bearer", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
   const status = async (headers: Record<string, string>, query = "") =>
@@ -164,7 +164,7 @@ test("security 37: a debug log of everything above holds no secret", async () =>
   expect(test.log.text).toContain("[redacted]");
 });
 
-test("security 8: a cookie that changes something needs the CSRF proof, and cookies are HttpOnly and SameSite=Lax", async () => {
+test("security 8: a request with a cookie that changes something needs the CSRF proof, and cookies are HttpOnly and SameSite=Lax", async () => {
   await using test = await startServer({ flags: { "access-url": "https://coder.example.com" } });
   const { token } = await firstUser(test.url);
   const login = await send(test.url, "POST", `${api}/users/login`, {
@@ -221,7 +221,7 @@ test("security 7: an upgrade with a cookie needs our Origin; header logins and l
   expect(await status(`${api}/nowhere`, cookie)).toBe(404);
 });
 
-test("security 9: a Host that is not ours gets 421, on requests and upgrades", async () => {
+test("security 9: a foreign Host gets 421, on requests and upgrades", async () => {
   await using test = await startServer({
     flags: { "access-url": "https://coder.example.com", "allowed-hosts": "intra.example, *.corp.example" },
   });
@@ -253,7 +253,7 @@ test("security 9: a Host that is not ours gets 421, on requests and upgrades", a
   expect(await openSocket(test.url, `${api}/debug/ws`, { Host: "evil.example" })).toMatchObject({ status: 421 });
 });
 
-test("redirecting to the access URL keeps path and query and spares probes", async () => {
+test("redirecting to the access URL keeps path and query, and excludes probes", async () => {
   await using test = await startServer({
     flags: { "access-url": "https://coder.example.com", "redirect-to-access-url": true },
   });
@@ -300,7 +300,7 @@ test("security 40: too long a URL, header or body is refused", async () => {
   expect(headers).toMatch(/^HTTP\/1\.1 431 /);
 });
 
-test("security S25: a browser that has too many cookies of a program is answered with what to clear", async () => {
+test("security S25: a browser with too many cookies of a program gets an answer that says what to clear", async () => {
   await using test = await startServer();
   const cookies = (count: number): string =>
     Array.from({ length: count }, (_, index) => `c${index}=${"x".repeat(4_000)}`).join("; ");

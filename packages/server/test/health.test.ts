@@ -97,7 +97,7 @@ test("the checks' keys are admitted by the relay only while they run", async () 
   expect(probeKeys.admits(key.publicKey)).toBe(false);
 });
 
-test("a report is given out again until it is too old or a new one is asked for, and only to owners", async () => {
+test("a report is reused until it is too old or a new one is requested, and only owners get it", async () => {
   await using test = await start({ "health-check-refresh": "5m" });
   const { token } = await firstUser(test.url);
   const time = async (query = "") => (await health(test.url, token, query)).time;
@@ -124,7 +124,7 @@ test("concurrent requests share one run", async () => {
   expect(runs()).toBe(2);
 });
 
-test("what does not work carries Coder's code: access URL, WebSocket, relay, STUN", async () => {
+test("each fault carries Coder's code: access URL, WebSocket, relay, STUN", async () => {
   const elsewhere = createServer((_request, response) => response.writeHead(503).end("busy"));
   await new Promise<void>((resolve) => elsewhere.listen(0, "127.0.0.1", resolve));
   const { port } = elsewhere.address() as AddressInfo;
@@ -203,7 +203,7 @@ test("STUN servers that see different public ports mean a hard NAT: ESTUN02", as
   });
 });
 
-test("an own STUN server inside the NAT proves no hard NAT", async () => {
+test("our own STUN server inside the NAT does not prove a hard NAT", async () => {
   using outside = await lyingStun({ address: ip("203.0.113.5"), port: 1000 });
   await using inside = await StunListener.open({ host: "127.0.0.1", port: 0, random: nodeRandom });
   const report = await check(stunMap(outside.port, inside.port));
@@ -211,7 +211,7 @@ test("an own STUN server inside the NAT proves no hard NAT", async () => {
   expect(report.netcheck).toMatchObject({ MappingVariesByDestIP: null });
 });
 
-test("one silent STUN server is a warning on its region, all silent ones are ESTUN01, unless direct is forbidden", async () => {
+test("one silent STUN server is a warning on its region; if all are silent it is ESTUN01, unless direct connections are forbidden", async () => {
   using good = await lyingStun({ address: ip("203.0.113.5"), port: 1000 });
   const silent = createSocket("udp4");
   await new Promise<void>((resolve) => silent.bind({ address: "127.0.0.1", port: 0 }, resolve));

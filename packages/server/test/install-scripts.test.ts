@@ -63,7 +63,7 @@ test("the help of the script matches its behaviour; a shell that has only sh can
   expect([refused.status, refused.stderr.includes("agent-instructions")]).toEqual([1, true]);
 });
 
-test("the line of a workspace: no token among the words of a command, none in a history that leaves blanks out", () => {
+test("the line of a workspace: no token among the arguments of a command, and none in a history that omits lines with a leading blank", () => {
   const url = new URL("https://coder.example.com");
   const line = (operating_system: string) =>
     agentCommand(url, { operating_system, architecture: "arm64" } as Parameters<typeof agentCommand>[1], TOKEN);
@@ -78,7 +78,7 @@ test("the line of a workspace: no token among the words of a command, none in a 
   );
 });
 
-test("the line of a workspace fails, with the reason, where no script arrives", () => {
+test("the line of a workspace fails with the reason if no script arrives", () => {
   const bin = temporaryDirectory();
   const line = agentCommand(new URL("http://127.0.0.1:1"), { operating_system: "", architecture: "" } as never, TOKEN);
   const run = () => spawnSync("/bin/sh", ["-c", line], { env: { PATH: bin }, encoding: "utf8" });
@@ -101,7 +101,7 @@ test("the line of a workspace fails, with the reason, where no script arrives", 
   }
 });
 
-test("every Windows gets the one build that there is", () => {
+test("every version of Windows gets the only build for it", () => {
   const text = installScriptForWindows({ accessUrl: new URL("https://coder.example.com"), agent: false });
   expect([...new Set(text.match(/coder-windows-\w+\.exe/g))]).toEqual(["coder-windows-amd64.exe"]);
   expect(text).not.toContain("$arch");

@@ -118,7 +118,7 @@ const LISTINGS: readonly [string, (body: never) => number][] = [
   [`${api}/users/me/keys/tokens?include_all=true`, (tokens: unknown[]) => tokens.length],
 ];
 
-test("10 rows and 1,000 rows take the same queries", async () => {
+test("10 rows and 1,000 rows need the same queries", async () => {
   const queries: string[] = [];
   await using at = await startServer({ deps: { onQuery: (sql) => void queries.push(sql) } });
   const { token } = await firstUser(at.url);

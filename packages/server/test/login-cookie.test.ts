@@ -24,7 +24,7 @@ function me(test: TestServer, headers: Record<string, string>): Promise<number> 
   return send(test.url, "GET", `${api}/users/me`, { headers }).then(({ status }) => status);
 }
 
-test("security S1: on https a browser's login is its __Host- cookie, and the plain name counts for other clients", async () => {
+test("security S1: on https a browser's login is its __Host- cookie, and the plain name is accepted from other clients", async () => {
   const { test: server, token } = await started("https://coder.example.com");
   await using _ = server;
   const plain = `coder_session_token=${token}`;
@@ -46,7 +46,7 @@ test("security S1: on https a browser's login is its __Host- cookie, and the pla
   opened.socket.terminate();
 });
 
-test("security S2: a doubled name of a login voids it, also when the values are equal", async () => {
+test("security S2: two login cookies with one name invalidate each other, even if their values are equal", async () => {
   const { test: server, token } = await started("https://coder.example.com");
   await using _ = server;
   const prefixed = `__Host-coder_session=${token}`;
@@ -64,7 +64,7 @@ test("on http the plain name is the login, and a __Host- cookie is not", async (
   expect(await me(server, { Cookie: `__Host-coder_session=${token}`, ...BROWSER })).toBe(401);
 });
 
-test("security S7: a login's cookie counts for no request to the API that a page of another site caused", async () => {
+test("security S7: a login's cookie is not accepted on a request to the API that a page of another site caused", async () => {
   const { test: server, token } = await started("http://coder.example.com");
   await using _ = server;
   const cookie = { Cookie: `coder_session_token=${token}` };

@@ -19,7 +19,7 @@ import {
 const HOUR = 3_600_000;
 const me = "/api/v2/users/me";
 
-test("a new server has no first user, then exactly one", async () => {
+test("a new server has no user, then exactly one first user", async () => {
   await using test = await startServer();
   const before = await send(test.url, "GET", "/api/v2/users/first");
   expect(before.status).toBe(404);
@@ -42,7 +42,7 @@ test("a new server has no first user, then exactly one", async () => {
   );
 });
 
-test("two first users at once: one is made", async () => {
+test("of two simultaneous first users, one is created", async () => {
   await using test = await startServer();
   const answers = await Promise.all(
     ["a", "b", "c"].map((name) =>
@@ -172,7 +172,7 @@ test("guessing one's own old password is limited like logging in", async () => {
   expect([...statuses]).toEqual([400, 429]);
 });
 
-test("a login lives for the session duration from its last use, an API token for its lifetime", async () => {
+test("a login lasts for the session duration after its last use, an API token for its lifetime", async () => {
   await using test = await startServer({ flags: { "session-duration": "24h" } });
   const { token } = await firstUser(test.url);
   const api = await send(test.url, "POST", `${me}/keys/tokens`, {
@@ -255,7 +255,7 @@ test("API tokens: create, list, show, expire, remove", async () => {
   expect((await send(test.url, "DELETE", `${me}/keys/${id}`, { token: bob.token })).status).toBe(404);
 });
 
-test("POST users/me/keys trades a token for a fresh session", async () => {
+test("POST users/me/keys exchanges a token for a new session", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
   const answer = await send(test.url, "POST", `${me}/keys`, { token });
@@ -326,7 +326,7 @@ test("every route but the public ones requires a token", async () => {
   }
 });
 
-test("tokens of any other shape are refused", async () => {
+test("tokens of any other form are refused", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
   const wrong = [
@@ -345,7 +345,7 @@ async function restart(previous: TestServer): Promise<TestServer> {
   return await startServer({ stateDir: previous.stateDir });
 }
 
-test("everything is still there after a restart", async () => {
+test("all data is still there after a restart", async () => {
   const before = await startServer({ keep: true });
   const { token } = await firstUser(before.url);
   const workspace = await addWorkspace(before.url, token, "dev");

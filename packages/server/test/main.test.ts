@@ -43,7 +43,7 @@ test("it prints its addresses, its state directory and the first step, and stops
   acquireStateDir(directory).release();
 });
 
-test("a server that cannot hand out the command to machines like its own says so when it starts", async () => {
+test("a server that cannot hand out the command to machines like its own logs a warning when it starts", async () => {
   const own = programFile(platformOfNode(process.platform, process.arch)!);
   const started = async (flags: ServerFlagValues): Promise<string> => {
     const values = { "http-address": "127.0.0.1:0", "state-dir": directory, "stun-address": "disable", ...flags };

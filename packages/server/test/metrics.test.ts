@@ -53,7 +53,7 @@ async function value(series: string): Promise<number> {
 }
 
 describe("metrics", () => {
-  it("count logins and refusals from zero on, those that the log leaves out too", async () => {
+  it("count logins and refusals from zero on, including those that the log leaves out", async () => {
     expect(await value('coder_audit_events_total{action="login-refused"}')).toBe(0);
     await firstUser(test.url);
     const body = { email: "nobody@example.com", password: PASSWORD };

@@ -59,7 +59,7 @@ test("a visitor with a session of the proxy's host reaches the app that the path
   expect(at.primary.faults).toEqual([]);
 });
 
-test("security R17: what the primary granted of one app is worth nothing at another one of the same host", async () => {
+test("security R17: a right that the primary granted for one app is not accepted for another one of the same host", async () => {
   const at = await start();
   at.apps.issue = ({ app_request: { app_slug_or_port, workspace_name_or_id } }) =>
     app_slug_or_port === "code" && workspace_name_or_id === "dev" ? granted() : { status: 404, body: "{}" };
@@ -99,7 +99,7 @@ test("a person without a session signs in at the primary and comes back to the p
   expect([program.status, program.headers["coder-app-login"]]).toEqual([401, `http://proxy.example${BASE}/`]);
 });
 
-test("what the primary refuses, and where it sends a visitor, is passed on as it is", async () => {
+test("refusals and redirects of the primary are passed on unchanged", async () => {
   const at = await start();
   const own = `http://coder.example${BASE}/`;
   at.apps.issue = () => ({ status: 303, headers: { Location: own }, body: "" });
@@ -119,7 +119,7 @@ test.each<[string, number]>([
   expect(at.apps.requests).toEqual([]);
 });
 
-test("security S4, S26: cookies of the deployment pass neither way at a proxy, and no worker is registered", async () => {
+test("security S4, S26: cookies of the deployment pass in neither direction at a proxy, and no worker is registered", async () => {
   const at = await start();
   at.apps.issue = toAda;
   const cookies = `${COOKIE.Cookie}; a=b; coder_session_token=x; csrf_token=y; __Host-coder_app_session=z`;
@@ -154,7 +154,7 @@ test("a page of an app below a path opens no terminal, whatever token it found",
   }
 });
 
-test("path apps are off at a proxy with a wildcard, and as --disable-path-apps says", async () => {
+test("path apps are disabled at a proxy with a wildcard, unless --disable-path-apps says otherwise", async () => {
   const wildcard = "*.near.example";
   for (const [flags, status] of [
     [{ "wildcard-access-url": wildcard }, 403],

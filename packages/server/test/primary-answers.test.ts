@@ -24,7 +24,7 @@ async function start() {
   return { fake, apps, ask };
 }
 
-test("a refusal counts only where the primary marks it as its decision", async () => {
+test("a refusal counts only if the primary marks it as its decision", async () => {
   const { apps, ask } = await start();
   for (const status of [303, 400, 401, 403, 404, 409]) {
     apps.issue = () => json(status, { message: "no" });

@@ -70,7 +70,7 @@ const share = ({ at, ada, workspaceId }: Proxied, level: string) =>
     body: { agent_name: "main", port: 8080, share_level: level, identity_headers: true },
   });
 
-test("a browser that is logged in gets a session of one host, for which the proxy gets tokens", async () => {
+test("a logged-in browser gets a session for one host, for which the proxy gets tokens", async () => {
   await using on = await proxied();
   await share(on, "authenticated");
   const session = await sessionFor(on, on.ada.token, appUrl(on, "/a%2Fb?x=1"));
@@ -97,7 +97,7 @@ test("a browser that is logged in gets a session of one host, for which the prox
   expect((await issue(on, `${"a".repeat(10)}-${"b".repeat(22)}`)).status).toBe(401);
 });
 
-test("an app below a path has a session of the proxy's own host", async () => {
+test("an app below a path uses a session of the proxy's own host", async () => {
   await using on = await proxied();
   expect((await declare(on)).status).toBe(201);
   const url = `${on.process.url}/@member/dev.main/apps/notes/`;
@@ -117,7 +117,7 @@ test("an app below a path has a session of the proxy's own host", async () => {
   expect((await issue(on, session)).status).toBe(401);
 });
 
-test("security R17: a session at a proxy's host is worth nothing at another host, proxy or the primary", async () => {
+test("security R17: a session at a proxy's host is not accepted at another host, at another proxy or at the primary", async () => {
   await using on = await proxied();
   const session = await sessionFor(on, on.ada.token);
   expect((await issue(on, session, { host: "8081--main--dev--member.near.test" })).status).toBe(401);
@@ -151,7 +151,7 @@ test("security R20: a new token of the proxy ends the sessions at its hosts", as
   expect((await issue(on, on.ada.token, { as })).status).toBe(201);
 });
 
-test("security S10: a ticket that was used is not good again when many sessions follow it", async () => {
+test("security S10: a used ticket does not become valid again after many later sessions", async () => {
   await using on = await proxied();
   const { store } = on.at.server.parts;
   const redemption = await ticketFor(on, on.ada.token);
@@ -183,7 +183,7 @@ test("security S10: a ticket for a proxy's host works once, at that host and pro
   expect((await redeem(on, late)).status).toBe(400);
 });
 
-test("security S11: a sign-in leads to hosts of proxies that serve apps and are well, and nowhere else", async () => {
+test("security S11: a sign-in leads only to hosts of proxies that serve apps and are healthy", async () => {
   await using on = await proxied();
   const state = stateOf("x");
   const ask = async (url: string) => (await decide(on, on.ada.token, url, state)).status;
@@ -213,7 +213,7 @@ test("security S11: a sign-in leads to hosts of proxies that serve apps and are 
   expect(await ask(appUrl(on))).not.toBe(303);
 });
 
-test("a sign-in at a proxy opens the apps that are named beside it, one after the other", async () => {
+test("a sign-in at a proxy also signs in to the apps declared beside the app, one after the other", async () => {
   await using on = await proxied();
   const names = { agent_name: "main", share_level: "authenticated" };
   const share = (body: object) =>
@@ -253,7 +253,7 @@ test("a sign-in at a proxy opens the apps that are named beside it, one after th
   expect((await decide(on, on.ada.token, begun.next, state)).status).toBe(303);
 });
 
-test("a sign-in at a proxy opens no app beside it that its visitor is not served there", async () => {
+test("a sign-in at a proxy skips apps that the proxy may not serve to the visitor", async () => {
   await using on = await proxied({}, { "wildcard-access-url": "*.apps.test" });
   const other = await addWorkspace(on.at.url, on.ada.token, "other");
   const declared = await send(on.at.url, "POST", `/api/v2/workspaces/${on.workspaceId}/port-share`, {
@@ -274,7 +274,7 @@ test("a sign-in at a proxy opens no app beside it that its visitor is not served
   expect([answer.status, answer.json.next]).toEqual([200, undefined]);
 });
 
-test("where the deployment serves no apps below paths, its proxies serve none", async () => {
+test("if the deployment serves no apps below paths, its proxies serve none", async () => {
   await using on = await proxied({}, { "disable-path-apps": "true" });
   expect((await declare(on)).status).toBe(201);
   const url = `${on.process.url}/@member/dev.main/apps/notes/`;
@@ -288,7 +288,7 @@ test("where the deployment serves no apps below paths, its proxies serve none", 
   );
 });
 
-test("security R18: below a path as well, a proxy serves those alone who may have a shell there", async () => {
+test("security R18: below a path as well, a proxy serves only visitors who may have a shell there", async () => {
   await using on = await proxied({}, { "dangerous-allow-path-app-sharing": "true" });
   expect((await declare(on, { sharing_level: "authenticated" })).status).toBe(201);
   const bob = await addMember(on.at.url, on.at.token, "bob");
@@ -305,7 +305,7 @@ test("security R18: below a path as well, a proxy serves those alone who may hav
   expect(await peer.next()).toContain("not yours to reach");
 });
 
-test("a visitor without a session learns of no app whether there is one", async () => {
+test("a visitor without a session does not learn whether an app exists", async () => {
   await using on = await proxied();
   const [owned, missing] = await Promise.all([
     issue(on, ""),
@@ -355,7 +355,7 @@ test("security R18: a proxy serves apps only to visitors who may have a shell th
   expect(await ofTunnel()).toContain("not yours to reach");
 });
 
-test("where the deployment has no host for apps, a visitor who may have no shell finds none", async () => {
+test("if the deployment has no host for apps, a visitor who may have no shell gets no app", async () => {
   await using on = await proxied();
   await share(on, "public");
   const bob = await addMember(on.at.url, on.at.token, "bob");
@@ -413,7 +413,7 @@ test("a browser gets a page, and a program JSON", async () => {
   expect(json.json).toMatchObject({ message: "Application Not Found" });
 });
 
-test("uses that a proxy reports count for workspaces that it serves to that user", async () => {
+test("uses that a proxy reports count only for workspaces that it serves to that user", async () => {
   await using on = await proxied();
   const { store, metrics } = on.at.server.parts;
   const used = async () => (await store.workspaces.byId(on.workspaceId))?.last_used_at;
@@ -444,7 +444,7 @@ test("uses that a proxy reports count for workspaces that it serves to that user
   expect((await report({ ...use, requests: -1 })).status).toBe(400);
 });
 
-test("pages of the dashboard may ask proxies that serve apps", () => {
+test("pages of the dashboard may connect to proxies that serve apps", () => {
   expect(proxyOrigins([{ url: "https://near.example.com" }])).toEqual([
     "https://near.example.com",
     "wss://near.example.com",

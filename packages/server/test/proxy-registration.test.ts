@@ -60,7 +60,7 @@ test("a registration names mesh key, region and relay map; the region enters the
   expect(all.json.regions).toMatchObject([{ name: "primary" }, { name: "near", healthy: true, derp_only: true }]);
 });
 
-test("clients that follow the relay map get each change of it", async () => {
+test("followers of the relay map get each change of it", async () => {
   await using at = await proxyDeployment();
   await using process = await FakeProxy.start();
   const { token } = await createProxy(at, "near");
@@ -124,7 +124,7 @@ describe("health", () => {
     expect(process.checks).toBe(1);
   });
 
-  test("an owner moves a proxy: the region leaves the map until it answers at the new address", async () => {
+  test("when an owner moves a proxy, its region leaves the map until it answers at the new address", async () => {
     await using at = await proxyDeployment();
     await using process = await FakeProxy.start();
     await using elsewhere = await FakeProxy.start();
@@ -192,7 +192,7 @@ test("the processes of a proxy learn of each other; with the last one the region
   expect([late.status, late.json.validations]).toEqual([400, [expect.objectContaining({ field: "replica_id" })]]);
 });
 
-test("a check that was under way when the last process ended does not bring the region back", async () => {
+test("a check that was in progress when the last process ended does not bring the region back", async () => {
   await using at = await proxyDeployment({ "proxy-health-interval": "1h" });
   await using process = await FakeProxy.start();
   const { token } = await createProxy(at, "near");
@@ -213,7 +213,7 @@ describe("processes that state different things", () => {
   const stunPort = (at: Deployment) => at.server.parts.control.relayMap().regions.get(REGION)?.nodes[0]?.stunPort;
   const stunIs = (at: Deployment, port: number) => () => stunPort(at) === port;
 
-  test("the region has a STUN server where all of them have it, whichever registered last", async () => {
+  test("the region has a STUN server if all of them have one, whichever registered last", async () => {
     await using at = await proxyDeployment({ "proxy-health-interval": "1h" });
     await using process = await FakeProxy.start();
     const { token } = await createProxy(at, "near");
@@ -241,7 +241,7 @@ describe("processes that state different things", () => {
     expect((await near(at)).status.report.warnings.join()).toContain("it came, went or changed too often");
   });
 
-  test("a region whose content changes again and again is held out of the map", async () => {
+  test("a region whose content changes repeatedly is held out of the map", async () => {
     await using at = await proxyDeployment();
     await using process = await FakeProxy.start();
     const { token } = await createProxy(at, "near");
@@ -254,7 +254,7 @@ describe("processes that state different things", () => {
     expect(isOut(at)()).toBe(true);
   });
 
-  test("a relay is in the map where all of them have one", async () => {
+  test("a relay is in the map if all of them have one", async () => {
     await using at = await proxyDeployment();
     await using process = await FakeProxy.start();
     const { token } = await createProxy(at, "near");

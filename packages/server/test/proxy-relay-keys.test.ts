@@ -13,7 +13,7 @@ import { createProxy, PROXIES, proxyDeployment } from "./proxies.ts";
 
 const hex = (fill: number) => Buffer.alloc(32, fill).toString("hex");
 
-test("all keys come first, then those that peers announce and those whose right ended", async () => {
+test("all keys come first, then those that peers announce and those whose right has ended", async () => {
   await using at = await proxyDeployment();
   const { token } = await createProxy(at, "near");
   const reader = await openSocketOrFail(at.url, `${PROXIES}/me/relay-keys`, { [PROXY_TOKEN_HEADER]: token });
@@ -49,7 +49,7 @@ test("all keys come first, then those that peers announce and those whose right 
   for (const { socket } of [reader, second]) socket.terminate();
 });
 
-test("a proxy that sends something is cut off", async () => {
+test("a proxy that sends something is disconnected", async () => {
   await using at = await proxyDeployment();
   const { token } = await createProxy(at, "near");
   const reader = await openSocketOrFail(at.url, `${PROXIES}/me/relay-keys`, { [PROXY_TOKEN_HEADER]: token });
@@ -83,7 +83,7 @@ test("the keys of another server's checks are named for a minute", async () => {
   }
 });
 
-test("a server that takes no new connections refuses the stream, and ends those that are open before keys leave", async () => {
+test("a server that accepts no new connections refuses the stream, and ends open ones before keys leave", async () => {
   await using at = await proxyDeployment();
   const { token } = await createProxy(at, "near");
   const open = () => openSocket(at.url, `${PROXIES}/me/relay-keys`, { [PROXY_TOKEN_HEADER]: token });
@@ -100,7 +100,7 @@ test("a server that takes no new connections refuses the stream, and ends those 
   again.socket.terminate();
 });
 
-test("a stream of relay keys ends also when the end of its token was missed", async () => {
+test("a stream of relay keys ends even if the event that ended its token was missed", async () => {
   await using at = await proxyDeployment({}, { recheckMs: 20 });
   const { id, token } = await createProxy(at, "near");
   const reader = await openSocketOrFail(at.url, `${PROXIES}/me/relay-keys`, { [PROXY_TOKEN_HEADER]: token });
@@ -122,7 +122,7 @@ test("one proxy takes no stream from another, nor from users", async () => {
   for (const { socket } of readers) socket.terminate();
 });
 
-test("a request that lost its Upgrade header on the way is answered with what is missing", async () => {
+test("a request that lost its Upgrade header on the way gets an answer that says so", async () => {
   await using at = await proxyDeployment();
   const { token } = await createProxy(at, "near");
   const answer = await send(at.url, "GET", `${PROXIES}/me/relay-keys`, { headers: { [PROXY_TOKEN_HEADER]: token } });
@@ -161,7 +161,7 @@ function following(keys: readonly string[]) {
 const key = (at: number) => at.toString(16).padStart(64, "0");
 const bytes = (at: number) => Buffer.from(key(at), "hex");
 
-test("a large set takes several messages, one under way at a time, and changes follow it", async () => {
+test("a large set is sent in several messages, one in flight at a time, and changes follow it", async () => {
   const keys = Array.from({ length: 10_000 }, (_, at) => key(at));
   const { socket, stream } = following(keys);
   stream.revoke(bytes(3));
@@ -193,7 +193,7 @@ test("streams that open before the next change share one list", () => {
   expect(lists).toBe(2);
 });
 
-test("of what changes while a message is under way the latest counts", async () => {
+test("of changes while a message is in flight, only the latest of each key is sent", async () => {
   const { socket, stream } = following([]);
   stream.admitHeld(bytes(1));
   stream.revoke(bytes(1));
@@ -205,7 +205,7 @@ test("of what changes while a message is under way the latest counts", async () 
   expect(socket.messages).toHaveLength(2);
 });
 
-test("a proxy that is too far behind is cut off", () => {
+test("a proxy that is too far behind is disconnected", () => {
   const { socket, stream } = following([]);
   for (let at = 0; at < 100_001; at++) stream.admitHeld(bytes(at));
   expect(socket.closes[0]).toBe(1013);

@@ -29,7 +29,7 @@ function issue({ at, proxy, agentId }: Proxied, session: string, as = proxy.toke
   return asProxy(at, as, "issue-signed-app-token", question);
 }
 
-test("a user's page gets a token for a terminal, which the proxy reads and renews", async () => {
+test("a user's page gets a token for a terminal, which the proxy verifies and renews", async () => {
   await using on = await proxied();
   const answer = await askForTerminal(on, on.ada.token);
   expect(answer.status).toBe(200);
@@ -118,7 +118,7 @@ test("security R18: a proxy has tunnels only to agents of which it serves someth
   expect(await refused()).toBe("3");
 });
 
-test("security R16: the routes of apps and terminals take a proxy's token alone, and those of users none", async () => {
+test("security R16: the routes of apps and terminals accept only a proxy's token, and those of users accept none", async () => {
   await using on = await proxied();
   const headers = { [PROXY_TOKEN_HEADER]: on.proxy.token };
   const body = { url: wsUrl(on.process, on.agentId), agentID: on.agentId };
@@ -178,7 +178,7 @@ test.each<[string, (on: Proxied) => Promise<unknown>]>([
   expect(await again.next()).toContain("not yours to reach");
 });
 
-test("security R10: a proxy's tunnel ends when what it served is not renewed", async () => {
+test("security R10: a proxy's tunnel ends when its grant is not renewed", async () => {
   await using on = await proxied({ recheckMs: 50 });
   await askForTerminal(on, on.ada.token);
   await using peer = await tunnelOf(on);
@@ -208,7 +208,7 @@ test.each<[string, (on: Proxied) => Promise<unknown>]>([
   expect(await on.agent.next()).toMatch(/^disconnected /);
 });
 
-test("security R10: a tunnel that a resumed connection did not take up again ends with the right", async () => {
+test("security R10: a tunnel that a resumed connection did not request again ends with the right", async () => {
   await using on = await proxied({ recheckMs: 3_600_000 });
   await askForTerminal(on, on.ada.token);
   const first = await tunnelOf(on);
@@ -223,7 +223,7 @@ test("security R10: a tunnel that a resumed connection did not take up again end
   expect(await on.agent.next()).toMatch(/^disconnected /);
 });
 
-test("a tunnel stays while another user's terminal rests on it", async () => {
+test("a tunnel stays while another user's terminal depends on it", async () => {
   await using on = await proxied({ recheckMs: 3_600_000 });
   await askForTerminal(on, on.ada.token);
   await askForTerminal(on, on.at.token);

@@ -56,7 +56,7 @@ test("security R16: a proxy token works on the proxy's own routes only, and a us
   expect((await process.register(at, token)).status).toBe(201);
 });
 
-test("a token with another secret, of another proxy, or of another shape is refused", async () => {
+test("a token with another secret, of another proxy, or of another form is refused", async () => {
   await using at = await proxyDeployment();
   await using process = await FakeProxy.start();
   const one = await createProxy(at, "near");
@@ -73,7 +73,7 @@ test("a token with another secret, of another proxy, or of another shape is refu
     expect((await process.register(at, token)).status).toBe(401);
 });
 
-test("security R5: of a proxy's token the database holds the hash alone", async () => {
+test("security R5: the database holds only the hash of a proxy's token", async () => {
   await using at = await proxyDeployment();
   const { id, token } = await createProxy(at, "near");
   const row = await at.server.parts.store.workspaceProxies.byId(id);
@@ -91,7 +91,7 @@ test("security R7: the mesh key that a proxy gets is not the primary's", async (
   expect(key).not.toBe(meshKeyOf(keys.derpPrivate, deployment.deploymentId));
 });
 
-test("security R19: another address is refused and logged while the one that is known answers", async () => {
+test("security R19: another address is refused and logged while the known one answers", async () => {
   await using at = await proxyDeployment({ "proxy-health-interval": "1h" });
   await using process = await FakeProxy.start();
   await using thief = await FakeProxy.start();
@@ -140,7 +140,7 @@ test("security R20: a new token and a deletion end the proxy's sockets, and its 
   bystander.socket.terminate();
 });
 
-test("a wildcard host name that an owner set does not block a proxy that only relays, and can be cleared", async () => {
+test("a wildcard host name that an owner set does not block a proxy that only relays, and can be removed", async () => {
   await using at = await proxyDeployment({ "proxy-health-interval": "1h" });
   await using process = await FakeProxy.start();
   const { token } = await createProxy(at, "near");
@@ -155,7 +155,7 @@ test("a wildcard host name that an owner set does not block a proxy that only re
   expect(await shown()).toBe("");
 });
 
-test("a token that was made is answered also when the database leaves after the commit", async () => {
+test("a new token is returned even if the database goes away after the commit", async () => {
   await using at = await proxyDeployment();
   const { administration } = at.server.parts.proxies;
   const { workspaceProxies } = at.server.parts.store;
@@ -172,7 +172,7 @@ test("a token that was made is answered also when the database leaves after the 
   expect(await workspaceProxies.byId(made.proxy.id)).toEqual(proxy);
 });
 
-test("security R20: after a new token the address is not asked and the region stays out until a process registers with it", async () => {
+test("security R20: after a new token the address is not checked, and the region stays out until a process registers with the token", async () => {
   await using at = await proxyDeployment({ "proxy-health-interval": "50ms" });
   await using process = await FakeProxy.start();
   const { id, token } = await createProxy(at, "near");

@@ -25,7 +25,7 @@ async function deployment() {
   return { ...test, owner, ask, credentials, password };
 }
 
-test("a key that a peer announced is allowed, also one that is announced a moment later; an unknown one is not", async () => {
+test("a key that a peer announced is allowed, even if it is announced a moment later; an unknown one is not", async () => {
   await using at = await deployment();
   const early = at.ask({ NodePublic: keyName(9), Source: "203.0.113.7" });
   await using client = await TestPeer.open(at.url, at.owner.token, `${api}/tailnet`);

@@ -14,7 +14,7 @@ import { ProbeKeys } from "../src/relay/probe-keys.ts";
 import { send, TextCollector } from "./helpers.ts";
 import { serveRelayOnly } from "./relay-only.ts";
 
-test("packets cross a relay that is composed without a store", async () => {
+test("packets pass through a relay that is composed without a store", async () => {
   await using served = await serveRelayOnly({
     privateKey: clampPrivateKey(nodeRandom.bytes(32)),
     log: createLogger({ sink: new TextCollector(), level: "debug", format: "json" }),

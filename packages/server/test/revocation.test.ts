@@ -144,7 +144,7 @@ const endsOfAgent: [string, End][] = [
 ];
 
 test.each(endsOfAgent)(
-  "security 16: the clients of an agent hear of its end when %s, lost or not",
+  "security 16: the clients of an agent, lost or not, are informed of its end when %s",
   async (_name, end) => {
     for (const isLost of [false, true]) {
       await using test = await scene();
@@ -163,7 +163,7 @@ test.each(endsOfAgent)(
   },
 );
 
-test("security 16: an agent whose control connection was cut learns of the end when it is back", async () => {
+test("security 16: an agent whose control connection was lost is informed of the end when it returns", async () => {
   await using test = await scene();
   const client = await test.openClient();
   client.connection.abandon();
@@ -175,7 +175,7 @@ test("security 16: an agent whose control connection was cut learns of the end w
   expect(await back.next()).toMatch(/^disconnected /);
 });
 
-test("resume tokens: bound to login, kind and agent, and worth nothing after a logout", async () => {
+test("resume tokens are bound to login, kind and agent, and invalid after a logout", async () => {
   await using test = await scene();
   const path = `/api/v2/workspaceagents/${test.agentId}/coordinate`;
   const tokenOf = async (peer: TestPeer) =>

@@ -60,7 +60,7 @@ const ends: [string, (scene: Scene) => Promise<unknown>][] = [
 ];
 
 test.each(ends)(
-  "security 16: a lost client's tunnel ends when its user %s after a restart, before or after the agent is back",
+  "security 16: a lost client's tunnel ends when its user %s after a restart, before or after the agent returns",
   async (_name, end) => {
     for (const isBack of [true, false]) {
       const stateDir = temporaryDirectory();
@@ -83,7 +83,7 @@ test.each(ends)(
   },
 );
 
-test("security 16: a peer whose right was made up is no longer wanted, and others are left alone", async () => {
+test("security 16: a peer with an invented right is ended, and others are left alone", async () => {
   const stateDir = temporaryDirectory();
   const { agent, agentId } = await scene(stateDir);
   await using server = await startServer({ stateDir });

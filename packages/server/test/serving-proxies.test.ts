@@ -65,7 +65,7 @@ const takesAddress = (on: Proxied, elsewhere: FakeProxy) =>
     expect((await elsewhere.register(on.at, on.proxy.token, stated)).status).toBe(201);
   }, 30_000);
 
-test("security R18: the token of a proxy that only relays opens nothing of apps and terminals", async () => {
+test("security R18: the token of a proxy that only relays gives no access to apps and terminals", async () => {
   await using at = await proxyDeployment();
   await using process = await FakeProxy.start();
   const { token } = await createProxy(at, "near");
@@ -92,7 +92,7 @@ test("security R18: the token of a proxy that only relays opens nothing of apps 
   expect(await asked(at, token)).toEqual(SERVED);
 });
 
-test("security R19: a proxy that takes another address by itself serves no apps until an owner confirms it", async () => {
+test("security R19: a proxy that changes its own address serves no apps until an owner confirms it", async () => {
   await using on = await proxied();
   await using elsewhere = await FakeProxy.start();
   const { at, proxy } = on;
@@ -119,7 +119,7 @@ test("security R19: a proxy that takes another address by itself serves no apps 
   expect([(await terminal(on, elsewhere.port)).status, (await signIn(on, elsewhere.port)).status]).toEqual([200, 303]);
 });
 
-test("security R19: what an unconfirmed proxy has open ends by a refusal that is marked, and browsers are not led there", async () => {
+test("security R19: what an unconfirmed proxy has open ends by a marked refusal, and browsers are not sent there", async () => {
   await using on = await proxied();
   await using elsewhere = await FakeProxy.start();
   const { at, proxy, ada } = on;
@@ -142,7 +142,7 @@ test("security R19: what an unconfirmed proxy has open ends by a refusal that is
   expect(await region()).toMatchObject({ path_app_url: elsewhere.url, healthy: false });
 });
 
-test("a region states whether apps are served below paths, where all of the proxy's processes serve them", async () => {
+test("a region states that apps are served below paths only if all of the proxy's processes serve them", async () => {
   await using on = await proxied();
   const { at, proxy, process } = on;
   const second = await FakeProxy.start();
@@ -162,7 +162,7 @@ test("a region states whether apps are served below paths, where all of the prox
   expect(await served()).toEqual([true, true]);
 });
 
-test("security R19: a proxy gets no address of another proxy or of the deployment", async () => {
+test("security R19: a proxy cannot take the address of another proxy or of the deployment", async () => {
   await using at = await proxyDeployment({ "wildcard-access-url": "*.apps.test" });
   await using one = await FakeProxy.start();
   await using other = await FakeProxy.start();
@@ -186,7 +186,7 @@ test("security R19: a proxy gets no address of another proxy or of the deploymen
   expect((await one.register(at, token, wildcard("*.near.test"))).status).toBe(201);
 });
 
-test("of two proxies at one address, as an earlier release let them be, none gets terminals or tickets", async () => {
+test("of two proxies at one address, which an earlier release allowed, neither gets terminals or tickets", async () => {
   await using on = await proxied();
   const { store, proxies } = on.at.server.parts;
   const other = await createProxy(on.at, "a-far");

@@ -88,7 +88,7 @@ const SOCKETS: [name: string, longest: number, open: (at: Scene) => Target | Pro
 ];
 
 test.each(SOCKETS)(
-  "security 40: %s takes a message of %i bytes, and is closed by the first byte of a longer one",
+  "security 40: %s accepts a message of %i bytes, and is closed by the first byte of a longer one",
   async (_name, longest, open) => {
     await using at = await scene();
     const [path, headers] = await open(at);
@@ -115,7 +115,7 @@ test.each(SOCKETS)(
   },
 );
 
-test("security 40: a terminal takes a message of 1 MiB, and is closed by the first byte of a longer one", async () => {
+test("security 40: a terminal accepts a message of 1 MiB, and is closed by the first byte of a longer one", async () => {
   for (const [length, isTaken] of [
     [1024 * 1024, true],
     [1024 * 1024 + 1, false],
@@ -184,7 +184,7 @@ test.each(SOCKETS.slice(0, 8))("%s ends when its client answers no ping", async 
   expect(await closed).toBe(1006);
 });
 
-test("the relay map's followers may send nothing but a close, and are few per address", async () => {
+test("followers of the relay map may send nothing but a close, and are limited per address", async () => {
   await using at = await scene({ mapSockets: { total: 4, perAddress: 2 } });
   const follow = (from: string) => openSocket(at.url, "/api/v2/derp-map", { "X-Forwarded-For": from });
   const first = await openSocketOrFail(at.url, "/api/v2/derp-map", { "X-Forwarded-For": "2001:db8::1" });
@@ -246,7 +246,7 @@ function slowRequest(port: number, from: string) {
   return { socket, ended: new Promise<string>((resolve) => socket.once("close", () => resolve(answer))) };
 }
 
-test("security 40: slow requests of a few addresses keep no other out, logged in or not", async () => {
+test("security 40: slow requests of a few addresses do not keep others out, logged in or not", async () => {
   await using at = await scene({ requests: { total: 6, perUser: 100, perAddress: 3 } });
   const slow = [1, 1, 1, 2, 2, 2].map((source) => slowRequest(at.port, `192.0.2.${source}`));
   const ask = async (path: string, headers: Record<string, string>) =>
@@ -277,7 +277,7 @@ test("security 40: slow requests of a few addresses keep no other out, logged in
   for (const { socket } of slow) socket.destroy();
 });
 
-test("one user, and one address, have a share of the requests under way", async () => {
+test("one user and one address each have a share of the requests in progress", async () => {
   await using at = await scene({ requests: { total: 100, perUser: 2, perAddress: 3 } });
   const slow = Array.from({ length: 3 }, () => slowRequest(at.port, "192.0.2.1"));
   const watch = (token: string, from: string) => {

@@ -9,7 +9,7 @@ import { TEST_DATABASE_PASSWORD } from "./postgres/test-database.ts";
 
 const api = "/api/v2";
 
-test("search keys are answered from existing data", async () => {
+test("search terms are answered from existing data", async () => {
   await using at = await startServer();
   const { token } = await firstUser(at.url);
   const workspace = await addWorkspace(at.url, token, "dev");
@@ -86,7 +86,7 @@ test("deployment/config and the debug figures are for owners and hold no secret"
   expect(await read("debug/derp/traffic")).toEqual([]);
 });
 
-test("health warnings are dismissed by section, and stay so", async () => {
+test("health warnings can be dismissed by section, and stay dismissed", async () => {
   await using at = await startServer();
   const { token } = await firstUser(at.url);
   const path = `${api}/debug/health/settings`;

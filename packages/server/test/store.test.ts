@@ -267,7 +267,7 @@ test("a port in use and a certificate that cannot be read stop the start with a 
   expect(await errorOf(() => startServer({ flags }))).toMatchObject({ code: "ERR_TLS_CERTIFICATE" });
 });
 
-test("closing ends open requests and sockets and can be asked for twice", async () => {
+test("closing ends open requests and sockets, and may be called twice", async () => {
   const test = await startServer({ keep: true, stateDir: directory });
   const { token } = await firstUser(test.url);
   const workspace = await addWorkspace(test.url, token, "dev");

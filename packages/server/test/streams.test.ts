@@ -31,7 +31,7 @@ async function json(reader: SocketReader) {
 const pinged = (reader: SocketReader): Promise<void> =>
   new Promise((resolve) => reader.socket.once("ping", () => resolve()));
 
-test("metadata: the first message is data, it comes again though nothing changed, and heartbeats are frames", async () => {
+test("metadata: the first message is data, which is repeated without a change, and heartbeats are frames", async () => {
   await using at = await deployment({ repeatMetadataMs: 20, recheckMs: 20, heartbeatMs: 500 });
   const watch = await openSocketOrFail(at.url, `${api}/workspaceagents/${at.agentId}/watch-metadata-ws`, at.headers);
   const heartbeat = pinged(watch);
@@ -119,7 +119,7 @@ test("more event streams than the limit get 503", async () => {
   first.destroy();
 });
 
-test("the agent belongs to the build: after a start it is awaited, and times out", async () => {
+test("an agent belongs to a build: after a start it is waited for, and times out", async () => {
   await using at = await startServer({ deps: { unstatedLifecycleMs: 20 } });
   const { token } = await firstUser(at.url);
   const workspace = await addWorkspace(at.url, token, "dev");

@@ -35,7 +35,7 @@ test("the server returns clients their address, names its STUN port in the relay
   expect(metrics).toContain('coder_stun_dropped{reason="malformed"} 1');
 });
 
-test("a taken STUN port costs one warning that names it, and the map then promises no STUN", async () => {
+test("a STUN port in use causes one warning that names it, and the map then has no STUN", async () => {
   const other = createSocket("udp4");
   await new Promise<void>((resolve) => other.bind({ address: "127.0.0.1", port: 0 }, resolve));
   const { port } = other.address();
@@ -49,7 +49,7 @@ test("a taken STUN port costs one warning that names it, and the map then promis
   other.close();
 });
 
-test("without direct connections there is no STUN server, no STUN in the map, and all clients are notified", async () => {
+test("without direct connections there is no STUN server and no STUN in the map, and all clients are informed", async () => {
   await using test = await start({
     "stun-address": "127.0.0.1:0",
     "block-direct-connections": "true",
@@ -63,7 +63,7 @@ test("without direct connections there is no STUN server, no STUN in the map, an
   expect(info.derp_map.Regions["999"].Nodes[0].STUNPort).toBe(-1);
 });
 
-test("--stun-address disable starts none", async () => {
+test("--stun-address disable starts no STUN server", async () => {
   await using test = await start({ "stun-address": "disable" });
   expect(test.server.stunPort).toBeUndefined();
   expect(test.log.text).not.toContain("STUN");

@@ -89,7 +89,7 @@ test("a wrong resume token gets 401, a right one the same peer id again", async 
   expect((await seen({ version: "2.3" })).id).not.toBe(first.id);
 });
 
-test("a second connection of the same agent takes the place of the first, and clients stay", async () => {
+test("a second connection of the same agent replaces the first, and clients stay", async () => {
   await using test = await deployment();
   const workspace = await workspaceOf(test.url, test.owner.token, "dev");
   await using first = await TestPeer.open(test.url, workspace.agentToken, AGENT_RPC);
@@ -158,7 +158,7 @@ test("security 11: a client learns nothing of another user's agent, and the agen
   expect(await agent.next()).toBe(`node ${claims.sub}`);
 });
 
-test("WorkspaceUpdates sends everything first, then what changed, and no other user's", async () => {
+test("WorkspaceUpdates sends everything first, then what changed, and nothing of other users", async () => {
   await using test = await deployment();
   const bob = await addMember(test.url, test.owner.token, "bob");
   const dev = await workspaceOf(test.url, bob.token, "dev");
@@ -211,7 +211,7 @@ test("WorkspaceUpdates of others, and on a connection for one agent, are refused
   expect(await refusal(TAILNET, new Uint8Array(3))).toContain("a UUID of 16 bytes");
 });
 
-test("agents may reach the server by another name: map and manifest are the same, and nothing sends them elsewhere", async () => {
+test("agents may reach the server by another name: map and manifest are the same, and requests are not redirected", async () => {
   await using test = await startServer({
     flags: {
       "access-url": "https://coder.example.com",

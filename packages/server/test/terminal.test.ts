@@ -15,7 +15,7 @@ async function prepare(url: string) {
   return { token, path };
 }
 
-test("a terminal needs access to the workspace, and never for a page of another origin", async () => {
+test("a terminal needs access to the workspace, and is never opened for a page of another origin", async () => {
   await using test = await startServer();
   const { token, path } = await prepare(test.url);
   const stranger = await addMember(test.url, token, "stranger");

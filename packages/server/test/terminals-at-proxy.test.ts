@@ -109,7 +109,7 @@ test("the use of a terminal is reported to the primary", async () => {
   ]);
 });
 
-test("security R17: a token that is not the primary's for this proxy, this agent and a terminal opens nothing", async () => {
+test("security R17: only a token of the primary for this proxy, this agent and a terminal opens anything", async () => {
   const began = performance.now();
   await using at = await start();
   const good = facts();
@@ -134,7 +134,7 @@ test("security R17: a token that is not the primary's for this proxy, this agent
   expect(at.apps.asked.length).toBeLessThanOrEqual(1 + Math.ceil((performance.now() - began) / 10_000));
 });
 
-test("pages of the dashboard and of the proxy open terminals, those of any other origin do not", async () => {
+test("pages of the dashboard and of the proxy may open terminals, those of any other origin may not", async () => {
   await using at = await start({ "disable-path-apps": "true" });
   const open = (origin: string) => openSocket(at.url, pathOf(at.apps.sign(facts())), { Origin: origin });
   for (const origin of ["http://evil.example", "null", `${at.primary.url}.evil.example`, "http://near.example:81"])
@@ -174,7 +174,7 @@ test("the primary is asked again for an open terminal, by the id of its token, a
   await vi.waitFor(() => expect(at.agents[0]!.stream.destroyed).toBe(true), eventually);
 });
 
-test("why there is no connection is in the log, and names no host to the page", async () => {
+test("the log says why there is no connection, and the page is shown no host", async () => {
   await using at = await start({}, new Error("https://internal.example:3000: connection refused"));
   const page = await openSocketOrFail(at.url, pathOf(at.apps.sign(facts())), {});
   const shown = String(await page.next());
@@ -184,7 +184,7 @@ test("why there is no connection is in the log, and names no host to the page", 
   expect(at.log.text).toContain("https://internal.example:3000: connection refused");
 });
 
-test("a token that is older than a moment is asked about as soon as its terminal is open", async () => {
+test("the primary is asked about a token that is not fresh as soon as its terminal is open", async () => {
   await using at = await start();
   at.apps.issue = () => json(401, { message: "The session is not valid any more" });
   const token = at.apps.sign(facts(), { now: Date.now() - 20_000 });
@@ -202,7 +202,7 @@ test("security R20: a proxy token that is replaced ends open terminals, and no f
   expect(await openSocket(at.url, pathOf(at.apps.sign(facts())), {})).toMatchObject({ status: 503 });
 });
 
-test("an open terminal goes on while the primary is away, and a further one opens with a token that counts", async () => {
+test("while the primary is away, an open terminal continues, and another opens with a valid token", async () => {
   await using at = await start();
   const page = await openSocketOrFail(at.url, pathOf(at.apps.sign(facts())), {});
   await at.primary.goAway();
@@ -212,7 +212,7 @@ test("an open terminal goes on while the primary is away, and a further one open
   await openSocketOrFail(at.url, pathOf(at.apps.sign(facts())), {});
 });
 
-test("a proxy that relays only has no terminals, and one without a relay has terminals alone", async () => {
+test("a proxy that only relays has no terminals, and one without a relay has only terminals", async () => {
   await using relay = await start({ "derp-only": true });
   const token = relay.apps.sign(facts());
   expect(await openSocket(relay.url, pathOf(token), {})).toMatchObject({ status: 404 });
@@ -224,7 +224,7 @@ test("a proxy that relays only has no terminals, and one without a relay has ter
   expect([bare.primary.streams.size, bare.proxy.relay]).toEqual([0, undefined]);
 });
 
-test("the end of the proxy ends terminals as one that comes back", async () => {
+test("a stopping proxy ends terminals with the code of a server that will return", async () => {
   await using at = await start();
   const page = await openSocketOrFail(at.url, pathOf(at.apps.sign(facts())), {});
   await at.proxy.close();

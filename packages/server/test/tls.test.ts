@@ -193,7 +193,7 @@ test("a file that changes is noticed", async () => {
   expect(await certificateName(port)).toBe("two.example");
 });
 
-test("SIGHUP without TLS ends nothing", async () => {
+test("SIGHUP without TLS has no effect", async () => {
   await using test = await startServer();
   test.server.reloadCertificates("SIGHUP");
   expect(test.log.text).toContain("there are no TLS certificates to reload");

@@ -30,7 +30,7 @@ test.each([
   ["h2c of curl and Java", H2C],
   ["an unknown protocol", "Connection: Upgrade\r\nUpgrade: TLS/1.0, gopher\r\n"],
   ["a WebSocket where there is none", "Connection: Upgrade\r\nUpgrade: websocket\r\n"],
-])("%s: the request is served as it is, and so is the next one on the connection", async (_name, headers) => {
+])("%s: the request is served without an upgrade, and so is the next one on the connection", async (_name, headers) => {
   await using at = await startServer();
   const first = request("GET /api/v2/buildinfo", at.port, headers);
   const second = request("GET /healthz", at.port, "Connection: close\r\n");
@@ -48,7 +48,7 @@ test("a body that accompanies the offer is read", async () => {
   expect(answer).toMatch(/^HTTP\/1\.1 201 /);
 });
 
-test("an unknown path stays 404, and a path of a WebSocket stays one for those who offer it", async () => {
+test("an unknown path stays 404, and a WebSocket path still accepts WebSocket", async () => {
   await using at = await startServer({});
   const close = (headers: string) => headers.replace("Connection: ", "Connection: close, ");
   expect(await raw(at.port, request("GET /api/v2/nosuch", at.port, close(H2C)))).toMatch(/^HTTP\/1\.1 404 /);
@@ -62,7 +62,7 @@ test("an unknown path stays 404, and a path of a WebSocket stays one for those w
 test.each([
   ["h2c", "Connection: Upgrade, close\r\nUpgrade: h2c\r\n"],
   ["a WebSocket", "Connection: Upgrade, close\r\nUpgrade: websocket\r\n"],
-])("security 5: a token in the query does not count where an offer of %s is ignored", async (_name, headers) => {
+])("security 5: a token in the query is not accepted if an offer of %s is ignored", async (_name, headers) => {
   await using at = await startServer();
   const { token } = await firstUser(at.url);
   for (const name of [SESSION_TOKEN_COOKIE, "access_token"]) {

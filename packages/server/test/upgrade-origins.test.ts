@@ -78,7 +78,7 @@ function foreignOrigins({ test: { port }, host }: AppServer): string[] {
   ];
 }
 
-test("security S8: an upgrade with a login's cookie counts with the deployment's own Origin alone, on every route", async () => {
+test("security S8: an upgrade with a login's cookie is accepted only with the deployment's own Origin, on every route", async () => {
   const { apps, ids } = await started();
   await using _ = apps;
   const { upgradeRoutes } = apps.test.server.http;
@@ -101,7 +101,7 @@ test("security S8: an upgrade with a login's cookie counts with the deployment's
   }
 });
 
-test("security S8: where browsers use https, a page that came over http is foreign", async () => {
+test("security S8: if browsers use https, a page loaded over http is foreign", async () => {
   await using test = await startServer({ flags: { "access-url": "https://coder.example.com" } });
   const { token } = await firstUser(test.url);
   const headers = { Host: "coder.example.com", Cookie: `__Host-coder_session=${token}` };
@@ -127,7 +127,7 @@ test("security S8: where browsers use https, a page that came over http is forei
   expect(await upgrade(`http://${local}`, { Host: local })).toBe(101);
 });
 
-test("security S8: a login's cookie counts for an upgrade of an app below a path with the deployment's Origin alone", async () => {
+test("security S8: a login's cookie is accepted on an upgrade of an app below a path only with the deployment's Origin", async () => {
   await using apps = await startApps({ flags: { "disable-path-apps": "false" } });
   let asked = 0;
   const program = await apps.program(8080, (_request, response) => response.end());

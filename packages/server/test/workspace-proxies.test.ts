@@ -8,7 +8,7 @@ const as = (at: Deployment, method: string, path: string, body?: unknown, token 
   send(at.url, method, path, { token, ...(body === undefined ? {} : { body }) });
 const namesOf = (regions: { name: string }[]) => regions.map(({ name }) => name);
 
-test("a proxy is created, listed behind the primary, renamed and deleted", async () => {
+test("a proxy is created, listed after the primary, renamed and deleted", async () => {
   await using at = await proxyDeployment();
   const made = await as(at, "POST", PROXIES, { name: "near", display_name: "Sydney", icon: "/emojis/1f1e6.png" });
   expect(made.status).toBe(201);
@@ -51,7 +51,7 @@ test("a proxy is created, listed behind the primary, renamed and deleted", async
   expect((await as(at, "GET", PROXIES)).json.regions).toHaveLength(1);
 });
 
-test("names are free again after a deletion, region numbers are not", async () => {
+test("names can be reused after a deletion, region numbers cannot", async () => {
   await using at = await proxyDeployment();
   await createProxy(at, "one");
   await createProxy(at, "two");
@@ -64,7 +64,7 @@ test("names are free again after a deletion, region numbers are not", async () =
   ]);
 });
 
-test("proxies that are created at the same time get numbers of their own, and one of two equal names", async () => {
+test("proxies created at the same time get different numbers, and of two with equal names one is created", async () => {
   await using at = await proxyDeployment();
   const names = ["a", "b", "c", "same", "same", "d"];
   const answers = await Promise.all(names.map((name) => as(at, "POST", PROXIES, { name })));
@@ -127,7 +127,7 @@ test("members see the regions, and may use none of the proxies' routes", async (
   expect((await send(at.url, "GET", PROXIES)).status).toBe(401);
 });
 
-test("what owners do with proxies is in the audit, tokens are not in the log", async () => {
+test("actions of owners on proxies are in the audit, and tokens are not in the log", async () => {
   await using at = await proxyDeployment();
   const { token } = await createProxy(at, "near");
   const replaced = (await as(at, "PATCH", `${PROXIES}/near`, { regenerate_token: true })).json.proxy_token;

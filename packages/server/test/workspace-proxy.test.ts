@@ -70,7 +70,7 @@ test.concurrent("it registers, and its relay serves the clients that the primary
   expect(primary.faults).toEqual([]);
 });
 
-test.concurrent("what it answers: probes, what it is, and nothing of a deployment", async () => {
+test.concurrent("it answers probes and questions about its identity, and no route of a deployment", async () => {
   await using primary = await newPrimary();
   await using at = await startProxy(primary);
   await vi.waitFor(async () => expect((await get(at, "/readyz")).status).toBe(200), eventually);
@@ -106,7 +106,7 @@ test.concurrent("it starts without a primary, is not ready then, and registers o
   expect(primary.faults).toEqual([]);
 });
 
-test.concurrent("clients go on, and known ones come, while the primary is away", async () => {
+test.concurrent("while the primary is away, clients stay, and known ones may connect", async () => {
   await using primary = await newPrimary();
   await using a = client();
   await using b = client();
@@ -128,7 +128,7 @@ test.concurrent("clients go on, and known ones come, while the primary is away",
   await c.reaches(b, "goes on");
 });
 
-test.concurrent("a client that the primary does not name within the grace period after its restart is cut off", async () => {
+test.concurrent("a client that the primary does not name within the grace period after its restart is disconnected", async () => {
   await using primary = await newPrimary();
   await using a = client();
   await using b = client();
@@ -141,7 +141,7 @@ test.concurrent("a client that the primary does not name within the grace period
   expect(at.proxy.relay!.isConnected(b.publicKey)).toBe(true);
 });
 
-test.concurrent("a token that is replaced: no new clients from then on, known ones go on", async () => {
+test.concurrent("after its token is replaced a proxy admits no new clients, and known ones stay", async () => {
   await using primary = await newPrimary();
   await using a = client();
   await using b = client();
@@ -200,7 +200,7 @@ test.concurrent("security R21: the public report of a proxy names no host, and t
   expect(at.log.text).toContain("127.0.0.1");
 });
 
-test.concurrent("a token that is wrong from the start ends it, with the next step and without the token", async () => {
+test.concurrent("a token that is wrong from the start ends the proxy, with the next step and without the token", async () => {
   await using primary = await newPrimary();
   primary.token = `${TOKEN.slice(0, -1)}f`;
   await using at = await startProxy(primary);
@@ -213,7 +213,7 @@ test.concurrent("a token that is wrong from the start ends it, with the next ste
   expect(`${at.log.text}${JSON.stringify(failure)}`).not.toContain(TOKEN.slice(40));
 });
 
-test.concurrent("a primary that is a proxy itself ends it", async () => {
+test.concurrent("a primary that is itself a proxy ends the proxy", async () => {
   await using primary = await newPrimary();
   primary.isProxy = true;
   await using at = await startProxy(primary);
@@ -221,7 +221,7 @@ test.concurrent("a primary that is a proxy itself ends it", async () => {
   expect(primary.statements).toEqual([]);
 });
 
-test.concurrent("a primary that names no clients leaves the relay open, which the report says", async () => {
+test.concurrent("a primary that names no clients leaves the relay open, which the report states", async () => {
   await using primary = await newPrimary();
   const { admission, ...stock } = primary.registration;
   expect(admission).toBe("stream");
@@ -239,7 +239,7 @@ test.concurrent("a primary that names no clients leaves the relay open, which th
   expect(at.proxy.relay!.isConnected(a.publicKey)).toBe(true);
 });
 
-test.concurrent("another region id and WebSockets only are taken over without a restart", async () => {
+test.concurrent("a new region id and a change to WebSockets only take effect without a restart", async () => {
   await using primary = await newPrimary();
   await using a = client();
   await using b = client();
@@ -296,7 +296,7 @@ test.concurrent("a message that breaks the protocol ends the stream, and the nex
   expect(at.proxy.relay!.isConnected(a.publicKey)).toBe(true);
 });
 
-test.concurrent("the end deregisters first, and tells clients to come back", async () => {
+test.concurrent("a stopping proxy deregisters first, and then asks clients to reconnect", async () => {
   await using primary = await newPrimary();
   await using a = client();
   primary.snapshot = [{ snapshot: true, add: [a.key] }];

@@ -33,7 +33,7 @@ import {
 
 const api = "/api/v2";
 
-test("a workspace is registered and has the shape stock clients read", async () => {
+test("a workspace is registered and has the form that stock clients expect", async () => {
   await using test = await startServer();
   const { token, id } = await firstUser(test.url);
   const created = workspaceSchema.parse(await addWorkspace(test.url, token, "dev"));
@@ -104,7 +104,7 @@ test("security 32: names that could change an ssh configuration or a shell line 
   }
 });
 
-test("what stock `create` asks before it creates is there", async () => {
+test("the requests that stock `create` sends first are answered", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
   const read = async (path: string) => (await send(test.url, "GET", `${api}${path}`, { token })).json;
@@ -142,7 +142,7 @@ test("what stock `create` asks before it creates is there", async () => {
   expect((await send(test.url, "POST", `${api}/users/me/workspaces`, { token, body: unknown })).status).toBe(400);
 });
 
-test("credentials show the agent's token and a line to run; rotating makes the old one worthless", async () => {
+test("credentials show the agent's token and a line to run; rotating invalidates the old one", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
   const workspace = await addWorkspace(test.url, token, "dev");
@@ -173,7 +173,7 @@ test("credentials show the agent's token and a line to run; rotating makes the o
   expect((await send(test.url, "GET", `${api}/init-script/plan9/mips`)).status).toBe(400);
 });
 
-test("security 4: stop and delete refuse the agent's token, start takes it again", async () => {
+test("security 4: after a stop or a deletion the agent's token is refused, after a start it is accepted again", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
   const workspace = await addWorkspace(test.url, token, "dev");
@@ -287,7 +287,7 @@ test("security 11: a member sees and reaches only their own workspaces, an owner
   expect(reaches.map((agent) => agent?.id)).toEqual([agentId, agentId, undefined]);
 });
 
-test("listing filters and pages", async () => {
+test("listings can be filtered and read page by page", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
   for (const name of ["alpha", "beta", "alphabet"]) await addWorkspace(test.url, token, name);
@@ -314,7 +314,7 @@ test("listing filters and pages", async () => {
   }
 });
 
-test("signs of life of many agents are written together, and do not revive departed agents", async () => {
+test("heartbeats of many agents are written together, and do not revive departed agents", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
   const { agentState, store } = test.server.parts;
@@ -392,7 +392,7 @@ test("the agent's reports become its status", async () => {
   ).toBe("coder");
 });
 
-test("agent logs are kept up to their bound, listed and followed", async () => {
+test("agent logs are kept up to their limit, listed and followed", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
   const workspace = await addWorkspace(test.url, token, "dev");
@@ -479,7 +479,7 @@ test("security 4: watchers end when their key is revoked", async () => {
   expect(accessEvents.listenerCount).toBe(listenersBefore);
 });
 
-test("a watch notices what only time changes: a silent agent, then an expired login", async () => {
+test("a watch notices changes by time alone: a silent agent, then an expired login", async () => {
   await using test = await startServer({ deps: { limits: { recheckMs: 20 } } });
   const { token } = await firstUser(test.url);
   const workspace = await addWorkspace(test.url, token, "dev");
@@ -528,7 +528,7 @@ test("build logs are one line, as array and as WebSocket", async () => {
   expect(await socket.closed).toBe(1000);
 });
 
-test("usage and renaming", async () => {
+test("the use of a workspace is recorded, and a workspace can be renamed", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
   const workspace = await addWorkspace(test.url, token, "dev");

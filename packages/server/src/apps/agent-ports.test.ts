@@ -53,7 +53,7 @@ test("programs of declared apps are left out, but for shared ports, and the addr
   expect(without.address).toBe("");
 });
 
-test("the agent connects to programs that are shared or asked about, and to no other", async () => {
+test("the agent connects only to programs that are shared or asked about", async () => {
   const { asked, of } = ports();
   for (const probe of [
     { shared: false, ports: [] },

@@ -6,7 +6,7 @@ import type { AppDecision } from "./decision.ts";
 
 const decision = { target: { agentId: "a", port: 80 } } as unknown as AppDecision;
 
-test("a tunnel is given back when its connection ends, also one that was reset in the turn in which it was opened", async () => {
+test("a tunnel is released when its connection ends, even one that was reset in the turn in which it was opened", async () => {
   let users = 0;
   const streams = [new PassThrough(), new PassThrough().destroy()];
   const dial = appDialer(

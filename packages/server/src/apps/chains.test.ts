@@ -21,7 +21,7 @@ test("security S10: a chain leads from host to host and back, at any server of t
   expect(chains.next(chainId(pathOf(second)) ?? "", "three.apps.test", "ada", NOW + 59_999)).toBe(finalUrl);
 });
 
-test("security S10: a chain is of one user, at the host that is next, of this deployment, and for a minute", () => {
+test("security S10: a chain is valid for one user, at the next host, in this deployment, and for a minute", () => {
   const id = chainId(pathOf(begin())) ?? "";
   const asked = [
     ["two.apps.test", "ada", NOW, chains],
@@ -35,7 +35,7 @@ test("security S10: a chain is of one user, at the host that is next, of this de
   expect(chains.next(`${id.slice(0, -1)}${id.endsWith("A") ? "B" : "A"}`, "two.apps.test", "ada", NOW)).toBeUndefined();
 });
 
-test("without further hosts, and for an address that is too long to be carried, there is no chain", () => {
+test("there is no chain without further hosts, or for an address that is too long to be carried", () => {
   expect(begin([])).toBeUndefined();
   expect(begin(undefined, `${finalUrl}&${"x".repeat(2_000)}`)).toBeUndefined();
   const longest = begin(undefined, `${finalUrl}&${"x".repeat(1_800)}`) ?? "";
@@ -44,7 +44,7 @@ test("without further hosts, and for an address that is too long to be carried, 
   expect(chains.next(id, "two.apps.test", "ada", NOW)).toContain("three.apps.test");
 });
 
-test("other paths are no chains", () => {
+test("other paths are not chains", () => {
   for (const path of [
     "/.coder/chain/",
     "/.coder/chain/x",

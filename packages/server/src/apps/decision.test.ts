@@ -42,7 +42,7 @@ test.each(grid)("security S12: $who, level $level, at most $maxLevel, share ends
   else expect(decision).toBe(who === "anonymous" ? "sign-in" : "not-found");
 });
 
-test("an app that does not exist is answered as one of somebody else", () => {
+test("an app that does not exist gets the same answer as another user's app", () => {
   const rules = { maxLevel: "public", now: 0 } as const;
   expect(AppDecision.make(undefined, visitors["other"], rules)).toBe("not-found");
   expect(AppDecision.make(undefined, visitors["admin"], rules)).toBe("not-found");

@@ -20,7 +20,7 @@ const OURS: [string, string][] = [
   ["X-Forwarded-Port", "8443"],
 ];
 
-test("order and spelling of what a client sends stay", () => {
+test("the order and the spelling of a client's headers are kept", () => {
   expect(toProgram(["Host", "a.apps.example.com:8443", "aCCept", "*/*", "X-Two", "1", "x-two", "2"])).toEqual([
     OURS[0],
     ["aCCept", "*/*"],
@@ -161,7 +161,9 @@ test.each([
   ["\tcoder_app_state =evil", undefined],
   ["=coder_app_session=evil", undefined],
   ["coder_app_session", undefined],
-])("security S1: a program that sets %j sets %j", (value, expected) => expect(hostOnlyCookie(value)).toBe(expected));
+])("security S1: a program that sends Set-Cookie %j sets %j", (value, expected) =>
+  expect(hostOnlyCookie(value)).toBe(expected),
+);
 
 test("security S1: nothing of a program reaches beyond its host", () => {
   const raw = [
@@ -178,7 +180,7 @@ test("security S1: nothing of a program reaches beyond its host", () => {
   expect(toClient(raw)).toEqual([["Strict-Transport-Security", "max-age=1"]]);
 });
 
-test("answers are readable by pages of the same owner's apps, and by other pages not at all", () => {
+test("pages of the same owner's apps may read answers, and other pages may not", () => {
   const raw = ["Access-Control-Allow-Origin", "*", "access-control-allow-credentials", "true", "Vary", "Accept"];
   expect(toClient(raw)).toEqual([raw.slice(0, 2), raw.slice(2, 4), raw.slice(4)]);
   expect(toClient(raw, { relation: "foreign", origin: "https://evil.example" })).toEqual([["Vary", "Accept"]]);

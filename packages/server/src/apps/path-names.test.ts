@@ -45,7 +45,7 @@ test("security S19: a path that could be read in two ways is no app", () => {
     expect([target, parseAppPath(target)?.kind]).toEqual([target, "malformed"]);
 });
 
-test("me is no owner, and other paths are none of apps", () => {
+test('"me" is not an owner, and other paths are not apps', () => {
   expect(parseAppPath("/@me/dev/apps/code/")).toEqual({ kind: "me" });
   for (const target of [
     "/",

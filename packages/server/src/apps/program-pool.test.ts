@@ -64,7 +64,7 @@ test("a connection that ended with its answer is not used for the next request",
   }
 });
 
-test("nor is it given to a request that waits for a connection", async () => {
+test("a connection that ended with its answer is not given to a waiting request", async () => {
   program = new Program();
   program.hold();
   const answers = Array.from({ length: 64 }, () => program.get());

@@ -66,14 +66,14 @@ const GRANT = {
   visitor: { keyId: "k", userId: "u" },
 };
 
-test("many terminals of one login are decided once", async () => {
+test("one decision covers many terminals of one login", async () => {
   const rows = Array.from({ length: 256 }, (_, index) => row({ id_hash: `h${index}` }));
   const on = grantsOver(rows, { mayReach: () => false });
   expect(await on.grants.workspaceOf("p", "a")).toBeUndefined();
   expect([on.asked, on.kept.size]).toEqual([{ logins: 1, apps: 0 }, 0]);
 });
 
-test("an app is one grant, whatever prefix its host has", async () => {
+test("an app has one grant, whatever prefix its host has", async () => {
   const on = grantsOver([]);
   for (const prefix of ["", "a---", "b---", "c---d---"])
     await on.grants.put({ ...GRANT, app: { method: "subdomain", label: `${prefix}${APP.label}` } });
@@ -86,20 +86,20 @@ test("a login that may not reach the agent has no tunnel for an app either", asy
   expect(on.asked.apps).toBe(0);
 });
 
-test("of several logins one is enough, and grants that ended go", async () => {
+test("one valid login of several is enough, and grants that no longer hold are removed", async () => {
   const rows = [row({ id_hash: "1", key_id: "over" }), row({ id_hash: "2", app: proxyAppText(APP) })];
   const on = grantsOver(rows, { mayReach: (keyId) => keyId !== "over" });
   expect(await on.grants.workspaceOf("p", "a")).toBe("w");
   expect([...on.kept.keys()]).toEqual(["2"]);
 });
 
-test("a grant that another release wrote counts for nothing and stays", async () => {
+test("a grant that another release wrote is ignored and kept", async () => {
   const on = grantsOver([row({ app: '{"method":"later"}' })]);
   expect(await on.grants.workspaceOf("p", "a")).toBeUndefined();
   expect([on.kept.size, on.asked]).toEqual([1, { logins: 0, apps: 0 }]);
 });
 
-test("only the handle of a terminal finds its grant: what an app's is made of finds none", async () => {
+test("only the handle of a terminal finds a grant; the parts of an app's grant find none", async () => {
   const on = grantsOver([]);
   await on.grants.put({ ...GRANT, app: APP });
   const made = JSON.stringify(["p", "k", "a", proxyAppText(APP)]);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Recent } from "./recent.ts";
 
-test("one look-up serves all that ask within a second", async () => {
+test("one look-up serves all requests within a second", async () => {
   let now = 0;
   let looked = 0;
   const recent = new Recent<number>(() => now);
@@ -13,7 +13,7 @@ test("one look-up serves all that ask within a second", async () => {
   expect(await ask()).toBe(2);
 });
 
-test("nothing that was read before a change is given out after it", async () => {
+test("nothing that was read before a change is returned after it", async () => {
   const recent = new Recent<string>(() => 0);
   const old = Promise.withResolvers<string>();
   const first = recent.get("a", () => old.promise);
@@ -32,7 +32,7 @@ test("a failed look-up is not kept, and the number of entries is bounded", async
   expect(await recent.get("a", async () => 2)).toBe(2);
 });
 
-test("what is not there is looked for again", async () => {
+test("a look-up that found nothing is repeated", async () => {
   const recent = new Recent<number>(() => 0);
   expect(await recent.get("a", async () => undefined)).toBe(undefined);
   expect(await recent.get("a", async () => 1)).toBe(1);

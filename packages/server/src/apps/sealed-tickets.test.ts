@@ -21,7 +21,7 @@ test("any server of the deployment opens a ticket, and makes the same session of
   expect(ticket.length).toBeLessThan(256);
 });
 
-test("a ticket is worth nothing late, to another browser, at another host or proxy, or of another deployment", () => {
+test("a ticket is refused when it is late, in another browser, at another host or proxy, or at another deployment", () => {
   expect(tickets.redeem(ticket, place, nonce, NOW + 60_000)).toBeUndefined();
   expect(tickets.redeem(ticket, place, newNonce(), NOW)).toBeUndefined();
   expect(tickets.redeem(ticket, place, "", NOW)).toBeUndefined();

@@ -65,7 +65,7 @@ test("passwords are salted, carry their cost, and verify", async () => {
   expect(await new Passwords({ logN: 9, r: 8, p: 1 }).verify("secret", first)).toBe(true);
 });
 
-test("a flood of logins is turned away instead of piling up", async () => {
+test("a flood of logins is refused instead of piling up", async () => {
   const passwords = new Passwords({ logN: 8, r: 8, p: 1 });
   const results = await Promise.allSettled(Array.from({ length: 100 }, () => passwords.hash("x")));
   const refused = results.filter((result) => result.status === "rejected");
@@ -84,7 +84,7 @@ test("a bucket refills with time and the table is bounded", () => {
   expect(limit.size).toBe(100);
 });
 
-test("hosts: ours by name, by the address dialled, by pattern", () => {
+test("hosts are accepted by name, by the address dialled, and by pattern", () => {
   const hosts = new Hosts(() => new URL("https://coder.example.com:8443"), ["[fd00::1]", "*.corp.example", "10.1.2.3"]);
   const ours = (host: string | undefined, local: string) => hosts.isOurHost(host, local);
   expect(ours("coder.example.com", "10.0.0.1")).toBe(true);

@@ -107,7 +107,7 @@ describe("refused", () => {
     }
   });
 
-  test("another text of the same signature", () => {
+  test("another encoding of the same signature", () => {
     const last = signature.at(-1) ?? "";
     const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     const twin = `${token.slice(0, -1)}${alphabet[alphabet.indexOf(last) ^ 1]}`;
@@ -121,7 +121,7 @@ describe("refused", () => {
       expect(verifyAppToken(text, [key], parties), text).toEqual({ refused: "malformed" });
   });
 
-  test("more than its limit, however well signed", () => {
+  test("a token over the limit, even with a valid signature", () => {
     const long = signAppToken({ ...facts, jti: "x".repeat(MAX_APP_TOKEN_LENGTH) }, key, parties);
     expect(verifyAppToken(long, [key], parties)).toEqual({ refused: "malformed" });
   });

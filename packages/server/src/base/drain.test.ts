@@ -51,7 +51,7 @@ describe("the turns of connections that end", () => {
     expect(orders[0]).not.toEqual(items);
   });
 
-  it("put each item everywhere equally often", () => {
+  it("put each item at every position equally often", () => {
     const random = numbers(3);
     const first = [0, 0, 0];
     for (let i = 0; i < 3_000; i++) first[turnsOf([0, 1, 2], 1, random)[0]!.item]!++;

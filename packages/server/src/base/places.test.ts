@@ -3,7 +3,7 @@ import { Places } from "./places.ts";
 
 const limits = { total: 5, perUser: 2, perAddress: 3 };
 
-test("one user, one address and all together have a number of places, which are returned", () => {
+test("places are limited per user, per address and in total, and can be returned", () => {
   const places = new Places("terminals", limits);
   const leave = places.take({ userId: "ada", address: "192.0.2.1" });
   places.take({ userId: "ada", address: "192.0.2.1" });

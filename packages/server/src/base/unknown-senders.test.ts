@@ -26,7 +26,7 @@ function setup(total: number, perAddress: number) {
   return { senders, from };
 }
 
-test("security 40: slow requests of few sources keep no other out: the one with the most gives up its oldest", () => {
+test("security 40: slow requests of a few sources do not keep others out: the source with the most gives up its oldest", () => {
   const { senders, from } = setup(7, 4);
   const slow = [...from("192.0.2.1", 3), ...from("192.0.2.2", 4)];
   from("192.0.2.3");
@@ -42,7 +42,7 @@ test("security 40: slow requests of few sources keep no other out: the one with 
   expect(senders.count).toBe(7);
 });
 
-test("a source with as many places as any other gets no further one", () => {
+test("a source that already has as many places as any other gets no more", () => {
   const { from } = setup(4, 4);
   const open = [...from("192.0.2.1", 2), ...from("192.0.2.2", 2)];
   expect(() => from("192.0.2.1")).toThrow("at this server");

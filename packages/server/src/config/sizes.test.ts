@@ -6,6 +6,6 @@ test("a size is a number with a unit or without", () => {
   expect(sizes).toEqual([0, 4096, 2 ** 30, 500_000_000, 1536, 2e12, 7]);
 });
 
-test.each(["", "-1", "1x", "GiB", "1e3", "0x10", "99999999999TiB", "1..5", "NaN"])("%j is none", (text) => {
+test.each(["", "-1", "1x", "GiB", "1e3", "0x10", "99999999999TiB", "1..5", "NaN"])("%j is not a size", (text) => {
   expect(parseSize(text)).toBeUndefined();
 });

@@ -18,7 +18,7 @@ const codes = (netcheck: unknown, blockDirect = false) =>
   agentCauses(netcheck, { map, blockDirect }).map(({ code, side }) => [code, side]);
 const report = { UDP: true, IPv4: true, IPv4CanSend: true };
 
-test("what stands in the way is named with the side that can change it", () => {
+test("an obstacle is named together with the side that can remove it", () => {
   expect(codes({ report })).toEqual([]);
   expect(codes({ report: { ...report, MappingVariesByDestIP: true } })).toEqual([["hard-nat", "workspace"]]);
   expect(codes({ report: { ...report, UDP: false } })).toEqual([["udp-blocked", "workspace"]]);
@@ -28,7 +28,7 @@ test("what stands in the way is named with the side that can change it", () => {
   ]);
 });
 
-test("an answer of any form is an answer", () => {
+test("an answer of any form is understood as one without a report", () => {
   for (const answer of [undefined, null, 1, "x", [], {}, { report: [] }, { net_info: null, error: "no" }])
     expect(codes(answer)).toEqual([["agent-report-missing", "workspace"]]);
 });

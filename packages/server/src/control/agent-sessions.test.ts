@@ -72,7 +72,7 @@ test("an agent that is connected has a heartbeat until its connection is over", 
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test("one that is gone before its arrival is stored has none", async () => {
+test("an agent that is gone before its arrival is stored has no heartbeat", async () => {
   const arrival = new Arrival();
   const comes = arrival.comes();
   await vi.waitUntil(() => arrival.session !== undefined);
@@ -83,7 +83,7 @@ test("one that is gone before its arrival is stored has none", async () => {
   expect([arrival.heartbeats, vi.getTimerCount()]).toEqual([[], 0]);
 });
 
-test("one that another connection replaced stays connected", async () => {
+test("an agent whose connection was replaced by another stays connected", async () => {
   const arrival = new Arrival();
   arrival.stored.resolve();
   await arrival.comes();
@@ -91,7 +91,7 @@ test("one that another connection replaced stays connected", async () => {
   expect([arrival.disconnected, vi.getTimerCount()]).toEqual([[], 0]);
 });
 
-test("one that is gone before its token was looked up again is not stored as connected", async () => {
+test("an agent that is gone before its token is looked up again is not stored as connected", async () => {
   const arrival = new Arrival();
   arrival.stored.resolve();
   const holds = Promise.withResolvers<boolean>();
@@ -104,7 +104,7 @@ test("one that is gone before its token was looked up again is not stored as con
   expect([arrival.connected, arrival.disconnected, vi.getTimerCount()]).toEqual([0, ["a"], 0]);
 });
 
-test("its connection stays open while the database is away", async () => {
+test("an agent's connection stays open while the database is away", async () => {
   const arrival = new Arrival();
   arrival.stored.resolve();
   let isAway = true;

@@ -355,7 +355,7 @@ describe("Coordinator", () => {
       expect(gone.sort()).toEqual([1, 3]);
     });
 
-    it("keeps few keys of a peer that announces one after the other, and few of a user who comes back as others", () => {
+    it("limits the keys of a peer that announces one after the other, and of a user who returns as other peers", () => {
       const gone: Uint8Array[] = [];
       const coordinator = new Coordinator({ onKeyGone: (key) => gone.push(key) });
       const client = new Peer(
@@ -526,7 +526,7 @@ describe("Coordinator", () => {
       expect(coordinator.knowsKey(keyOf(1), MINUTE)).toBe(true);
     });
 
-    it("reaches it hours after the loss, when the relay has long forgotten the key", () => {
+    it("reaches the agent hours after the loss, when the relay has long forgotten the key", () => {
       const { coordinator, agent, client } = lostTunnel();
       client.lost(0);
       for (let minute = 1; minute < 600; minute += 30) coordinator.sweep(minute * MINUTE);
@@ -588,7 +588,7 @@ describe("Coordinator", () => {
       expect([1, 2].map((n) => coordinator.knowsKey(keyOf(n), 2 * MINUTE))).toEqual([false, false]);
     });
 
-    it("happens by itself when a peer is lost for longer than a connection inside the tunnel may last", () => {
+    it("happens on its own when a peer is lost for longer than a connection inside the tunnel may last", () => {
       const { coordinator, agent, client } = lostTunnel();
       client.lost(0);
       coordinator.sweep(71 * 60 * MINUTE);

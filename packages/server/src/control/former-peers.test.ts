@@ -81,7 +81,7 @@ function comesElsewhere(coordinator: Coordinator, ...to: string[]): void {
   for (const agent of to) coordinator.remoteTunnel(CLIENT, agent, false, MINUTE);
 }
 
-test("one that came back at another server is over for the agents that it has no tunnel with there", () => {
+test("a peer that returned at another server has ended for the agents with which it has no tunnel there", () => {
   const { coordinator, records, agent, other, client } = setup();
   client.lost(0);
   comesElsewhere(coordinator, AGENT);
@@ -91,7 +91,7 @@ test("one that came back at another server is over for the agents that it has no
   expect(coordinator.knowsKey(keyOf(1), HOURS_73)).toBe(true);
 });
 
-test("one that has all its tunnels again at another server is soon forgotten, and not ended by its loss there", () => {
+test("a peer that has all its tunnels again at another server is soon forgotten, and not ended when it is lost there", () => {
   const { coordinator, records, agent, other, client } = setup();
   client.lost(0);
   comesElsewhere(coordinator, AGENT, OTHER_AGENT);
@@ -103,7 +103,7 @@ test("one that has all its tunnels again at another server is soon forgotten, an
   expect({ agent, other, records }).toEqual({ agent: [], other: [], records: [] });
 });
 
-test("security 16: the end of the right of one that is back reaches the relay for the key that it had before, too", () => {
+test("security 16: the end of a returned peer's right also reaches the relay for the key that it had before", () => {
   const { coordinator, client } = setup();
   client.lost(0);
   const again = connect(coordinator, 2);
@@ -112,7 +112,7 @@ test("security 16: the end of the right of one that is back reaches the relay fo
   expect([1, 2].map((n) => coordinator.knowsKey(keyOf(n), MINUTE))).toEqual([false, false]);
 });
 
-test("security 16: an agent that states ever more of them takes none from other agents", () => {
+test("security 16: an agent that states ever more lost peers takes no room from other agents", () => {
   const { coordinator, agent, other, client } = setup();
   client.lost(0);
   for (let n = 0; n <= MAX_FORMER_PER_HOLDER; n++) coordinator.remember(uuid(1_000 + n), ada, OTHER_AGENT, 0);
@@ -120,7 +120,7 @@ test("security 16: an agent that states ever more of them takes none from other 
   expect(coordinator.watchesOver(CLIENT, AGENT)).toBe(true);
 });
 
-test("one that an agent stated is forgotten once no partner has to hear of it", () => {
+test("a peer that an agent stated is forgotten once no partner has to be informed of it", () => {
   const { coordinator } = setup();
   coordinator.remember(uuid(9), ada, AGENT, 0);
   expect(coordinator.remembered.lostPeers).toBe(1);

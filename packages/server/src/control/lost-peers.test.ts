@@ -116,7 +116,7 @@ test("pages keep their tunnel where only browsers may have one", async () => {
   expect(told).toEqual([]);
 });
 
-test("a right of another peer, or of none, is over for the agent that states it", async () => {
+test("a right of another peer, or of none, counts as ended for the agent that states it", async () => {
   const { told, states } = setup();
   const foreign = create(CoordinateRequest_LostPeerSchema, {
     id: uuidToBytes(CLIENT),
@@ -127,7 +127,7 @@ test("a right of another peer, or of none, is over for the agent that states it"
   expect(told).toEqual([CLIENT]);
 });
 
-test("nothing is decided while the database does not answer; then, what was stated is", async () => {
+test("nothing is decided while the database does not answer; afterwards, everything stated is", async () => {
   vi.useFakeTimers();
   const { coordinator, told, lostPeers, states } = setup();
   const lookUp = vi.fn((): Promise<boolean> => Promise.reject(new DatabaseAway(undefined)));
@@ -153,7 +153,7 @@ test("what could not be looked up is looked up when it is stated again", async (
   expect(told).toEqual([CLIENT]);
 });
 
-test("security 16: a right that ends while it is looked up is over", async () => {
+test("security 16: a right that ends while it is being looked up counts as ended", async () => {
   const { coordinator, told, lostPeers, states } = setup();
   const lookup = Promise.withResolvers<boolean>();
   lostPeers.onProxy(() => lookup.promise);
@@ -193,7 +193,7 @@ test("a right is looked up once for all its peers, and few rights at a time", as
   expect([lookUp.mock.calls.length, most]).toEqual([50, 8]);
 });
 
-test("one that is stated while its right is looked up for another one is decided with it", async () => {
+test("a peer that is stated while its right is being looked up for another is decided with it", async () => {
   const { told, lostPeers, states } = setup();
   const lookup = Promise.withResolvers<boolean>();
   const lookUp = vi.fn(() => lookup.promise);
@@ -204,7 +204,7 @@ test("one that is stated while its right is looked up for another one is decided
   expect([lookUp.mock.calls.length, told]).toEqual([1, [peerId(1), peerId(2)]]);
 });
 
-test("one that is stated just after a right was decided is looked up again", async () => {
+test("a peer that is stated just after its right was decided is looked up again", async () => {
   const { told, lostPeers, states } = setup();
   const lookup = Promise.withResolvers<boolean>();
   lostPeers.onProxy(() => lookup.promise);
@@ -233,7 +233,7 @@ test("partners take turns", async () => {
   expect(asked.indexOf(OTHER_AGENT)).toBe(9);
 });
 
-test("of one stream, a bounded number of peers waits; more are over", async () => {
+test("a limited number of peers waits for each stream; further ones count as ended", async () => {
   const { told, lostPeers, states } = setup();
   lostPeers.onProxy(() => new Promise(() => undefined));
   const all = Array.from({ length: MAX_WAITING_PEERS + 1 }, (_, n) => stated(proxy, peerId(n)));

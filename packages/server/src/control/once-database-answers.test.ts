@@ -8,7 +8,7 @@ afterEach(() => void vi.useRealTimers());
 
 const open = () => new AbortController();
 
-it("repeats what a database refused that is away or busy, and returns what it returned at last", async () => {
+it("repeats work that fails because the database is away or busy, and returns its final result", async () => {
   const failures = [new DatabaseAway(undefined), new DomainError("busy", "The database is busy."), undefined];
   const work = vi.fn(async () => {
     const failure = failures.shift();

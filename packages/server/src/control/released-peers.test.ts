@@ -87,7 +87,7 @@ describe("a released peer", () => {
     expect(keysGone).toEqual([keyOf(1)]); // counted once
   });
 
-  it("is lost once it was waited for in vain, and its key leaves after the usual time", () => {
+  it("is lost if it does not return in time, and its key leaves after the usual time", () => {
     const { coordinator, records, client } = pair();
     coordinator.release(AGENT);
     coordinator.endReleased(10);
@@ -117,7 +117,7 @@ describe("a released peer", () => {
 });
 
 describe("a server that is isolated for 15 min", () => {
-  it("security R14: lets no key use its relay that it cannot confirm, until peers connect again", () => {
+  it("security R14: admits no key to its relay that it cannot confirm, until peers connect again", () => {
     const { coordinator, keysGone, connect, client } = pair();
     let othersForgotten = 0;
     const streamsEndedWith: number[] = [];

@@ -22,7 +22,7 @@ test("a sealed right is opened by every server of the deployment, for its own pe
   }
 });
 
-test("a right that was changed, shortened or made up is none, and a sealed one tells nothing", () => {
+test("a changed, shortened or invented right is not accepted, and a sealed one reveals nothing", () => {
   const server = new SealedRights(new Uint8Array(32));
   const sealed = server.seal(ID, user);
   for (let index = 0; index < sealed.length; index++) {
@@ -34,7 +34,7 @@ test("a right that was changed, shortened or made up is none, and a sealed one t
   expect(Buffer.from(sealed).toString("latin1")).not.toContain("abcdefghij");
 });
 
-test("the longest right has room in the row of a peer, beside a session", () => {
+test("the longest right fits into the row of a peer, together with a session", () => {
   const right = new SealedRights(new Uint8Array(32)).seal(ID, user);
   const sessionId = "0123456789abcdef0123456789abcdef";
   for (const facts of [

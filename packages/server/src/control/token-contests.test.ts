@@ -17,7 +17,7 @@ test("an agent whose network changes may come back a few times; two that fight a
   expect(come(15 * MINUTE)).toBe(true);
 });
 
-test("reconnecting now and then is no contest", () => {
+test("occasional reconnects are not a contest", () => {
   const contests = new TokenContests();
   for (let n = 0; n < 50; n++) expect(contests.mayTakeOver("a", [], n * MINUTE)).toBe(true);
 });

@@ -32,13 +32,13 @@ function looks(options: {
 
 const fails = (): Promise<never> => Promise.reject(new Error("no database"));
 
-test("ends the agents of which nothing holds, and no other", async () => {
+test("ends only the tunnels to agents for which no right is valid", async () => {
   const on = looks({ holds: async (agentId) => agentId !== "b" });
   await on.doubt({ userId: "u" });
   expect(on.ended).toEqual(["b"]);
 });
 
-test("a failure ends the agents in doubt alone, and not before it lasted", async () => {
+test("a lasting failure ends only the tunnels to the agents in doubt", async () => {
   const on = looks({ holds: (agentId) => (agentId === "b" ? fails() : Promise.resolve(true)) });
   await on.doubt({ agentIds: ["a", "b"] });
   expect([on.ended, on.at()]).toEqual([["b"], 2_000]);
@@ -53,7 +53,7 @@ test("a failure that passes ends nothing", async () => {
   expect(on.ended).toEqual([]);
 });
 
-test("where it cannot be found out which agents a user concerns, it is all of them", async () => {
+test("if it cannot be found out which agents a user concerns, all tunnels end", async () => {
   const on = looks({ concerned: fails });
   await on.doubt({ userId: "u" });
   expect(on.ended).toEqual(["a", "b", "c"]);

@@ -3,7 +3,7 @@ import type { Store } from "../db/store.ts";
 import { Changes } from "../workspaces/changes.ts";
 import { WorkspaceUpdates } from "./workspace-updates.ts";
 
-it("looks up once whose workspace changed, however many follow theirs", async () => {
+it("looks up the owner of a changed workspace once, however many followers there are", async () => {
   const asked: string[] = [];
   const store = {
     builds: { latestOf: async () => new Map() },

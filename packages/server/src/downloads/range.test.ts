@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { allPlatforms, parseDownloadPath, platformOfNode, programFile } from "./names.ts";
 import { chooseCoding, matchesTag, parseRange } from "./range.ts";
 
-test("one range of bytes is understood, everything else is the whole", () => {
+test("one range of bytes is understood; anything else means the whole file", () => {
   const part = (start: number, end: number) => ({ kind: "part", start, end });
   expect(parseRange("bytes=0-9", 100)).toEqual(part(0, 9));
   expect(parseRange("bytes=90-", 100)).toEqual(part(90, 99));
@@ -32,7 +32,7 @@ test("entity tags of If-None-Match compare weakly", () => {
   for (const header of [undefined, "", "a", '"A"', '"b"', "**"]) expect(matchesTag(header, '"a"')).toBe(false);
 });
 
-test("the coding is the client's choice; what it does not name is not sent", () => {
+test("the client chooses the coding; one that it does not name is not sent", () => {
   const offered = ["zstd", "gzip"] as const;
   const cases: readonly [string | undefined, string][] = [
     [undefined, "identity"],

@@ -50,7 +50,7 @@ describe("the section of the database", () => {
     expect(far.warnings[0]!.message).toMatch(/servers and PostgreSQL closer together/);
   });
 
-  it("is EDB01 when there is no answer, and keeps the other warnings", async () => {
+  it("is EDB01 if there is no answer, and keeps the other warnings", async () => {
     const failing = (): Promise<number> => Promise.reject(new Error("postgres://coder:hunter2@db/coder refused"));
     const alone = await check(failing);
     expect(alone).toMatchObject({ healthy: false, reachable: false, error: expect.stringMatching(/^EDB01: .*disk/) });

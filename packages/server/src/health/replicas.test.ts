@@ -168,7 +168,7 @@ describe("the section of the servers", () => {
   });
 });
 
-describe("a server that no recent report is of", () => {
+describe("a server without a recent report", () => {
   const stale = { id: "b", report: fineReport, ageMs: 3 * REFRESH_MS + MINUTE_MS };
   const rows: readonly [
     what: string,
@@ -211,14 +211,14 @@ describe("a server that no recent report is of", () => {
 });
 
 describe("a stored report", () => {
-  it("comes back as it was", () => {
+  it("is read back unchanged", () => {
     const report = storedReport(facts, {
       derp: { ...fine, healthy: false, severity: "error", error: "EDERP02: none" },
     });
     expect(parseReport(encodeReport(report))).toEqual(report);
   });
 
-  it("security R24: fits into 32 KiB whatever its sections hold, and keeps what is broken", () => {
+  it("security R24: fits into 32 KiB whatever its sections contain, and keeps the problems", () => {
     const warnings = Array.from({ length: 100 }, (_, i) => ({ code: "EIF01", message: `${i}`.padEnd(9_000, "x") }));
     const section = { healthy: false, severity: "error", warnings, error: "E".repeat(90_000) } as const;
     const report = storedReport(facts, Object.fromEntries([..."abcdefgh"].map((name) => [name, section])));

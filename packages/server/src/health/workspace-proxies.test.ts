@@ -15,7 +15,7 @@ const check = (sources: Partial<ProxySources>) =>
     ...sources,
   });
 
-test("proxies that are not well, or left out of the map, are warnings; unregistered ones are none", () => {
+test("unhealthy proxies, and those left out of the map, cause warnings; unregistered ones do not", () => {
   const proxies = [
     proxy("a", "ok"),
     proxy("b", "unregistered", [], ""),
@@ -32,12 +32,12 @@ test("proxies that are not well, or left out of the map, are warnings; unregiste
   expect(check({})).toMatchObject({ severity: "ok", warnings: [] });
 });
 
-test("a database that does not give or take what is known of proxies is a warning", () => {
+test("a database from which proxies cannot be read, or to which results cannot be written, causes a warning", () => {
   const section = check({ areCurrent: () => false, areChecked: () => false });
   expect(section.warnings.map(({ code }) => code)).toEqual(["EWP01", "EWP02"]);
 });
 
-test("a proxy of another major or minor version is a warning, one of another patch is none", () => {
+test("a proxy of another major or minor version causes a warning, one of another patch version does not", () => {
   const proxies = [proxy("a", "ok", [], "v1.2.9"), proxy("b", "ok", [], "v1.3.0"), proxy("c", "ok", [], "devel")];
   expect(check({ proxies: () => proxies }).warnings).toEqual([
     { code: "EWP03", message: "workspace proxy b runs v1.3.0, and this server v1.2.0" },

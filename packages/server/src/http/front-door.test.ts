@@ -52,6 +52,6 @@ test("a refusal before the handshake is an answer", async () => {
   expect(logged).toEqual([]);
 });
 
-test("one after the handshake ends the connection, without a second answer in it", async () => {
+test("a refusal after the handshake ends the connection without a second answer", async () => {
   expect(await refusedUpgrade(true)).toEqual({ read: SWITCHING, logged: ["upgrade failed"] });
 });

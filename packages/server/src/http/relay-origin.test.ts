@@ -23,7 +23,7 @@ test.each<[Partial<Node>, string | undefined, string | undefined]>([
   expect([relayOrigin(node(fields), "http"), relayOrigin(node(fields), "ws")]).toEqual([http, webSocket]);
 });
 
-test("what a page measures, and what its policies allow, are the same relays", () => {
+test("a page measures the same relays that its policies allow", () => {
   const nodes = [node({ hostName: "" }), node({ hostName: "2001:db8::1" }), node({ stunOnly: true }), node({})];
   const region = { regionId: 1, regionCode: "a", regionName: "A", embeddedRelay: false, avoid: false, nodes };
   const map = derpMapOf([region]);

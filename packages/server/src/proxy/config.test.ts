@@ -67,7 +67,7 @@ test("the table of settings", () => {
   `);
 });
 
-test("what is needed is enough", () => {
+test("the required settings are sufficient", () => {
   const config = parseProxyConfig(enough);
   expect(config).toMatchObject({ http: { host: "127.0.0.1", port: 3000 }, stunServer: { host: "", port: 3478 } });
   expect([config.primaryUrl.origin, config.accessUrl.origin]).toEqual([
@@ -123,7 +123,7 @@ test("a file's token is read each time, and a broken one is named without its co
   expect(() => read.read()).not.toThrow(secret.slice(0, 20));
 });
 
-test("the token is in no text that is made of the settings, and in no log line", () => {
+test("the token is in no text that is made from the settings, and in no log line", () => {
   const config = parseProxyConfig(enough);
   const lines: string[] = [];
   for (const format of ["json", "human"] as const) {

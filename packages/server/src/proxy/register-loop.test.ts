@@ -76,7 +76,7 @@ test.each([
   expect(time.now - from).toBe(expected);
 });
 
-test("failures are followed by attempts after 5 to 60 s, without an end", () => {
+test("failures are followed by attempts after 5 to 60 s, without a limit", () => {
   fc.assert(
     fc.property(fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 64 }), (draws) => {
       let at = 0;
@@ -151,7 +151,7 @@ test("the 15 minutes end also while a step hangs", () => {
   expect(time.now - refusedAt).toBe(15 * MINUTE);
 });
 
-test("a token that is accepted again in time ends the 15 minutes; a primary that is away does not", () => {
+test("a token that is accepted again in time stops the 15 minutes; a primary that is away does not", () => {
   const time = new Time().registered();
   time.next();
   const refusedAt = time.now;
@@ -166,7 +166,7 @@ test("a token that is accepted again in time ends the 15 minutes; a primary that
   expect([time.next(), time.loop.end]).toEqual(["register", undefined]);
 });
 
-test("a refusal ends the process only when the last answer is one: an outage after it does not", () => {
+test("the process ends only if the last answer is a refusal: an outage after one does not end it", () => {
   const time = new Time().registered();
   time.next();
   const refusedAt = time.now;

@@ -86,7 +86,7 @@ test("a second snapshot in one stream counts at once: its sender has known every
   expect([1, 2].map((n) => keys.admits(key(n), none, NOW))).toEqual([false, true]);
 });
 
-test("the limit holds for the keys that are only kept, too: the oldest leave", () => {
+test("the limit includes keys in their grace period: the oldest leave", () => {
   const keys = new RelayKeys({ maxKeys: 2 });
   keys.registered(true);
   const removed = [
@@ -124,7 +124,7 @@ test.each([
   expect(keys.complete).toBe(false);
 });
 
-test("changes beyond the limit break the protocol and change nothing", () => {
+test("changes beyond the limit are a protocol error and change nothing", () => {
   const keys = new RelayKeys({ maxKeys: 2 });
   keys.registered(true);
   keys.opened(NOW);
@@ -147,7 +147,7 @@ test("after 15 minutes of silence the clients that are connected stay, and no ot
   expect([keys.state(after), keys.admits(key(1), none, after)]).toEqual(["listed", true]);
 });
 
-test("an update of the primary closes a relay that was open: strangers that are connected leave after 60 s", () => {
+test("an update of the primary closes a relay that was open: connected clients that it does not name leave after 60 s", () => {
   const keys = new RelayKeys();
   keys.registered(false);
   expect(keys.registered(true)).toBe(true);

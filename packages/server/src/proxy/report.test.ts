@@ -14,7 +14,7 @@ const well: ProxyFacts = {
   clockAheadMs: 2_000,
 };
 
-test("a proxy that is well has nothing to report, nor has one that just began", () => {
+test("a healthy proxy has nothing to report, nor has one that has just started", () => {
   expect(reportOf(well)).toEqual({ errors: [], warnings: [] });
   const beginning = { ...well, registered: false, admission: "closed", primaryVersion: undefined } as const;
   expect(reportOf(beginning)).toEqual({ errors: [], warnings: [] });

@@ -91,7 +91,7 @@ function connectTo(port: number) {
 }
 
 describe("an idle relay connection in doubt", () => {
-  it("is dialled again when the router lost it", async () => {
+  it("is dialled again if the router has lost it", async () => {
     const router = await relayBehindRouter();
     const set = connectTo(router.port);
     await vi.waitFor(() => expect(set.homeState).toBe("ready"), eventually);
@@ -106,7 +106,7 @@ describe("an idle relay connection in doubt", () => {
     expect(await set.ping(1, { signal: AbortSignal.timeout(30_000) })).toBeGreaterThan(0);
   });
 
-  it("is kept when the relay answers", async () => {
+  it("is kept if the relay answers", async () => {
     const router = await relayBehindRouter();
     const set = connectTo(router.port);
     await vi.waitFor(() => expect(set.homeState).toBe("ready"), eventually);

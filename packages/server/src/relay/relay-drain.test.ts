@@ -46,7 +46,7 @@ describe("connections of a relay that restarts", () => {
     expect(end).toEqual({ atMs: 6_300, isBusy: false });
   });
 
-  it("are over at once where there are none", () => {
+  it("are over at once if there are none", () => {
     expect(new RelayDrain([], END_MS, Math.random).isOver).toBe(true);
   });
 });

@@ -148,7 +148,7 @@ describe("relays of one region", () => {
     expect(keys).toBeGreaterThanOrEqual(1);
   });
 
-  it("find a sibling again that was restarted, with all of its clients", async () => {
+  it("find a restarted sibling again, with all of its clients", async () => {
     const a = await startReplica("a");
     const b = await startReplica("b");
     await joined(a, b);
@@ -160,7 +160,7 @@ describe("relays of one region", () => {
     await reaches(await connectClient(a), await connectClient(again), "after the restart");
   });
 
-  it("use the link to a sibling that is not in the list any more until it fails, and then no more", async () => {
+  it("use the link to a sibling that is no longer listed until it fails, and not after that", async () => {
     const a = await startReplica("a");
     const b = await startReplica("b");
     await joined(a, b);
@@ -178,7 +178,7 @@ describe("relays of one region", () => {
     );
   });
 
-  it("end a link that is down to a sibling that is not in the list any more", async () => {
+  it("end a link that is down if the sibling is no longer listed", async () => {
     const a = await startReplica("a");
     const b = await startReplica("b");
     await joined(a, b);
@@ -201,7 +201,7 @@ describe("relays of one region", () => {
     );
   });
 
-  it("security R7: have no link to a server with another mesh key", async () => {
+  it("security R7: are not linked to a server with another mesh key", async () => {
     const a = await startReplica("a");
     const stranger = await startReplica("stranger", { meshKey: "another key", listener: { admit: () => false } });
     a.mesh.update([stranger.sibling]);
@@ -214,7 +214,7 @@ describe("relays of one region", () => {
     expect(stranger.mesh.status()[0]).toMatchObject({ keys: 0 });
   });
 
-  it("security R6: list their clients by WebSocket too to those alone who have the mesh key", async () => {
+  it("security R6: list their clients, by WebSocket too, only to those who have the mesh key", async () => {
     const a = await startReplica("a");
     const client = await connectClient(a);
     // It is closed as soon as it is ready.

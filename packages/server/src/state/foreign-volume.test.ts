@@ -78,7 +78,7 @@ describe.skipIf(!isRoot)(`state on a volume${isRoot ? "" : ": skipped without ro
   });
 
   it.each(["exclusive", "shared"] as const)(
-    "one that the user may not write to is refused, by what is true: %s",
+    "one that the user may not write to is refused with the true reason: %s",
     (use) => {
       const path = volume(0, 0o2755);
       const { code, why } = fault(() => asUser(() => acquireStateDir(path, use)));
@@ -86,7 +86,7 @@ describe.skipIf(!isRoot)(`state on a volume${isRoot ? "" : ": skipped without ro
     },
   );
 
-  it("a database that root copied there is used as it is", async () => {
+  it("a database that root copied there is used unchanged", async () => {
     const path = join(volume(0, 0o2770), "coder.db");
     await new SqliteBackend(path).close();
     chownSync(path, 0, USER);
@@ -106,14 +106,17 @@ describe.skipIf(!isRoot)(`a key file on a volume${isRoot ? "" : ": skipped witho
     return path;
   }
 
-  it.each(["440", "640", "660"])("of root, for the group: mode %s is read, and stays", (octal) => {
-    const mode = Number.parseInt(octal, 8);
-    const path = keyFile(0, USER, mode);
-    expect(asUser(() => readServerKeys(path)).fingerprint).toMatch(/^[0-9a-f]{32}$/);
-    expect(modeOf(path)).toBe(mode);
-  });
+  it.each(["440", "640", "660"])(
+    "that belongs to root and is readable by the group: mode %s is accepted and kept",
+    (octal) => {
+      const mode = Number.parseInt(octal, 8);
+      const path = keyFile(0, USER, mode);
+      expect(asUser(() => readServerKeys(path)).fingerprint).toMatch(/^[0-9a-f]{32}$/);
+      expect(modeOf(path)).toBe(mode);
+    },
+  );
 
-  it("of its own is narrowed", () => {
+  it("that belongs to the server is narrowed", () => {
     const path = keyFile(USER, USER, 0o644);
     asUser(() => readServerKeys(path));
     expect(modeOf(path)).toBe(0o600);
@@ -130,7 +133,7 @@ describe.skipIf(!isRoot)(`a key file on a volume${isRoot ? "" : ": skipped witho
     expect(error.nextSteps[0]).toContain(next);
   });
 
-  it("that is no JSON is called so, and only that", () => {
+  it("that is not JSON is reported as such, and only as such", () => {
     const path = keyFile(0, USER, 0o440);
     writeFileSync(path, "no JSON");
     expect(fault(() => asUser(() => readServerKeys(path))).why).toBe("it cannot be read as JSON");

@@ -21,7 +21,7 @@ async function filesOf(answer: RequestListener): Promise<AgentFiles> {
 const REQUEST = { agentId: "a", keyId: "k", token: "t" };
 const QUERY = new URLSearchParams({ path: "/tmp/a" });
 
-test("a check ends the transfer with its head", async () => {
+test("a check ends the transfer after its head", async () => {
   const ended = Promise.withResolvers<void>();
   const files = await filesOf((request, response) => {
     expect(request.url).toBe("/api/v0/files?path=%2Ftmp%2Fa");

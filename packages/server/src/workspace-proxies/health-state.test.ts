@@ -66,7 +66,7 @@ describe("the region", () => {
     expect(after(observations).inMap).toBe(inMap);
   });
 
-  test("is that of a relay: without one it never comes in, and leaves", () => {
+  test("belongs to a relay: without one it never enters the map, and leaves it", () => {
     expect(after([OK], false)).toMatchObject({ status: "ok", inMap: false });
     expect(observed(after([OK]), OK, false, 5 * MINUTE).inMap).toBe(false);
   });
@@ -82,7 +82,7 @@ describe("the region", () => {
     expect(warningsOf(back, 14 * MINUTE)).toEqual([]);
   });
 
-  test("leaves and is held out as well when its content changes for the third time", () => {
+  test("leaves and is held out as well if its content changes for the third time", () => {
     const once = altered(after([OK]), true, 2 * MINUTE);
     expect(once).toMatchObject({ inMap: true, heldUntil: 0, changes: [MINUTE, 2 * MINUTE] });
     const twice = altered(once, true, 3 * MINUTE);
@@ -110,7 +110,7 @@ describe("the region", () => {
   });
 });
 
-test("a proxy without a process keeps what it was found to be unreachable for", () => {
+test("a proxy without a process keeps the reason why it was found unreachable", () => {
   expect(after([OK, GONE, UNATTENDED])).toMatchObject({
     status: "unreachable",
     since: 2 * MINUTE,
@@ -129,7 +129,7 @@ test("the next check is due after the interval, and soon where the region is in 
   expect(checkDueAt(after([OK, NO_ANSWER]), 1_000)).toBe(2 * MINUTE + 1_000);
 });
 
-test("the columns of the store hold all of it; what cannot be read is unregistered", () => {
+test("the columns of the store hold the whole state; an unreadable one means unregistered", () => {
   const health = after([OK, { kind: "ok", warnings: ["old release"] }, GONE, OK, GONE]);
   expect(healthOf({ ...healthColumns(health), created_at: 1 })).toEqual(health);
   for (const text of ["", "{", "[]", '{"status":"splendid"}'])

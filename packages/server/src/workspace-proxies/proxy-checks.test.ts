@@ -64,7 +64,7 @@ class MemoryProxies {
   }
 }
 
-test("an outage of the store is one line each of checks and directory, and what was due is checked after it", async () => {
+test("an outage of the store is logged once by the checks and once by the directory, and due checks follow it", async () => {
   const proxies = new MemoryProxies();
   const lines: string[] = [];
   const write = (_facts: unknown, message?: string) => void lines.push(message ?? String(_facts));

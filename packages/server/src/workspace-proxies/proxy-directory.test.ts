@@ -18,7 +18,7 @@ function directory() {
   return { stored, subject: new ProxyDirectory({ proxies: { all }, changes: new Changes(), log }) };
 }
 
-it.each([false, true])("has what was changed at whatever moment of a reading; the reading fails: %s", async (fails) => {
+it.each([false, true])("has what was changed at any moment of a read; the read fails: %s", async (fails) => {
   for (let turns = 0; turns < 20; turns++) {
     const { stored, subject } = directory();
     stored.fails = fails;

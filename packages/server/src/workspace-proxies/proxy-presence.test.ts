@@ -42,7 +42,7 @@ describe("what processes state together", () => {
     expect(jointStatement(known, [process({ version: "v2" }), process({ version: "v3" })]).version).toBe("v3");
   });
 
-  test("is what was known where none is there, or where an older program wrote their rows", () => {
+  test("is the last known one if no process is running, or if an older program wrote their rows", () => {
     const old = { derp_enabled: null, derp_only: null, path_apps: null, stun_port: null, version: "v0" };
     expect(jointStatement(known, [])).toEqual(known);
     expect(jointStatement(known, [old])).toEqual({ ...known, path_apps: 0, version: "v0" });

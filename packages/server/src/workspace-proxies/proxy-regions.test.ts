@@ -87,7 +87,7 @@ describe("the region of a proxy", () => {
 });
 
 describe("left out", () => {
-  test("a proxy whose code the map has already, and no other", () => {
+  test("a proxy whose code the map already has, and no other", () => {
     const base = derpMapOf([region(1, "coder_near")]);
     const { map, leftOut } = withProxyRegions(base, [proxy(), proxy({ name: "far", region_number: 2 })]);
     expect([...map.regions.keys()]).toEqual([1, 10_002]);

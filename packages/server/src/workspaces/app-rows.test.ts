@@ -9,7 +9,7 @@ function plan(asked: unknown[], present: readonly AppRow[] = []) {
   return planAgentApps(asked, present, origin);
 }
 
-test("an agent's app is the owner's alone until its level is approved", () => {
+test("only the owner may use an agent's app until its level is approved", () => {
   const [row] = plan([{ slug: "web", url, sharing_level: "public" }]).kept;
   expect([row!.level, pendingLevel(row!)]).toEqual(["owner", "public"]);
 });
@@ -27,7 +27,7 @@ test("security S12: an approval holds for its slug at its address", () => {
   expect(plan([{ slug: "other", url, sharing_level: "authenticated" }], [approved]).kept[0]!.level).toBe("owner");
 });
 
-test("what an agent may not declare is left out, each with its reason", () => {
+test("declarations that an agent may not make are left out, each with its reason", () => {
   const { kept, ignored } = plan(
     [
       { slug: "web", url },
@@ -68,7 +68,7 @@ test("an agent has at most 64 apps, its owner's included", () => {
   expect([kept.length, ignored.length]).toEqual([63, 7]);
 });
 
-test("what is declared again unchanged is the same row", () => {
+test("an app that is declared again unchanged keeps its row", () => {
   const asked = [{ slug: "web", url, healthcheck: { url: `${url}/up`, interval: 5, threshold: 2 } }];
   const [row] = plan(asked).kept;
   const healthy: AppRow = { ...row!, health: "healthy" };

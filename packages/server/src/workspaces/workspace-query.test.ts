@@ -27,7 +27,7 @@ test("invalid terms are reported", () => {
   expect(parseWorkspaceQuery("x".repeat(3000))).toHaveProperty("problem");
 });
 
-test.each(["shared", "dormant", "is-dormant", "outdated", "has-ai-task"])("%s: none here is", (key) => {
+test.each(["shared", "dormant", "is-dormant", "outdated", "has-ai-task"])("%s: no workspace here matches", (key) => {
   expect(parseWorkspaceQuery(`${key}:true`)).toMatchObject({ nothing: true });
   expect(parseWorkspaceQuery(`${key}:false`)).toMatchObject({ nothing: false });
 });
@@ -46,6 +46,6 @@ test("other queries of stock clients", () => {
   });
 });
 
-test("no text makes the parser throw", () => {
+test("the parser throws for no text", () => {
   fc.assert(fc.property(fc.string({ maxLength: 100 }), (text) => void parseWorkspaceQuery(text)));
 });

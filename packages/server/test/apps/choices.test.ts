@@ -35,7 +35,7 @@ async function echo(apps: AppServer, port: number): Promise<string[]> {
   return seen;
 }
 
-test("security S7: passthru lets a program answer other origins, and a listed one use the visitor's session", async () => {
+test("security S7: passthru lets a program answer other origins, and lets a listed one use the visitor's session", async () => {
   await using apps = await startApps();
   const seen = await echo(apps, 8080);
   const choices = { cors: "passthru", cors_origins: [TOOLS], identity_headers: true };
@@ -96,7 +96,7 @@ test("security S7: with simple rules no other origin has a session or a readable
   expect(seen).toEqual(["GET anonymous"]);
 });
 
-test("security S4: a program learns who asks only where its owner chose so, and never from the client", async () => {
+test("security S4: a program receives the visitor's identity only if its owner chose so, and never from the client", async () => {
   await using apps = await startApps();
   let named: unknown;
   await apps.program(8080, (request, response) => {
@@ -119,7 +119,7 @@ test("security S4: a program learns who asks only where its owner chose so, and 
   expect(await ask()).toEqual([]);
 });
 
-test("a new name of a user holds from the next request on, to programs and in host names", async () => {
+test("a user's new name applies from the next request on, to programs and in host names", async () => {
   await using apps = await startApps();
   const seen = await echo(apps, 8080);
   await share(apps, 8080, { share_level: "authenticated", identity_headers: true });
@@ -162,7 +162,7 @@ async function browse(apps: AppServer, url: string, token: string) {
   throw new Error("the sign-in does not end");
 }
 
-test("a sign-in opens what the app names beside itself, and ends at the address that was asked for", async () => {
+test("a sign-in also signs in to the apps that the app declares beside itself, and ends at the requested address", async () => {
   await using apps = await startApps();
   for (const port of [8080, 8081, 8082, 8083]) await echo(apps, port);
   await share(apps, 8080, { share_level: "authenticated", also: ["8081", "8082", "8083", "8080", "nothing"] });
@@ -199,7 +199,7 @@ test("a name that is too long for a host is reached by the agent's alias in a si
   expect(byAlias.hosts).toEqual([`8080${alias}`, `18081${alias}`, `8080${alias}`]);
 });
 
-test("a chain goes on where a host has a session of an older login of the same user", async () => {
+test("a chain continues if a host has a session of an older login of the same user", async () => {
   await using apps = await startApps();
   for (const port of [8080, 8081]) await echo(apps, port);
   await share(apps, 8080, { share_level: "authenticated", also: ["8081"] });
@@ -217,7 +217,7 @@ test("a chain goes on where a host has a session of an older login of the same u
   expect([followed.status, followed.headers.location]).toEqual([303, `http://${apps.host(8080)}/`]);
 });
 
-test("security S10: a chain is of one user, at its hosts in their order, for a minute", async () => {
+test("security S10: a chain is valid for one user, at its hosts in their order, for a minute", async () => {
   await using apps = await startApps();
   for (const port of [8080, 8081]) await echo(apps, port);
   await share(apps, 8080, { share_level: "authenticated", also: ["8081"] });

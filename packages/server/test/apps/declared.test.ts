@@ -67,7 +67,7 @@ test("an app is added, shown where clients look, changed and removed", async () 
   expect((await api(apps, "PATCH", "/web", {})).status).toBe(404);
 });
 
-test("what cannot be an app is refused by field", async () => {
+test("an invalid app is refused with the fields at fault", async () => {
   await using apps = await started({ "max-share-level": "authenticated" });
   const refusal = async (body: object) => {
     const answer = await api(apps, "POST", "", { ...web, ...body });
@@ -92,7 +92,7 @@ test("what cannot be an app is refused by field", async () => {
   expect((await api(apps, "POST", "", web)).status).toBeGreaterThanOrEqual(400);
 });
 
-test("a workspace is made with its apps, or not at all", async () => {
+test("a workspace is created with its apps, or not at all", async () => {
   await using apps = await started({ "max-share-level": "authenticated" });
   const create = (name: string, list: object[]) =>
     send(apps.test.url, "POST", "/api/v2/users/me/workspaces", { token: apps.ada.token, body: { name, apps: list } });
@@ -138,7 +138,7 @@ test("an app of localhost's name, a command and an external app", async () => {
   expect((await apps.send(apps.host("docs"), "/", { token })).status).toBe(404);
 });
 
-test("an agent's list replaces the one before, and widens nothing by itself", async () => {
+test("an agent's list replaces the previous one, and alone widens nothing", async () => {
   await using apps = await started();
   await api(apps, "POST", "", { ...web, slug: "server" });
   const first = await declare(apps, [

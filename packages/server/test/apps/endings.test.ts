@@ -226,7 +226,7 @@ async function deleteKey(apps: AppServer, { token }: Person) {
 }
 
 test.each(EVENTS)(
-  "security S13: when %s, of all open connections end exactly those that rest on it",
+  "security S13: when %s, exactly the open connections that depend on it end",
   async (_event, ending, act) => {
     const there = await scene();
     await using apps = there.apps;

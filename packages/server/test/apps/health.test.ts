@@ -67,7 +67,7 @@ test("without a wildcard the manifest has no address of ports", async () => {
   await connection.close();
 });
 
-test("health is stored, wakes who watches the workspace, and is of the agent's own apps alone", async () => {
+test("health is stored, wakes the workspace's watchers, and is accepted only for the agent's own apps", async () => {
   await using apps = await startApps();
   const web = (await add(apps, { slug: "web", url, ...checked })).json;
   const plain = (await add(apps, { slug: "plain", url })).json;

@@ -51,7 +51,7 @@ test("security S5: on an app host no upgrade of the server answers", async () =>
   expect(seen).toEqual(paths);
 });
 
-test("security S5: the server's own names serve no program", async () => {
+test("security S5: the server's own names lead to no program", async () => {
   await using apps = await startApps();
   await apps.program(8080, (_request, response) => response.end("program"));
   for (const host of [`127.0.0.1:${apps.test.port}`, "localhost"]) {
@@ -61,7 +61,7 @@ test("security S5: the server's own names serve no program", async () => {
   expect(apps.dialled).toEqual([]);
 });
 
-test("security S6: what a Host header means", async () => {
+test("security S6: the meaning of Host headers", async () => {
   await using apps = await startApps();
   await apps.program(8080, (request, response) => response.end(`program ${request.headers.host}`));
   const name = "8080--main--dev--owner.coder.localhost";
@@ -117,13 +117,13 @@ test("without a wildcard access URL there are no app hosts", async () => {
   expect(host.text).toBe('{"host":""}');
 });
 
-test("clients are shown the wildcard with the port that counts", async () => {
+test("clients are shown the wildcard with its effective port", async () => {
   await using apps = await startApps();
   const answer = await apps.send(`127.0.0.1:${apps.test.port}`, "/api/v2/applications/host", { token: apps.ada.token });
   expect(answer.text).toBe(`{"host":"*.coder.localhost:${apps.test.port}"}`);
 });
 
-test("security S2: a cookie counts by its exact name, and two of one name count as none", async () => {
+test("security S2: a cookie is accepted by its exact name, and two with one name count as none", async () => {
   await using apps = await startApps();
   const { token } = apps.ada;
   const me = async (cookie: string): Promise<string> => {

@@ -30,7 +30,7 @@ const main = (apps: AppServer): string => `127.0.0.1:${apps.test.port}`;
 const get = (apps: AppServer, path: string, options = {}) =>
   apps.send(main(apps), path, { token: apps.ada.token, ...options });
 
-test("an app is served below its path, which is passed on as it came", async () => {
+test("an app is served below its path, which is forwarded unchanged", async () => {
   await using apps = await started();
   const urlOf = async (path: string) => JSON.parse((await get(apps, path)).text).url;
   expect(await urlOf(`${BASE}/`)).toBe("/");
@@ -62,7 +62,7 @@ test.each<[string, number, string]>([
   expect([answer.status, JSON.parse(answer.text).message]).toEqual([status, title]);
 });
 
-test("security S4, S26: cookies of the deployment pass neither way, and no worker is registered", async () => {
+test("security S4, S26: cookies of the deployment pass in neither direction, and no worker is registered", async () => {
   await using apps = await started();
   const answer = await apps.send(main(apps), `${BASE}/`, {
     headers: {
@@ -112,7 +112,7 @@ test("a visitor without a login is sent to the login, and programs get 401", asy
   expect([program.status, program.headers["coder-app-login"]]).toEqual([401, `http://${main(apps)}${BASE}/`]);
 });
 
-test("path apps are off where a wildcard is set, and on without one", async () => {
+test("path apps are disabled if a wildcard is set, and enabled without one", async () => {
   for (const [flags, status] of [
     [{}, 403],
     [{ "wildcard-access-url": "" }, 200],
@@ -152,7 +152,7 @@ test("a WebSocket of an app below a path needs a page of the deployment", async 
   sockets.close();
 });
 
-test("a body of any time passes, and the head that the deployment itself would refuse", async () => {
+test("a body may take any time, and a head may exceed the deployment's own limit", async () => {
   await using apps = await started();
   const answer = await get(apps, `${BASE}/${"x".repeat(9000)}`, { headers: { "X-Long": "y".repeat(5000) } });
   expect(answer.status).toBe(200);

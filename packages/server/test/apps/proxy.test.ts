@@ -43,7 +43,7 @@ test("security S4, S16: no credential of the server and no forged address reache
   ]);
 });
 
-test("a body of any length goes through as it comes, also while the main host has a limit for it", async () => {
+test("a body of any length is streamed, although the main host has a limit", async () => {
   const requestTimeoutMs = 1;
   await using apps = await startApps({ deps: { limits: { requestTimeoutMs, bodyBytes: 1024 } } });
   await apps.program(8080, async (request, response) => {
@@ -97,7 +97,7 @@ test("events arrive one by one, and nothing in front is asked to buffer them", a
   expect(events).toEqual(["data: 0\n\n", "data: 1\n\n", "data: 2\n\n"]);
 });
 
-test("ranges, HEAD, redirects, trailers and paths are the program's own business", async () => {
+test("ranges, HEAD, redirects, trailers and paths are left to the program", async () => {
   await using apps = await startApps();
   const seen: (string | undefined)[] = [];
   await apps.program(8080, (request, response) => {
@@ -155,7 +155,7 @@ test("several cookies of a program stay several, and stay with its host", async 
   expect(answer.headers["clear-site-data"]).toBeUndefined();
 });
 
-test("a program that gets localhost for Host is one that says so in its share", async () => {
+test("a program receives localhost as Host only if its share says so", async () => {
   await using apps = await startApps();
   await apps.program(5173, (request, response) => response.end(`${request.headers.host} ${request.headers.origin}`));
   const { token } = apps.ada;
@@ -174,7 +174,7 @@ test("a program that gets localhost for Host is one that says so in its share", 
   );
 });
 
-test("why a program does not answer is said in words, and to its owner with the next step", async () => {
+test("the reason why a program does not answer is given in words, and to its owner with the next step", async () => {
   await using apps = await startApps();
   const { token } = apps.ada;
   const nothing = await apps.send(apps.host(7777), "/", { token, headers: { Accept: "text/html" } });
@@ -202,7 +202,7 @@ test("why a program does not answer is said in words, and to its owner with the 
   expect([notTls.status, notTls.text]).toEqual([502, expect.stringContaining(`http://${apps.host(8443)}/x`)]);
 });
 
-test("the owner of a workspace is shown where its programs listen, and how it is connected, and no other visitor is", async () => {
+test("only the owner of a workspace is shown where its programs listen, and how it is connected", async () => {
   await using apps = await startApps();
   const ports = [8080, 3000].map((port) => ({ process_name: "node", network: "tcp", port }));
   await apps.program(4, (_request, response) => response.end(JSON.stringify({ ports })));
@@ -224,7 +224,7 @@ test("the owner of a workspace is shown where its programs listen, and how it is
   expect(new Set(asked.map(({ agentId }) => agentId))).toEqual(new Set([apps.agentId]));
 });
 
-test("security S14: what is not one plain request reaches no program", async () => {
+test("security S14: anything but one plain request reaches no program", async () => {
   await using apps = await startApps();
   let requests = 0;
   await apps.program(8080, (_request, response) => {
@@ -316,7 +316,7 @@ test("security S14: bytes behind an answer never become the next one, and a brok
   expect(connections).toBe(answers.length + 1);
 });
 
-test("a kept connection that the program closed meanwhile costs no request", async () => {
+test("a kept connection that the program has closed meanwhile loses no request", async () => {
   await using apps = await startApps();
   const program = await apps.program(8080, (_request, response) => response.end("ok"));
   const { token } = apps.ada;
@@ -325,7 +325,7 @@ test("a kept connection that the program closed meanwhile costs no request", asy
   expect((await apps.send(apps.host(8080), "/", { token })).text).toBe("ok");
 });
 
-test("a kept connection that the program ended, and of which it says no more, is not used again", async () => {
+test("a kept connection that the program has ended is not used again", async () => {
   await using apps = await startApps();
   const answers = ["first", "again"];
   const connections: Socket[] = [];
@@ -368,7 +368,7 @@ test("security S17: a program is dialled at its own agent and port, whatever the
   );
 });
 
-test("security S17: nothing that is asked of one agent reaches another", async () => {
+test("security S17: no request to one agent reaches another", async () => {
   await using apps = await startApps();
   const spied = await addWorkspace(apps.test.url, apps.bob.token, "spied");
   const spiedAgent: string = spied.latest_build.resources[0].agents[0].id;
@@ -420,7 +420,7 @@ test("security S17: nothing that is asked of one agent reaches another", async (
   expect(apps.dialled.at(-1)).toEqual({ agentId: spiedAgent, port: 8080 });
 });
 
-test("security S25: a client that does not read holds up its program, and the server keeps little of the answer", async () => {
+test("security S25: a client that does not read makes its program wait, and the server buffers little of the answer", async () => {
   await using apps = await startApps();
   const chunk = Buffer.alloc(1024 * 1024);
   const total = 1024;
@@ -497,7 +497,7 @@ test("a client that expects 100 Continue gets it once its request is admitted, a
   refused.destroy();
 });
 
-test("early hints pass, other interim answers do not, and too many end the request", async () => {
+test("early hints are forwarded, other interim answers are not, and too many end the request", async () => {
   await using apps = await startApps();
   await apps.program(8080, (request, response) => {
     const count = request.url === "/storm" ? 1_000 : 2;
@@ -532,7 +532,7 @@ test("early hints pass, other interim answers do not, and too many end the reque
   expect(await ask(8080, "/storm")).toEqual([502, []]);
 });
 
-test("a development server that refuses the public name is recognized, and its answer stays whole", async () => {
+test("a development server that refuses the public name is recognized, and its answer remains complete", async () => {
   await using apps = await startApps();
   const bodies: Readonly<Record<string, string>> = {
     "/vite": 'Blocked request. This host ("x.coder.localhost") is not allowed.\nAdd it to server.allowedHosts.',

@@ -68,7 +68,7 @@ test("a share is listed, replaced and removed", async () => {
   expect(await list()).toEqual([]);
 });
 
-test("what a change of a share leaves out stays, until the share is over", async () => {
+test("what a change of a share omits is kept, until the share has expired", async () => {
   await using apps = await started();
   const at = (ms: number) => new Date(apps.test.clock.now() + ms).toISOString();
   const choices = {
@@ -104,7 +104,7 @@ test("what a change of a share leaves out stays, until the share is over", async
   expect((await share(apps, {})).json).toMatchObject(fresh);
 });
 
-test("what cannot be shared is refused by name", async () => {
+test("a share with an invalid field is refused with the reason", async () => {
   await using apps = await started({ "max-share-level": "authenticated", "max-share-duration": "1h" });
   expect((await share(apps, {})).json.message).toBe("Port sharing level not allowed.");
   const level = { share_level: "authenticated" };
@@ -142,7 +142,7 @@ test("security S12: each visitor at each level", async () => {
   expect(await statuses()).toEqual({ ada: 200, bob: 404, admin: 200, anonymous: 401 });
 });
 
-test("security S12: a lower cap narrows shares that are there", async () => {
+test("security S12: a lower cap narrows existing shares", async () => {
   await using apps = await started({ "max-share-level": "authenticated" });
   const { store } = apps.test.server.parts;
   await store.portShares.put(storedShare(apps, { level: "public" }));
@@ -171,7 +171,7 @@ test("security S12: a lower cap narrows shares that are there", async () => {
   ]);
 });
 
-test("a level that is not allowed any more stays where another field of the share changes", async () => {
+test("a level that is no longer allowed is kept when another field of the share changes", async () => {
   await using apps = await started({ "max-share-level": "authenticated" });
   await apps.test.server.parts.store.portShares.put(storedShare(apps, { level: "public" }));
   expect((await share(apps, { label: "new" })).json).toMatchObject({ share_level: "public", label: "new" });
@@ -185,7 +185,7 @@ const HOUR_MS = 3_600_000;
 test.each([
   ["has no end", null],
   ["ends later", 168 * HOUR_MS],
-])("security S12: a shorter longest life ends a share that %s", async (_what, life) => {
+])("security S12: a shorter maximum lifetime ends a share that %s", async (_what, life) => {
   await using apps = await started({ "max-share-duration": "1h" });
   const { clock } = apps.test;
   const begun = clock.now();
@@ -214,7 +214,7 @@ test.each([
   expect((await share(apps, { share_level: "authenticated" })).json.expires_at).toBe(renewed);
 });
 
-test("what a port speaks is asked by the names of ports", async () => {
+test("ports to probe are named in the query, and invalid ones are refused", async () => {
   await using apps = await started();
   await apps.test.server.parts.agentState.disconnected(apps.agentId, "c");
   const ask = (query: string) =>
@@ -227,7 +227,7 @@ test("what a port speaks is asked by the names of ports", async () => {
     expect([query, (await ask(query)).status]).toEqual([query, 400]);
 });
 
-test("a key for apps alone opens apps, and nothing of the API", async () => {
+test("a key that is valid only for apps opens apps, and nothing of the API", async () => {
   await using apps = await started();
   const { store } = apps.test.server.parts;
   const key = await store.apiKeys.byId(apps.ada.token.slice(0, 10));
@@ -237,7 +237,7 @@ test("a key for apps alone opens apps, and nothing of the API", async () => {
   expect((await send(apps.test.url, "GET", "/api/v2/users/me", { token: apps.ada.token })).status).toBe(403);
 });
 
-test("a workspace that is stopped or whose agent is away says so to those who may know", async () => {
+test("a stopped workspace, or one whose agent is away, is reported as such to those who may know", async () => {
   await using apps = await started();
   const { token } = apps.ada;
   await apps.test.server.parts.agentState.disconnected(apps.agentId, "c");
@@ -318,7 +318,7 @@ test.each<[string, (apps: AppServer) => Promise<unknown>]>([
   expect(after.status).toBeGreaterThanOrEqual(400);
 });
 
-test("security S13: what still holds goes on", async () => {
+test("security S13: a connection whose right is still valid continues", async () => {
   await using apps = await started();
   await apps.program(9000, (_request, response) => response.writeHead(200).write("x"));
   await share(apps, { port: 9000, share_level: "public" });

@@ -24,7 +24,7 @@ async function ticketFor(apps: AppServer, host: string, path: string, token: str
   return { first, state, decided, target: pathOf(decided.headers.location) };
 }
 
-test("security S11: a path that a browser could read as another host stays a path of the app's host", async () => {
+test("security S11: a path that a browser could read as another host remains a path of the app's host", async () => {
   await using apps = await started();
   const host = apps.host(8080);
   const { state, target } = await ticketFor(apps, host, "//evil.example/", apps.ada.token);
@@ -34,7 +34,7 @@ test("security S11: a path that a browser could read as another host stays a pat
   expect([stranger.status, stranger.text.includes(`href="http://${host}//evil.example/"`)]).toEqual([400, true]);
 });
 
-test("a browser that is logged in gets a session of one host, and the address that it asked for", async () => {
+test("a logged-in browser gets a session for one host, and the address that it requested", async () => {
   await using apps = await started();
   const host = apps.host(8080);
   const { first, state, decided, target } = await ticketFor(apps, host, "/a%2Fb?x=1&&y=%41", apps.ada.token);
@@ -99,7 +99,7 @@ test("security S10: a ticket works once", async () => {
   }
 });
 
-test("security S10: a ticket is worth nothing in another browser, at another host, late, guessed or to a program", async () => {
+test("security S10: a ticket is refused in another browser, at another host, when late or guessed, and never reaches a program", async () => {
   await using apps = await started();
   const host = apps.host(8080);
   const other = apps.host(8081);
@@ -127,7 +127,7 @@ test("security S10: a ticket is worth nothing in another browser, at another hos
   expect(posted.text).toBe("program POST /");
 });
 
-test("security S10: who has no right gets no ticket, and the same words as for an app that is not there", async () => {
+test("security S10: a user without the right gets no ticket, and the same answer as for an app that does not exist", async () => {
   await using apps = await started();
   const denied = await ticketFor(apps, apps.host(8080), "/", apps.bob.token);
   const missing = await ticketFor(
@@ -226,7 +226,7 @@ test("security S7: a page of another app cannot use a visitor's session", async 
   expect((await apps.send(host, "/", { method: "OPTIONS", headers: preflight })).status).toBe(403);
 });
 
-test("pages of the same owner's apps may, and read the answers", async () => {
+test("pages of the same owner's apps may use the visitor's session, and read the answers", async () => {
   await using apps = await started();
   const host = apps.host(8080);
   const cookie = await signIn(apps, host, apps.ada.token);

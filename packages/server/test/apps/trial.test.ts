@@ -8,7 +8,7 @@ import { startApps } from "./helpers.ts";
 
 const TRIAL = { flags: { "wildcard-access-url": undefined } };
 
-test("without a setting web apps are served below coder.localhost, and every other name goes on as it is", async () => {
+test("without a setting, web apps are served below coder.localhost, and every other name works as before", async () => {
   await using apps = await startApps(TRIAL);
   await apps.program(8080, (_request, response) => response.end("program"));
   const { port } = apps.test;
@@ -51,7 +51,7 @@ test.each([
   expect(isTrial({ accessUrl: undefined, http, tls: { address: http } })).toBe(false);
 });
 
-test("security S3: a browser's login at a shared name is warned of, in the log and in the health report", async () => {
+test("security S3: a browser's login at a shared name causes a warning in the log and in the health report", async () => {
   await using test = await startServer({ flags: { "wildcard-access-url": undefined } });
   const user = { email: "ada@example.com", username: "ada", name: "Ada", password: PASSWORD, trial: false };
   await send(test.url, "POST", "/api/v2/users/first", { body: user });
@@ -92,7 +92,7 @@ test.each([
   expect(warnings.map(({ code }) => code)).toEqual(codes);
 });
 
-test("a server whose apps are one site with it logs so when it starts", async () => {
+test("a server whose apps are one site with it logs a warning when it starts", async () => {
   const warned = async (pattern: string): Promise<boolean> => {
     await using test = await startServer({
       flags: { "wildcard-access-url": pattern, "access-url": "https://coder.example.com" },
@@ -103,7 +103,7 @@ test("a server whose apps are one site with it logs so when it starts", async ()
   expect(await warned("*.example-apps.com")).toBe(false);
 });
 
-test("the health report asks for a name of an app, and says what else answers there", async () => {
+test("the health report requests the name of an app, and reports what else answers there", async () => {
   const report = async (flags: Record<string, string | undefined>) => {
     await using apps = await startApps({ flags });
     const answer = await apps.send("127.0.0.1", "/api/v2/debug/health?force=true", { token: apps.admin.token });

@@ -18,7 +18,7 @@ async function echo(apps: AppServer): Promise<void> {
   });
 }
 
-test("messages of any size, compressed, go both ways, and the close with its code", async () => {
+test("messages of any size, compressed, pass in both directions, as does the close with its code", async () => {
   await using apps = await startApps();
   await echo(apps);
   const socket = new WebSocket(`ws://127.0.0.1:${apps.test.port}/chat?a=1`, ["chat"], {
@@ -79,7 +79,7 @@ test("security S8: a WebSocket with a session needs an origin of the same owner"
   }
 });
 
-test("a program that refuses a WebSocket is heard, and its connection ends", async () => {
+test("a program's refusal of a WebSocket is passed on, and its connection ends", async () => {
   await using apps = await startApps();
   const program = await apps.program(8080, (_request, response) => response.end());
   program.on("upgrade", (_request, socket) =>
@@ -92,7 +92,7 @@ test("a program that refuses a WebSocket is heard, and its connection ends", asy
   expect(refused).toEqual({ status: 403, text: "no" });
 });
 
-test("security S15: only a genuine handshake opens a way for bytes", async () => {
+test("security S15: only a valid handshake lets bytes pass", async () => {
   await using apps = await startApps();
   let answer = "";
   let received = "";
@@ -137,7 +137,7 @@ test("security S15: only a genuine handshake opens a way for bytes", async () =>
   expect(await socket).not.toContain("username");
 });
 
-test("security S15: any other upgrade is ignored, and the request served without it", async () => {
+test("security S15: any other upgrade is ignored, and the request is served without it", async () => {
   await using apps = await startApps();
   const seen: string[][] = [];
   const program = await apps.program(8080, (request, response) => {

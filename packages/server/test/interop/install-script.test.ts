@@ -301,7 +301,7 @@ describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.jo
     expect(statSync(join(prefix, "bin", "coder")).mode & 0o777).toBe(0o755);
   });
 
-  test("damage, signatures, what is missing: each with its reason, and nothing is left behind", async () => {
+  test("damage, a bad signature, a missing program: each fails with its reason, and nothing is left behind", async () => {
     offer("v9.1.2+one");
     const text = await script("/install.sh");
     const prefix = home();
@@ -415,7 +415,7 @@ describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.jo
     expect(done).toMatchObject({ code: 1, stderr: expect.stringContaining("could not be removed") });
   });
 
-  test("the one line of a workspace works as it is printed, with curl and with wget", async () => {
+  test("the one line of a workspace works as printed, with curl and with wget", async () => {
     offer("v9.1.2+one");
     const { agentCommand } = await import("../../src/install/agent-command.ts");
     const line = agentCommand(new URL(plain.url), { operating_system: "linux", architecture: "amd64" } as never, TOKEN);

@@ -49,7 +49,7 @@ const waiting = async (): Promise<number> =>
   Number((await rows.query("select count(*) as count from access_outbox")).rows[0].count);
 
 describe("a right that is taken away", () => {
-  it("security R10: is over at every server, also when the one that took it away ended before it published it", async () => {
+  it("security R10: has ended at every server, even if the one that took it away ended before it published the event", async () => {
     const store = await otherServer();
     // The commit and nothing after it: these events have no listener.
     const changes = new AccessChanges(store, new AccessEvents(), server.server.parts.log);
@@ -63,7 +63,7 @@ describe("a right that is taken away", () => {
     expect((await rows.query("select body from cluster_events where kind = 'access'")).rows).toHaveLength(1);
   });
 
-  it("security R10: is over also when the server that adopted the event ended before it wrote it", async () => {
+  it("security R10: has ended even if the server that adopted the event ended before it wrote it", async () => {
     const store = await otherServer();
     const cluster = new PostgresClusterDatabase(store.openConnection!);
     cleanups.push(() => cluster[Symbol.asyncDispose]());
@@ -78,7 +78,7 @@ describe("a right that is taken away", () => {
     await vi.waitFor(async () => expect(await waiting()).toBe(0), eventually);
   });
 
-  it("is taken by one server at a time: the one that takes it makes its time new", async () => {
+  it("is adopted by one server at a time, which renews its time", async () => {
     const store = await otherServer();
     const cluster = new PostgresClusterDatabase(store.openConnection!);
     cleanups.push(() => cluster[Symbol.asyncDispose]());
@@ -88,7 +88,7 @@ describe("a right that is taken away", () => {
     expect((await rows.query("select id from access_outbox where created_at = 0")).rows).toEqual([]);
   });
 
-  it("leaves nothing behind where the server lives", async () => {
+  it("leaves nothing behind if the server keeps running", async () => {
     await send(server.url, "POST", "/api/v2/users/logout", { token: bob.token });
     expect(String(await client.connection.closed)).toContain("access revoked");
     await vi.waitFor(async () => expect(await waiting()).toBe(0), eventually);

@@ -62,7 +62,7 @@ async function ticketFor({ here, there, ada, main }: Awaited<ReturnType<typeof t
   return { target: pathOf(decided), state: { Cookie: cookieOf(first) } };
 }
 
-test("security S10: a ticket that one server issued is taken at every server, and by all of them once", async () => {
+test("security S10: a ticket that one server issued is accepted at every server, and only once by all of them", async () => {
   await using on = await twoServers();
   const { here, there } = on;
   const host = on.host(8081);
@@ -80,7 +80,7 @@ test("security S10: a ticket that one server issued is taken at every server, an
   }
 });
 
-test("a sign-in that opens several apps goes on at whatever server the browser reaches", async () => {
+test("a sign-in that opens several apps continues at whatever server the browser reaches", async () => {
   await using on = await twoServers();
   const { here, there, ada, main } = on;
   const { target, state } = await ticketFor(on, on.host(8080), "/page");

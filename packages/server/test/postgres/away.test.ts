@@ -60,7 +60,7 @@ class Gate implements AsyncDisposable {
   }
 }
 
-test("while the database is away requests get 503 and the server lives; it goes on by itself", async () => {
+test("while the database is away requests get 503 and the server keeps running; afterwards it continues on its own", async () => {
   await using database = await emptyDatabase();
   await using gate = new Gate(database.url);
   await gate.open();
@@ -87,7 +87,7 @@ test("while the database is away requests get 503 and the server lives; it goes 
   expect(server.log.text).toContain("the database answers again");
 });
 
-test("of several hosts the one that serves is used, and another one once that is gone", async () => {
+test("of several hosts the one that serves is used, and another once that one is gone", async () => {
   await using database = await emptyDatabase();
   await using first = new Gate(database.url);
   await using second = new Gate(database.url);
@@ -101,7 +101,7 @@ test("of several hosts the one that serves is used, and another one once that is
   expect((await send(server.url, "GET", "/api/v2/users/first")).status).toBe(200);
 });
 
-test("a server that waits for its database lives, is not ready, and starts once the database is there", async () => {
+test("a server that waits for its database is alive but not ready, and starts once the database is there", async () => {
   await using database = await emptyDatabase();
   await using gate = new Gate(database.url);
   await gate.open();

@@ -77,7 +77,7 @@ describe("health of several servers", () => {
     }, eventually);
   });
 
-  it("security R24: leaves out a row that holds no report", async () => {
+  it("security R24: leaves out a row that contains no report", async () => {
     const { servers, token } = await cluster({ count: 2, lastFlags: { "health-check-refresh": "10m" } });
     const [a, b] = servers as [TestServer, TestServer];
     const { store, replicaId } = b.server.parts;
@@ -92,7 +92,7 @@ describe("health of several servers", () => {
     }
   });
 
-  it("security R21: names neither addresses, users nor the database's host in what is left for the others", async () => {
+  it("security R21: names neither addresses, users nor the database's host in the stored report", async () => {
     const { servers, token } = await cluster({ count: 2 });
     const [a] = servers as [TestServer, TestServer];
     await vi.waitFor(async () => expect(await a.server.parts.store.replicaHealths!.read()).toHaveLength(2), eventually);

@@ -46,7 +46,7 @@ async function wholeOf(server: string): Promise<WholeServer> {
 }
 
 describe("the whole of a server", () => {
-  it("has every peer and tunnel once, as it is last, however many statements that takes", async () => {
+  it("has every peer and tunnel once, in its latest state, however many statements that takes", async () => {
     const me = randomUUID();
     await database.join(me, randomUUID());
     const ids = Array.from({ length: 1_500 }, () => randomUUID());
@@ -71,7 +71,7 @@ describe("the whole of a server", () => {
     );
   });
 
-  it("is nothing where there is no such server", async () => {
+  it("is empty if there is no such server", async () => {
     expect(await database.readWhole(randomUUID(), 0)).toMatchObject({ bad: 0, head: undefined });
   });
 });
@@ -90,7 +90,7 @@ describe("a write", () => {
 });
 
 describe("hints", () => {
-  it("are heard with what a later protocol says behind them, and others are not", async () => {
+  it("are accepted with what a later protocol appends to them, and other notifications are not", async () => {
     const heard: [string, number][] = [];
     expect(await database.listen({ onHint: (...hint) => heard.push(hint), onLost: () => undefined })).toBe(true);
     const client = await store.openConnection!(10_000);
@@ -107,7 +107,7 @@ describe("hints", () => {
 });
 
 describe("rows of another server", () => {
-  it("security R24: that break a limit or make no sense are left out and counted, and those behind them are read", async () => {
+  it("security R24: that break a limit or make no sense are left out and counted, and those after them are read", async () => {
     const other = randomUUID();
     const good = { peer: randomUUID(), other: randomUUID() };
     await database.join(other, randomUUID());

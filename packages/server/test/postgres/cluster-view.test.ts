@@ -65,7 +65,7 @@ describe("of two servers an operator sees", () => {
     }, eventually);
   });
 
-  it("which of them answered, and members do not", async () => {
+  it("which of them answered, and members do not see it", async () => {
     const header = async (server: TestServer, as: string) =>
       (await get(server, "/api/v2/users/me", as)).headers["x-coder-replica"];
     expect([await header(a!, token), await header(b!, token)]).toEqual([shortId(a!), shortId(b!)]);
@@ -92,7 +92,7 @@ describe("of two servers an operator sees", () => {
     for (const text of texts) for (const secret of secrets) expect(text).not.toContain(secret);
   });
 
-  it("security R21: no address, user or host of the database where there is no login", async () => {
+  it("security R21: no address, user or host of the database without a login", async () => {
     const { postgres } = a!.server.parts.config;
     const database = new URL(postgres !== undefined && "url" in postgres.source ? postgres.source.url : "");
     const { json } = await get(a!, "/api/v2/users/me");

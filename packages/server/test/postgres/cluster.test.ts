@@ -70,7 +70,7 @@ const clientNode = (fill: number, key?: Uint8Array) => {
 };
 
 describe("two servers", () => {
-  it("list each other, and forget one that has ended", async () => {
+  it("list each other, and forget one that has stopped", async () => {
     const { servers, token } = await cluster(2);
     const listed = async (at: number) =>
       (await send(servers[at]!.url, "GET", "/api/v2/replicas", { token })).json.map(
@@ -118,7 +118,7 @@ describe("two servers", () => {
     await agent.hasClients(0);
   });
 
-  it("security R11: end what an agent has open at the other one, and its relay connections at both, with its token", async () => {
+  it("security R11: end an agent's connections at the other one, and its relay connections at both, with its token", async () => {
     const { servers, token, agentId, agentToken: secret, workspaceId } = await cluster(2);
     const [a, b] = servers as [TestServer, TestServer];
     const agent = await peer(b, secret, AGENT_RPC);
@@ -192,7 +192,7 @@ describe("peers of two servers", () => {
     }, eventually);
   });
 
-  it("hear nothing when the agent moves from one server to the other", async () => {
+  it("receive nothing when the agent moves from one server to the other", async () => {
     const { servers, token, agentId, agentToken: secret } = await cluster(2);
     const before = await peer(servers[0]!, secret, AGENT_RPC);
     before.send({ updateSelf: { node: agentNode(agentId) } });
@@ -206,7 +206,7 @@ describe("peers of two servers", () => {
     expect(await client.next()).toBe(`node ${agentId}`);
   });
 
-  it("are not informed of a loss when a peer comes back from a server that ended to another one", async () => {
+  it("are not informed of a loss when a peer returns from a stopped server to another one", async () => {
     const { servers, token, agentId, agentToken: secret } = await cluster(2);
     const before = await peer(servers[1]!, secret, AGENT_RPC);
     before.send({ updateSelf: { node: agentNode(agentId) } });
@@ -274,7 +274,7 @@ describe("a server that is stopped while others run", () => {
     expect(a.log.text).toContain("drain ended");
   });
 
-  it("loses none of its peers that come to another one, for clients at any server", async () => {
+  it("loses none of its peers that move to another server, for clients at any server", async () => {
     const { servers, agentId, agentToken: secret, agent, clients } = await drained(3, "100ms");
     const stopped = servers[0]!.server.drain().then(() => servers[0]!.server.close());
     await agent.connection.closed;

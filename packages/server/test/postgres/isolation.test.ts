@@ -121,7 +121,7 @@ async function peer(server: TestServer, token: string, path: string): Promise<Te
 const isReady = async ({ url }: TestServer): Promise<boolean> => (await fetch(`${url}/readyz`)).ok;
 
 describe("a server that is cut off from its database", () => {
-  it("security R14: refuses new tunnels and logins, sends its peers to a sibling that is well, and serves again when it is back", async () => {
+  it("security R14: refuses new tunnels and logins, sends its peers to a sibling that is ready, and serves again when the database is back", async () => {
     const { a, b, wires, token, agentId, secret, agent, client } = await cluster([0]);
     for (const wire of wires) wire.swallows = true;
     await vi.waitFor(async () => expect(await isReady(a)).toBe(false), eventually);
@@ -147,7 +147,7 @@ describe("a server that is cut off from its database", () => {
     expect(await again.next()).toBe(`node ${agentId}`);
   });
 
-  it("keeps its peers while no other server is well", async () => {
+  it("keeps its peers while no other server is ready", async () => {
     const { a, wires, agentId, agent, client } = await cluster([0, 1]);
     for (const wire of wires) wire.swallows = true;
     // Two rounds of questions, and no sibling that is ready.

@@ -40,7 +40,7 @@ const namesIn = (folder: string): string[] =>
     .filter((name) => !name.startsWith("server."))
     .sort();
 
-test("security R22: a store that is moved arrives whole, its source stays byte for byte, and servers go on with the new one", async () => {
+test("security R22: a store is moved completely, its source stays the same byte for byte, and servers continue with the new one", async () => {
   const { stateDir, token, workspaceId } = await deployment();
   await using database = await emptyDatabase();
   const before = hashOf(join(stateDir, "coder.db"));

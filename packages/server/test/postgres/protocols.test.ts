@@ -83,7 +83,7 @@ async function row(other: ServerOfOne, wanted: Partial<RowOfOne>): Promise<RowOf
 }
 
 describe("a server of the first protocol beside one of this release", () => {
-  it("has an agent that a client of this one reaches, and knows the client", async () => {
+  it("has an agent that a client of this one reaches, and knows that client", async () => {
     const { server, url, token, agentId } = await deployment();
     const other = await beside(url);
     await other.write({ peers: [peerOf(agentId, 0, agentNode(agentId))] });
@@ -120,7 +120,7 @@ describe("a server of the first protocol beside one of this release", () => {
     expect(await agent.next()).toBe(`lost ${clientId}`);
   });
 
-  it("ends what a right that ended there had here, and learns of rights that end here", async () => {
+  it("ends connections here whose right ended there, and is informed of rights that end here", async () => {
     const { server, url, token } = await deployment();
     const other = await beside(url);
     const { token: bob, id: userId } = await addMember(server.url, token, "bob");
@@ -155,7 +155,7 @@ async function updateSchema(url: string): Promise<void> {
 }
 
 describe("a server of the next protocol beside one of this release", () => {
-  it("may add columns, tables, kinds and words: this one leaves them out, goes on, and starts", async () => {
+  it("may add columns, tables, kinds and words: this one ignores them, continues, and starts", async () => {
     const { stateDir, server, url, token, agentId } = await deployment();
     const client = await peer(server, token, TAILNET);
     client.send({ updateSelf: { node: clientNode(8) } });

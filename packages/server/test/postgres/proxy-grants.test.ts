@@ -30,7 +30,7 @@ async function twoServers() {
   return { here, there, proxy, process, ada, agentId, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
-test("security R10: a tunnel that one server admits by a token of another ends with the login that ended there", async () => {
+test("security R10: a tunnel that one server admits by another's token ends when the login ends at that other server", async () => {
   await using on = await twoServers();
   const { here, there, proxy, process, ada, agentId } = on;
   const url = `${process.url.replace("http", "ws")}/api/v2/workspaceagents/${agentId}/pty`;
@@ -46,7 +46,7 @@ test("security R10: a tunnel that one server admits by a token of another ends w
   expect(await ending(peer)).toBe(true);
 });
 
-test("security S10: a ticket of one server is taken by another, and by all of them once", async () => {
+test("security S10: a ticket of one server is accepted by another, and only once by all of them", async () => {
   await using on = await twoServers();
   const { here, there, proxy, process, ada } = on;
   const nonce = "a".repeat(22);

@@ -40,7 +40,7 @@ test("several servers that start on an empty database migrate it once", async ()
   await Promise.all(stores.map((store) => store.close()));
 });
 
-test("a server waits while another one holds the migration, and says so", async () => {
+test("a server waits while another one is migrating, and logs that it does", async () => {
   await using database = await emptyDatabase();
   const holder = new pg.Client({ connectionString: database.url, application_name: "coder holder" });
   await holder.connect();
@@ -54,7 +54,7 @@ test("a server waits while another one holds the migration, and says so", async 
   await (await opened).close();
 });
 
-test("a migration that fails leaves nothing of itself, and one for newer programs only is refused", async () => {
+test("a migration that fails leaves no trace, and a schema for newer programs only is refused", async () => {
   await using database = await emptyDatabase();
   const { store } = await storeOn(database);
   const connections = new Connections({ ...database.options(), target: new Target({ url: database.url }) });
@@ -82,7 +82,7 @@ test("a migration that fails leaves nothing of itself, and one for newer program
   await store.close();
 });
 
-test("queries go on after every connection was ended, and a transaction runs again", async () => {
+test("queries continue after every connection was ended, and a transaction is repeated", async () => {
   await using database = await emptyDatabase();
   const { store } = await storeOn(database);
   await store.users.insert(userRow("a"));
@@ -116,7 +116,7 @@ test("two transactions that lock rows in opposite orders both succeed", async ()
   await store.close();
 });
 
-test("values come back as SQLite gives them", async () => {
+test("values are returned as with SQLite", async () => {
   await using database = await emptyDatabase();
   const { store, backend } = await storeOn(database);
   await store.users.insert({ ...userRow("a", "Zoë"), name: "NUL \0 and 🐘", created_at: 2 ** 53 - 1 });

@@ -532,7 +532,7 @@ describe("coordinators of one cluster", () => {
     );
   });
 
-  it("say nothing of a dead server's peer that is back before it is missed", () => {
+  it("report nothing about a dead server's peer that returns before it is missed", () => {
     const { world, agent, client, a, b } = inCluster();
     agent.connect(a);
     client.connect(b);
@@ -581,7 +581,7 @@ describe("coordinators of one cluster", () => {
     expectTruth(world);
   });
 
-  it("have the peers of a server back that lost its rows, without a word in between", () => {
+  it("keep the peers of a server that lost its rows, without reporting them gone", () => {
     const { world, agent, client, a, b } = inCluster();
     agent.connect(a);
     client.connect(b);
@@ -597,7 +597,7 @@ describe("coordinators of one cluster", () => {
     expectTruth(world);
   });
 
-  it("remember nothing of peers that came once", () => {
+  it("remember nothing about peers that connected only once", () => {
     const { world, agent, client, a, b } = inCluster();
     agent.connect(a);
     client.connect(b);
@@ -698,7 +698,7 @@ describe("coordinators of one cluster", () => {
     expectTruth(world);
   });
 
-  it("find a change that was lost on the way when everything is compared, and nothing where none was", () => {
+  it("find a lost change when everything is compared, and nothing if none was lost", () => {
     const { world, agent, client, a, b } = inCluster();
     client.connect(b);
     client.tunnel(agent.id, false);
@@ -721,7 +721,7 @@ describe("coordinators of one cluster", () => {
     expect(compared()).toEqual([0, 0]);
   });
 
-  it("keep a peer lost that moved here before, although the other server writes that it moved only now", () => {
+  it("keep a peer lost that had moved here, although the other server records the move only later", () => {
     const { world, agent, client, a, b } = inCluster();
     agent.connect(a);
     client.connect(b);

@@ -39,7 +39,7 @@ function watching() {
 }
 
 describe("news of the servers", () => {
-  it("begin with what comes after this one", () => {
+  it("begin with servers that join after this one", () => {
     const { news, beat, replicas } = watching();
     beat(row("a"));
     replicas("a");
@@ -50,7 +50,7 @@ describe("news of the servers", () => {
     expect(news).toEqual(["joined host-b-replica"]);
   });
 
-  it("tell a loss from a stop, and for how long a server was away", () => {
+  it("distinguish a loss from a stop, and say how long a server was away", () => {
     const { news, beat, replicas, watch } = watching();
     beat(row("a"), row("b"));
     replicas("a", "b");
@@ -94,7 +94,7 @@ describe("the lag behind a server", () => {
     expect(lag()[1]).toEqual(["a", 0]);
   });
 
-  it("counts a change that a heartbeat brought and no hint, once and not before the hint had its time", () => {
+  it("counts a change that came by a heartbeat instead of a hint, once, and only after the hint had time to arrive", () => {
     const { beat, watch } = watching();
     beat(row("a", { head: 5 }));
     watch.hinted("a", 6);
@@ -113,7 +113,7 @@ describe("the lag behind a server", () => {
   });
 });
 
-it("remembers sixteen faults, each with how often and when it came last", () => {
+it("remembers sixteen faults, each with its count and its last time", () => {
   const { watch } = watching();
   for (let i = 0; i < 20; i++) watch.failed(`fault ${i}`, i);
   watch.failed("fault 10", 99);

@@ -80,7 +80,7 @@ describe("a server whose database does not answer", () => {
     expect(world.happened).toEqual(["6000 isolated", "12000 shed", "14000 keep"]);
   });
 
-  it("sheds where a sibling is well for four seconds", () => {
+  it("sheds once a sibling has been ready for four seconds", () => {
     const world = new World();
     world.siblings = true;
     world.pass(11_000, false);
@@ -156,7 +156,7 @@ describe("a server whose database does not answer", () => {
     expect(world.happened.at(-1)).toBe("12000 settled");
   });
 
-  it("does not mind answers that come late", () => {
+  it("ignores answers that come late", () => {
     const world = new World();
     world.siblings = undefined;
     world.pass(7_000, false);

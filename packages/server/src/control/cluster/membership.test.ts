@@ -55,7 +55,7 @@ describe("a server without an address for siblings", () => {
     await requireRelayAddress(linkOf(["me", "dead"], ["me", "dead"], ["me"]), wait);
   });
 
-  it("does not start beside one that lives", async () => {
+  it("does not start beside a running one", async () => {
     await expect(requireRelayAddress(linkOf(["me", "other"]), wait)).rejects.toMatchObject({
       code: "ERR_CONFIG",
       message: expect.stringContaining("a relay address must be set when several servers run"),

@@ -29,14 +29,14 @@ describe("a connection that the database ends", () => {
     [1, "select 1"],
     [3, "select 1"],
     [3, "begin"],
-  ])("is replaced %i times in a row for %j, of which nothing was done", async (broken, sql) => {
+  ])("is replaced %i times in a row for %j, of which nothing has been done", async (broken, sql) => {
     const { lease, released } = leased(broken);
     expect((await query(lease, sql)).rows).toEqual([broken + 1]);
     lease.release();
     expect(released).toEqual([...Array(broken).fill(true), false]);
   });
 
-  it("is not replaced without end", async () => {
+  it("is replaced only a limited number of times", async () => {
     const { lease, lent } = leased(Number.POSITIVE_INFINITY);
     await expect(query(lease, "select 1")).rejects.toBeInstanceOf(DatabaseAway);
     expect(lent()).toBe(4);

@@ -162,7 +162,7 @@ describe("files", () => {
     expect(gunzipSync(FILES["assets/main-1.js.gz"]!).toString()).toBe(SCRIPT);
   });
 
-  it("are kept by browsers for good, or asked for again by their tag", async () => {
+  it("are kept permanently by browsers, or revalidated by their tag", async () => {
     const base = await start();
     const first = await fetch(`${base}/assets/main-1.js`);
     expect(first.headers.get("cache-control")).toBe("public, max-age=31536000, immutable");

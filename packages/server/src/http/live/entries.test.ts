@@ -45,7 +45,7 @@ test("keys and values of any text stay data", () => {
   expect(applied({}, snapshotBodies(1, entries(hostile)))).toEqual(hostile);
 });
 
-test("what is too long for a message goes out in several, none of them longer than the limit", () => {
+test("data that is too long for one message is sent in several, none longer than the limit", () => {
   const rows = Object.fromEntries(Array.from({ length: 2_000 }, (_, index) => [`row${index}`, "x".repeat(400)]));
   const bodies = snapshotBodies(1, entries(rows));
   expect(bodies.length).toBeGreaterThan(2);

@@ -135,7 +135,7 @@ test("a browser that missed too many keys gets a snapshot instead of a list of t
   expect(slow.take()).toEqual([{ id: 1, type: "snapshot", rev: 12, data: { z: 1 } }]);
 });
 
-test("what may not be seen is refused as if it did not exist, and so is what ends", async () => {
+test("a topic that may not be seen is refused as if it did not exist, and so is one that ends", async () => {
   const source = new Source({ a: 1 });
   const { feeds, browser } = setUp(source);
   const one = browser();

@@ -43,7 +43,7 @@ function exchange(method = "PUT") {
   return { request, response };
 }
 
-test("a client that left while its rights were looked up keeps no place", async () => {
+test("a client that leaves while its rights are being looked up keeps no place", async () => {
   const files = route();
   const gone = exchange();
   gone.response.destroy();
@@ -54,7 +54,7 @@ test("a client that left while its rights were looked up keeps no place", async 
   await expect(files.handle(third.request, third.response)).rejects.toThrow("Too many open file transfers");
 });
 
-test("what is read of a refused body is bounded in time", async () => {
+test("reading the rest of a refused body is limited in time", async () => {
   const files = route({ authenticateUser: async () => new DomainError("unauthenticated", "no") });
   const { request, response } = exchange();
   await expect(files.handle(request, response)).rejects.toThrow("no");
@@ -74,7 +74,7 @@ test("an upload may take any time, and a download's body may not", () => {
   expect(route().slowBodies).toEqual(["PUT"]);
 });
 
-test("a download finds the place free that its check had, even the last one", async () => {
+test("a download gets the place that its check released, even if it is the last one", async () => {
   const files = route({ check: async () => undefined, answer: { status: 404, text: '{"message":"gone since"}' } });
   const server = createServer((request, response) => {
     Promise.resolve(files.handle(request, response)).catch(({ message }: Error) => {

@@ -99,7 +99,7 @@ function setUp(options: { query?: Partial<PtyQuery>; framed?: boolean; fresh?: b
   return { page, agent, bridge, problems, event, receives };
 }
 
-test("the agent learns who watches, for how long it keeps the program, and how", () => {
+test("the first message names the viewer, how long to keep the program, and the mode", () => {
   expect(setUp({ query: { readOnly: true } }).agent.init).toEqual({
     ID: QUERY.id,
     Height: 0,
@@ -193,7 +193,7 @@ test("a read-only page sends no input, in whatever frame; its controls pass and 
   expect(agent.input).toBe('{"type":"ack","bytes":0}');
 });
 
-test("more than 512 KiB that are not acknowledged stop the reading; below 256 KiB it goes on", async () => {
+test("more than 512 KiB without an acknowledgement stop the reading; below 256 KiB it continues", async () => {
   const { page, agent, receives } = setUp();
   const piece = toRecords(OUTPUT_RECORD, Buffer.alloc(100 * 1024));
   await receives(...Array.from({ length: 6 }, () => piece));
@@ -255,7 +255,7 @@ test("events count towards what waits for a page, and answers to a page that doe
   expect(stock.page.events.map(({ type }) => type)).toEqual(["hello"]);
 });
 
-test("a page that left before the bridge was made leaves no timer", async () => {
+test("a page that left before the bridge was created leaves no timer", async () => {
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
   try {
     const page = new Page();

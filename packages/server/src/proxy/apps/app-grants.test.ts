@@ -71,7 +71,7 @@ test("an answer that was under way when rights came into doubt is not kept", asy
   expect(at.asked).toBe(2);
 });
 
-test("that a visitor has to sign in is known for a second, and other refusals are asked for each time", async () => {
+test("the answer that a visitor has to sign in is kept for a second, and other refusals are requested each time", async () => {
   const { at, grants } = started(() => SIGN_IN);
   await grants.ask(QUESTION, ACCEPT);
   expect(grants.known(QUESTION, "*/*")).toEqual(SIGN_IN);
@@ -82,7 +82,7 @@ test("that a visitor has to sign in is known for a second, and other refusals ar
   expect(grants.known(QUESTION, ACCEPT)).toBe(undefined);
 });
 
-test("an answer that leads to the address that one visitor asked for is given to no visitor of another address", async () => {
+test("an answer that redirects to the address that one visitor requested is not given to visitors of other addresses", async () => {
   const asked: string[] = [];
   const answers: (() => void)[] = [];
   const grants = new AppGrants({

@@ -39,7 +39,7 @@ function started() {
   return { at, keys };
 }
 
-test("keys are asked for once, however many tokens come at the same time", async () => {
+test("keys are requested once, however many tokens arrive at the same time", async () => {
   const { at, keys } = started();
   const verdicts = await Promise.all([1, 1, 1].map((sequence) => keys.verify(tokenOf(sequence), PARTIES)));
   for (const verdict of verdicts)
@@ -47,7 +47,7 @@ test("keys are asked for once, however many tokens come at the same time", async
   expect(at.asked).toBe(1);
 });
 
-test("a key that is not known is asked for, at most once in ten seconds", async () => {
+test("an unknown key is requested at most once in ten seconds", async () => {
   const { at, keys } = started();
   await keys.verify(tokenOf(1), PARTIES);
   at.answer = () => [keyOf(1), keyOf(2)];
@@ -58,7 +58,7 @@ test("a key that is not known is asked for, at most once in ten seconds", async 
   expect(at.asked).toBe(2);
 });
 
-test("keys are asked for again after ten minutes, and those known count while the primary does not answer", async () => {
+test("keys are requested again after ten minutes, and known ones are accepted while the primary does not answer", async () => {
   const { at, keys } = started();
   await keys.freshen();
   await keys.freshen();
@@ -78,7 +78,7 @@ test("keys are asked for again after ten minutes, and those known count while th
   expect(await keys.verify(tokenOf(1), PARTIES)).toEqual({ refused: "unknown-key" });
 });
 
-test("after the proxy's token was refused no key counts, until the primary gives keys again", async () => {
+test("after the proxy's token was refused no key is accepted until the primary gives keys again", async () => {
   const { at, keys } = started();
   await keys.freshen();
   keys.forget();
@@ -88,7 +88,7 @@ test("after the proxy's token was refused no key counts, until the primary gives
   expect(await keys.verify(tokenOf(1), PARTIES)).toEqual({ unknown: "no answer" });
 });
 
-test("keys of the proxy's former token count no more, although the new ones have the same number", async () => {
+test("keys of the proxy's former token are no longer accepted, although the new ones have the same number", async () => {
   const { at, keys } = started();
   const forged = tokenOf(1);
   expect(await keys.verify(forged, PARTIES)).toHaveProperty("claims");
@@ -98,7 +98,7 @@ test("keys of the proxy's former token count no more, although the new ones have
   expect(at.asked).toBe(2);
 });
 
-test("a signature of another key makes it ask, at most once in ten seconds", async () => {
+test("a signature of another key causes a request for keys, at most once in ten seconds", async () => {
   const { at, keys } = started();
   await keys.verify(tokenOf(1), PARTIES);
   at.answer = () => [{ ...keyOf(1), secret: secretOf(2) }];
@@ -114,7 +114,7 @@ test("a signature of another key makes it ask, at most once in ten seconds", asy
   expect(at.asked).toBe(2);
 });
 
-test("keys that arrive after they were forgotten do not count", async () => {
+test("keys that arrive after they were forgotten are not accepted", async () => {
   const { at, keys } = started();
   const late = Promise.withResolvers<readonly CryptoKey[]>();
   at.answer = () => late.promise;

@@ -41,7 +41,7 @@ test("requests of one user to one app are one session, reported once", () => {
   expect(uses.counts).toEqual({ reported: 3, dropped: 0 });
 });
 
-test("what is open is reported again and again as the same session, with what is new", () => {
+test("an open use is reported repeatedly as the same session, with what is new", () => {
   const uses = started();
   const over = uses.begin(app(), NOW);
   expect(reportOf(uses, NOW + 10)).toEqual([["id-1", "8080", 1, 10]]);
@@ -55,7 +55,7 @@ test("what is open is reported again and again as the same session, with what is
   expect(uses.size).toBe(0);
 });
 
-test("a report that failed is repeated, and one that is not wanted is dropped", () => {
+test("a report that failed is repeated, and one that the primary refuses is dropped", () => {
   const uses = started();
   uses.begin(app(), NOW)(NOW);
   expect(reportOf(uses, NOW)).toHaveLength(1);
@@ -66,7 +66,7 @@ test("a report that failed is repeated, and one that is not wanted is dropped", 
   expect([uses.size, uses.counts]).toEqual([0, { reported: 0, dropped: 2 }]);
 });
 
-test("what could not be reported for 15 minutes is dropped, and what is open goes on", () => {
+test("uses that could not be reported for 15 minutes are dropped, and open ones continue", () => {
   const uses = started();
   uses.begin(app(), NOW)(NOW);
   uses.begin(app("9000"), NOW);
@@ -96,7 +96,7 @@ test("sessions are bounded, and a report has at most 1024, those that were repor
   expect(uses.size).toBe(0);
 });
 
-test("a use that never pauses is reported whole, however long it lasts", () => {
+test("a use that never pauses is reported completely, however long it lasts", () => {
   const uses = started();
   let begun = 0;
   const request = (at: number): void => {

@@ -38,7 +38,7 @@ function started(options: { agentId?: string; endsAt?: number; askAfterMs?: numb
 
 const minutes = (count: number) => vi.advanceTimersByTimeAsync(count * 60_000);
 
-test("the primary is asked once a minute, and its refusal is the end", async () => {
+test("the primary is asked once a minute, and its refusal ends the right", async () => {
   const { rights, at } = started();
   await minutes(3.1);
   expect([at.asked, at.ended]).toEqual([3, undefined]);
@@ -49,7 +49,7 @@ test("the primary is asked once a minute, and its refusal is the end", async () 
   expect(at.asked).toBe(4);
 });
 
-test("while the primary does not answer it goes on for fifteen minutes, and for as long again after an answer", async () => {
+test("while the primary does not answer, a right lasts for fifteen minutes, and for as long again after an answer", async () => {
   const { at } = started();
   at.answer = "unknown";
   await minutes(14.9);
@@ -63,7 +63,7 @@ test("while the primary does not answer it goes on for fifteen minutes, and for 
   expect(at.ended).toBe("the deployment did not answer for 15 minutes");
 });
 
-test("what casts doubt on the rights to an agent makes it ask at once, about that agent alone", async () => {
+test("a doubt about the rights to an agent causes questions at once, about that agent only", async () => {
   const { rights, at } = started();
   rights.doubt("b");
   await vi.advanceTimersByTimeAsync(0);
@@ -76,7 +76,7 @@ test("what casts doubt on the rights to an agent makes it ask at once, about tha
   expect(at.noneLeft).toEqual(["b", "a"]);
 });
 
-test("a doubt that comes while the primary is asked is not answered by what it says then", async () => {
+test("a doubt that arises while the primary is being asked is not settled by that answer", async () => {
   const rights = rightsWith();
   const answers = [Promise.withResolvers<RightAnswer>(), Promise.withResolvers<RightAnswer>()];
   let asked = 0;
@@ -94,7 +94,7 @@ test("a doubt that comes while the primary is asked is not answered by what it s
   expect(end).toHaveBeenCalledExactlyOnceWith("access ended");
 });
 
-test("a login that ends is asked about then, and ends it unless it was renewed", async () => {
+test("when a login expires the primary is asked, and the right ends unless the login was renewed", async () => {
   const endsAt = Date.now() + 10_000;
   const { at } = started({ endsAt });
   at.answer = { holds: true, endsAt: endsAt + 10_000 };
@@ -105,7 +105,7 @@ test("a login that ends is asked about then, and ends it unless it was renewed",
   expect(at.ended).toBe("access ended");
 });
 
-test("what is over is not asked about, and what no longer counts ends all at once", async () => {
+test("no question is asked about a use that is over, and invalid rights end all at once", async () => {
   const { at, leave, rights } = started();
   leave();
   await minutes(2);
@@ -115,7 +115,7 @@ test("what is over is not asked about, and what no longer counts ends all at onc
   expect(other.at.ended).toBe("the proxy stops");
 });
 
-test("a right that was decided a while ago is asked about a minute after that", async () => {
+test("a right is asked about a minute after its decision, even if its use began later", async () => {
   const { at } = started({ askAfterMs: 0 });
   await vi.advanceTimersByTimeAsync(500);
   expect(at.asked).toBe(1);
@@ -124,7 +124,7 @@ test("a right that was decided a while ago is asked about a minute after that", 
   expect(later.at.asked).toBe(1);
 });
 
-test("a clock of the day that is set ends nothing and holds back no question", async () => {
+test("setting the wall clock ends nothing and delays no question", async () => {
   let offset = 3_600_000;
   const { at } = started({ now: () => Date.now() + offset });
   await minutes(1.1);
@@ -133,7 +133,7 @@ test("a clock of the day that is set ends nothing and holds back no question", a
   expect([at.asked, at.ended]).toEqual([2, undefined]);
 });
 
-test("the end of many control connections at once makes a bounded number of different questions", async () => {
+test("the end of many control connections at once causes a limited number of different questions", async () => {
   const rights = rightsWith();
   const asked: string[] = [];
   for (let agent = 0; agent < 150; agent++)

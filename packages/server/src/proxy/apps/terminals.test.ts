@@ -42,7 +42,7 @@ function started() {
   return { upgrade, answer };
 }
 
-test("while tokens are looked at, upgrades of one address have 32 places, and all together 256", async () => {
+test("while tokens are being checked, upgrades of one address have 32 places, and all together 256", async () => {
   const { upgrade, answer } = started();
   const held = Array.from({ length: 32 }, () => upgrade("192.0.2.1"));
   expect(await upgrade("192.0.2.1")).toBe("too-many");

@@ -29,7 +29,7 @@ function started() {
   return { uses, reports, failures, answer, reporting, use };
 }
 
-test("uses are reported every 30 s, and where there are none nothing is", async () => {
+test("uses are reported every 30 s, and nothing is sent if there are none", async () => {
   const at = started();
   await vi.advanceTimersByTimeAsync(60_000);
   expect(at.reports).toEqual([]);
@@ -42,7 +42,7 @@ test("uses are reported every 30 s, and where there are none nothing is", async 
   expect(at.reports).toHaveLength(1);
 });
 
-test("a failure is repeated, a passing refusal as well, and any other one is final", async () => {
+test("a report is repeated after a failure or a temporary refusal, and any other refusal is final", async () => {
   const at = started();
   at.use()(Date.now());
   for (const error of [new Error("away"), REFUSED(401), REFUSED(403), REFUSED(429), REFUSED(500)]) {
@@ -65,7 +65,7 @@ test("many uses take several reports, each of which is reported once, however ma
   await at.reporting.close();
 });
 
-test("the end waits for the report that is under way and reports the rest", async () => {
+test("closing waits for the report in progress and reports the rest", async () => {
   const at = started();
   const held = Promise.withResolvers<void>();
   at.answer.wait = held.promise;
