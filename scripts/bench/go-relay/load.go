@@ -19,7 +19,7 @@ type loaded struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// Sends from one side of every pair to the other; `stop` ends it early.
+// Sends from one side of every pair to the other for the time requested.
 func load(pairs []pair, asked request) loaded {
 	var wait sync.WaitGroup
 	var lost atomic.Int64

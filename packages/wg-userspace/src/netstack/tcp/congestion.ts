@@ -24,7 +24,7 @@ export interface CongestionController {
   readonly name: string;
   readonly cwnd: number;
   readonly ssthresh: number;
-  /** New data was delivered while the window was the limit. `roundStarted`: the first ACK of data sent in this round. */
+  /** New data was delivered while the window was the limit. */
   onAck(delivered: number, rttMs: number, now: Instant): void;
   /** A round trip's worth of data was acknowledged. */
   onRoundStart(now: Instant): void;

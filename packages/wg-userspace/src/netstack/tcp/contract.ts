@@ -79,7 +79,7 @@ export interface TcpHost<Connection> {
   markReady(connection: Connection): void;
   /** deliverEvents() has something to do. */
   markEvents(connection: Connection): void;
-  /** RFC 5961 §10: whether one more challenge ACK may be sent now. */
+  /** RFC 5961 §7: whether one more challenge ACK may be sent now. */
   mayChallenge(now: Instant): boolean;
   /** The handshake ended, well or not. */
   handshakeOver(connection: Connection): void;

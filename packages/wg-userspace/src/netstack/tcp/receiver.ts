@@ -278,7 +278,7 @@ export class Receiver {
     if (rttMs < this.#shortestMs) this.#shortestMs = rttMs;
   }
 
-  /** RFC 5681 §4.1: after a pause acknowledge at once again. */
+  /** After a pause acknowledges at once again, since the peer slow-starts then (RFC 5681 §4.1). */
   restartQuickAcks(): void {
     this.#quickAcks = QUICK_ACKS;
   }
