@@ -104,7 +104,7 @@ test.each<[string, RequestListener]>([
 ])("an agent that answers with %s has no ports, and the log says so without the token", async (_name, answer) => {
   await using at = await agent(answer);
   expect(await at.http.listeningPorts(request)).toEqual({ ports: [] });
-  expect(at.log.text).toContain("was not asked for its listening ports");
+  expect(at.log.text).toContain("asking the agent for its listening ports failed");
   expect(at.log.text).not.toContain(request.token);
   expect(at.held()).toBe(0);
 });

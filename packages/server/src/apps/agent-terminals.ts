@@ -56,7 +56,7 @@ export class AgentTerminals {
     try {
       return { ...(await this.list(request)), reachable: true };
     } catch (error) {
-      log.debug({ err: error, agent: request.agentId }, "the agent was not asked for its terminals");
+      log.debug({ err: error, agent: request.agentId }, "asking the agent for its terminals failed");
       return UNREACHABLE;
     }
   }

@@ -100,7 +100,7 @@ function answerOf(
   response.once("close", gone);
   const interim = new InterimAnswers(request, response);
   outgoing.on("information", (information) => {
-    if (!interim.pass(information)) outgoing.destroy(new Error("the program sends interim answers without end"));
+    if (!interim.pass(information)) outgoing.destroy(new Error("the program sent too many interim answers"));
   });
   request.setTimeout(IDLE_MS, gone);
   if (hasBody) request.pipe(outgoing);
@@ -116,7 +116,7 @@ function answerOf(
       if (outgoing.destroyed) return;
       if (isChunkedOrPlain(answer)) return resolve(answer);
       outgoing.destroy();
-      reject(new Error("the program's answer has a transfer coding that nothing was asked for"));
+      reject(new Error("the program's answer has a transfer coding that was not requested"));
     });
     outgoing.once("upgrade", (_answer, stream: { destroy(): void }) => {
       stream.destroy();

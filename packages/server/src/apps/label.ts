@@ -38,8 +38,7 @@ export function parseAppLabel(text: string): AppLabel | { readonly error: string
   if (label.length > MAX_LABEL) return { error: `a label has at most ${MAX_LABEL} characters` };
   const separator = label.lastIndexOf("---");
   const prefix = separator < 0 ? "" : label.slice(0, separator);
-  if (separator >= 0 && !/^[a-z0-9-]*$/.test(prefix))
-    return { error: "the prefix holds other than letters and digits" };
+  if (separator >= 0 && !/^[a-z0-9-]*$/.test(prefix)) return { error: "the prefix must consist of letters and digits" };
   const parts = label.slice(separator < 0 ? 0 : separator + 3).split("--");
   const program = parseProgram(parts[0] ?? "");
   if ("error" in program) return program;

@@ -79,7 +79,7 @@ export function programFailure(error: unknown, { target, origin, path, forOwner 
     return {
       status: 502,
       title: "Bad Gateway",
-      text: "The program closed the connection without an answer. Programs that speak https alone do so when they are asked in http.",
+      text: "The program closed the connection without an answer. Programs that speak only https do so when they are addressed with http.",
       links: [retry, ...switched],
     };
   return {

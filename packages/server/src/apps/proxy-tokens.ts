@@ -184,5 +184,5 @@ function loginNeeded({ app, origin }: ProxiedPlace, question: AppTokenQuestion):
 }
 
 function unauthenticated(): DomainError {
-  return new DomainError("unauthenticated", "The session that the terminal rests on is not valid any more");
+  return new DomainError("unauthenticated", "The session to which the terminal belongs is no longer valid");
 }

@@ -31,7 +31,7 @@ export function badTicket(origin: string, target: string): AppAnswer {
   return {
     status: 400,
     title: "Sign-In Link Not Valid",
-    text: "This sign-in link is not for this browser or was used before.",
+    text: "This sign-in link was made for another browser, or was used before.",
     headers: { "Cross-Origin-Opener-Policy": "same-origin" },
     links: [{ href: `${origin}${target}`, text: "Sign in again" }],
   };

@@ -80,7 +80,7 @@ export class WebApps {
     this.#exchanges = new OpenExchanges({
       now: () => clock.now(),
       streams,
-      onError: (error) => log.error({ err: error }, "looking at the access of an app's visitor failed"),
+      onError: (error) => log.error({ err: error }, "checking the access of an app's visitor failed"),
     });
     const traffic = new AppTraffic({
       ...options,

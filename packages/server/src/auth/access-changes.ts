@@ -39,7 +39,10 @@ export class AccessChanges {
     try {
       this.#events.publish(event, id);
     } catch (error) {
-      this.#log.error({ err: error, event: event.kind }, "what a change of access ended was not closed everywhere");
+      this.#log.error(
+        { err: error, event: event.kind },
+        "not everything that a change of access ended could be closed",
+      );
     }
   }
 }

@@ -45,7 +45,7 @@ export async function backUp(
     if (typeof facts === "string") {
       throw new ServerError("ERR_STORE_DAMAGED", `The database "${source}" was not backed up`, {
         why: facts,
-        nextSteps: ["keep the backups of before, and restore the newest of them"],
+        nextSteps: ["keep your earlier backups, and restore the newest of them"],
       });
     }
     if (readServerKeys(join(partial, "keys.json")).fingerprint !== facts.keyFingerprint) {

@@ -46,7 +46,7 @@ export async function restore(
     const occupied = OLD_FILES.filter((name) => existsSync(join(held.path, name)));
     if (occupied.length > 0 && !options.replace) {
       throw new ServerError("ERR_STATE_DIR", `There is a deployment in "${held.path}" already`, {
-        why: "restoring would put another in its place",
+        why: "restoring would replace it",
         nextSteps: ["give --replace, which moves it aside first", "or choose another directory with --state-dir"],
       });
     }

@@ -29,7 +29,7 @@ export class FlagReader {
 
   text(name: string): string {
     const value = this.#raw(name, "string", "strings", "duration", "integer");
-    if (typeof value !== "string") throw this.invalid(name, `must be a text, got ${JSON.stringify(value)}`);
+    if (typeof value !== "string") throw this.invalid(name, `must be text, got ${JSON.stringify(value)}`);
     return value.trim();
   }
 

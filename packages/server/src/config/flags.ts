@@ -194,7 +194,7 @@ const SERVER_FLAGS = [
     type: "strings",
     default:
       "stun.l.google.com:19302,stun1.l.google.com:19302,stun2.l.google.com:19302,stun3.l.google.com:19302,stun4.l.google.com:19302",
-    description: "STUN servers of others, each a region of its own; disable leaves them out",
+    description: "STUN servers that others run, each a region of its own; disable leaves them out",
     group: "Relay",
   },
   {
@@ -202,7 +202,8 @@ const SERVER_FLAGS = [
     env: "CODER_STUN_ADDRESS",
     type: "string",
     default: ":3478",
-    description: "UDP address of the own STUN server, announced with the embedded relay; disable switches it off",
+    description:
+      "UDP address of this server's own STUN server, announced with the embedded relay; disable switches it off",
     group: "Relay",
   },
   {
@@ -269,7 +270,7 @@ const SERVER_FLAGS = [
     env: "CODER_BROWSER_ONLY_FILES",
     type: "boolean",
     default: "false",
-    description: "Let pages move files into and out of workspaces that are left to browsers",
+    description: "Let pages move files into and out of workspaces that only browsers may connect to",
     group: "Sessions",
   },
   {
@@ -285,7 +286,7 @@ const SERVER_FLAGS = [
     env: "CODER_DEFAULT_TOKEN_LIFETIME",
     type: "duration",
     default: "168h",
-    description: "Life of an API token created without a lifetime",
+    description: "Lifetime of an API token that is created without one",
     group: "Sessions",
   },
   {
@@ -293,7 +294,7 @@ const SERVER_FLAGS = [
     env: "CODER_MAX_TOKEN_LIFETIME",
     type: "duration",
     default: "876600h",
-    description: "Longest life of an API token",
+    description: "Longest lifetime of an API token",
     group: "Sessions",
   },
   {
@@ -335,7 +336,8 @@ const SERVER_FLAGS = [
     env: "CODER_DANGEROUS_ALLOW_PATH_APP_SITE_OWNER_ACCESS",
     type: "boolean",
     default: "false",
-    description: "Let owners of the deployment open apps of others below a path, which run with their login",
+    description:
+      "Let owners of the deployment open other users' apps below a path, whose pages then run with the owner's login",
     group: "Sessions",
   },
   {

@@ -15,7 +15,7 @@ export async function checkAgain(
   look: () => Promise<string | undefined>,
 ): Promise<boolean> {
   const reason = await onceDatabaseAnswers(look, open.over).catch((error: unknown) => {
-    if (!open.over.aborted) log.error({ err: error }, "what a connection rests on could not be looked up");
+    if (!open.over.aborted) log.error({ err: error }, "the rights of a connection could not be looked up");
     return "access could not be looked up";
   });
   if (open.over.aborted) return false;

@@ -308,7 +308,7 @@ export class ProxyTunnels {
   }
 
   #failed(error: unknown): void {
-    this.#options.log.error({ err: error }, "looking at the tunnels of workspace proxies failed");
+    this.#options.log.error({ err: error }, "checking the tunnels of workspace proxies failed");
   }
 }
 

@@ -10,7 +10,7 @@ describe("warnings of a database that servers share", () => {
   const rows: readonly [what: string, database: Partial<SharedDatabase>, expected: readonly string[], text?: RegExp][] =
     [
       ["all is well", {}, []],
-      ["LISTEN does not deliver", { mode: "poll" }, ["EDB03"], /points --postgres-url past it/],
+      ["LISTEN does not deliver", { mode: "poll" }, ["EDB03"], /point --postgres-url past it/],
       ["the clock is 2 s behind", { skewMs: 2_000 }, []],
       ["the clock is further behind", { skewMs: 2_001 }, ["EDB04"], /2\.0 s behind the database's.*NTP/],
       ["the clock is ahead", { skewMs: -300_000 }, ["EDB04"], /300\.0 s ahead of the database's/],
@@ -19,7 +19,7 @@ describe("warnings of a database that servers share", () => {
         "the pool was exhausted lately",
         { pool: { ...pool, exhaustedAt: NOW - 59_000 } },
         ["EDB05"],
-        /All 10 connections.*raises --postgres-conn-max-open/,
+        /All 10 connections.*raise --postgres-conn-max-open/,
       ],
       ["the pool was exhausted a minute ago", { pool: { ...pool, exhaustedAt: NOW - 60_000 } }, []],
       [
@@ -45,7 +45,7 @@ describe("the section of the database", () => {
     expect(fast).toMatchObject({ healthy: true, severity: "ok", latency_ms: 3, threshold_ms: 15, warnings: [] });
     const slow = await check(async () => 20);
     expect(slow).toMatchObject({ healthy: true, severity: "warning", warnings: [{ code: "EDB02" }] });
-    expect(slow.warnings[0]!.message).toMatch(/20\.0 ms .* more than 15 ms\. Look at the load of the disk/);
+    expect(slow.warnings[0]!.message).toMatch(/20\.0 ms .* more than 15 ms\. Check the load of the disk/);
     const far = await check(async () => 20, well);
     expect(far.warnings[0]!.message).toMatch(/servers and PostgreSQL closer together/);
   });
@@ -56,7 +56,7 @@ describe("the section of the database", () => {
     expect(alone).toMatchObject({ healthy: false, reachable: false, error: expect.stringMatching(/^EDB01: .*disk/) });
     const shared = await check(failing, { ...well, mode: "poll" });
     expect(shared).toMatchObject({ severity: "error", warnings: [{ code: "EDB03" }] });
-    expect(shared.error).toMatch(/^EDB01: .*administrator looks whether PostgreSQL runs/);
+    expect(shared.error).toMatch(/^EDB01: .*administrator check that PostgreSQL runs/);
     expect(JSON.stringify([alone, shared])).not.toContain("hunter2");
   });
 });

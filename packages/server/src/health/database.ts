@@ -44,8 +44,8 @@ export async function checkDatabase(check: DatabaseCheck): Promise<HealthReport[
     check.log.error({ err: error }, "the database does not answer");
     const who =
       shared === undefined
-        ? "look at the disk of --state-dir and at the server's log"
-        : "the database's administrator looks whether PostgreSQL runs and lets this machine in; the server's log has the reason";
+        ? "check the disk of --state-dir and the server's log"
+        : "have the database's administrator check that PostgreSQL runs and admits this machine; the server's log has the reason";
     return {
       ...fails("EDB01", `the database does not answer: ${who}`),
       warnings,
@@ -60,7 +60,7 @@ export async function checkDatabase(check: DatabaseCheck): Promise<HealthReport[
 function slowWarning(latencyMs: number, thresholdMs: number, isShared: boolean): HealthMessage {
   const fix = isShared
     ? "Bring servers and PostgreSQL closer together, or give PostgreSQL more CPU and faster disks"
-    : "Look at the load of the disk of --state-dir";
+    : "Check the load of the disk of --state-dir";
   return message(
     "EDB02",
     `A small query takes ${latencyMs.toFixed(1)} ms (median of ${PINGS}), more than ${thresholdMs} ms. ${fix}; ` +
@@ -76,7 +76,7 @@ export function sharedWarnings({ mode, skewMs, pool }: SharedDatabase, now: numb
       message(
         "EDB03",
         "The database delivers no notifications to this server, which asks for changes of the others every 50 ms instead. " +
-          "A pooler in transaction mode is the usual cause: the operator points --postgres-url past it, or sets it to session mode",
+          "A pooler in transaction mode is the usual cause: the operator should point --postgres-url past it, or set it to session mode",
       ),
     );
   }
@@ -86,7 +86,7 @@ export function sharedWarnings({ mode, skewMs, pool }: SharedDatabase, now: numb
       message(
         "EDB04",
         `The clock of this machine is ${seconds} s ${skewMs > 0 ? "behind" : "ahead of"} the database's. Times are corrected by it, ` +
-          "but those of logs and certificates are not: the administrator of this machine or of the database's sets up NTP",
+          "but those of logs and certificates are not: the administrator of this machine, or of the database's, should set up NTP",
       ),
     );
   }
@@ -95,8 +95,8 @@ export function sharedWarnings({ mode, skewMs, pool }: SharedDatabase, now: numb
       message(
         "EDB05",
         `All ${pool.max} connections to the database were in use during the last minute, and requests waited for more than a ` +
-          "second or were refused. The operator raises --postgres-conn-max-open as far as PostgreSQL's max_connections allows, " +
-          "or finds what makes queries slow",
+          "second or were refused. The operator should raise --postgres-conn-max-open as far as PostgreSQL's max_connections allows, " +
+          "or find out what makes queries slow",
       ),
     );
   }

@@ -47,7 +47,7 @@ describe("warnings about the servers of a deployment", () => {
       "a link is down",
       { links: [link("b", { state: "down", error: "connect ECONNREFUSED" })] },
       ["ERPL01"],
-      /relay of host-b \(http:\/\/10\.0\.0\.2:3000\) is not reached from this server: connect ECONNREFUSED\..*The operator of host-b sets --derp-server-relay-url/,
+      /relay of host-b \(http:\/\/10\.0\.0\.2:3000\) is not reached from this server: connect ECONNREFUSED\..*The operator of host-b should set --derp-server-relay-url/,
     ],
     ["a link is being dialled for the first time", { links: [link("b", { state: "down" })] }, []],
     ["the list of clients of a sibling is not complete yet", { links: [link("b", { state: "listing" })] }, []],
@@ -108,7 +108,7 @@ describe("warnings about the servers of a deployment", () => {
       "one address for all clients",
       { commonSource: { address: "10.0.0.9", namesClients: false } },
       ["ERPL05"],
-      /from 10\.0\.0\.9, .*--proxy-trusted-origins.*lets it send that header/,
+      /from 10\.0\.0\.9, .*--proxy-trusted-origins.*let it send that header/,
     ],
     [
       "one server behind a proxy that is not trusted",

@@ -55,8 +55,8 @@ function unreachable(links: readonly SiblingStatus[]): HealthMessage[] {
           message(
             "ERPL01",
             `The relay of ${hostname} (${relayUrl}) is not reached from this server: ${error}. Clients connected to the two have only ` +
-              `direct paths to each other. The operator of ${hostname} sets --derp-server-relay-url to an address that leads to it past ` +
-              "the balancer, and firewalls between the servers let it through",
+              `direct paths to each other. The operator of ${hostname} should set --derp-server-relay-url to an address that leads to it past ` +
+              "the balancer, and firewalls between the servers must let it through",
           ),
         ],
   );
@@ -71,7 +71,7 @@ function versions({ own, others }: ReplicaFacts): HealthMessage[] {
       "ERPL02",
       `The servers have different versions: this one (${own.hostname}) runs ${own.version}, ${named.join(", ")}` +
         `${older.length > MAX_NAMED ? ` and ${older.length - MAX_NAMED} more differ` : ""}. During an update that is normal; otherwise ` +
-        "the operator updates those that were left out",
+        "the operator should update those that were left out",
     ),
   ];
 }
@@ -84,7 +84,7 @@ function relayAddress({ own, others, hasRelay, accessUrl }: ReplicaFacts): Healt
     : [
         message(
           "ERPL03",
-          `${wrong}: the other servers cannot reach the relay of ${own.hostname} by it. Its operator sets ` +
+          `${wrong}: the other servers cannot reach the relay of ${own.hostname} by it. Its operator should set ` +
             "--derp-server-relay-url to http(s)://host:port of this very server, as the others reach it past the balancer",
         ),
       ];
@@ -107,7 +107,7 @@ function plainLinks(links: readonly SiblingStatus[]): HealthMessage[] {
     message(
       "ERPL04",
       `The link to the relay of ${hostname} (${relayUrl}) crosses a public address in plain http: the server there proves nothing, so ` +
-        `another may take its place and learn the secret of the relays. The operator of ${hostname} sets --derp-server-relay-url to an ` +
+        `another may take its place and learn the secret of the relays. The operator of ${hostname} should set --derp-server-relay-url to an ` +
         "https URL, or to a private address",
     ),
   );
@@ -122,8 +122,8 @@ function oneSource({ others, commonSource }: ReplicaFacts): HealthMessage[] {
     message(
       "ERPL05",
       `Nearly all connections seem to come from ${address}, which is then a proxy that is not trusted: all clients share the limits of ` +
-        "one address, and after a restart most of them are refused. The operator of this server sets --proxy-trusted-origins to it and " +
-        `--proxy-trusted-headers to X-Forwarded-For${namesClients ? "" : ", and the proxy's operator lets it send that header"}`,
+        "one address, and after a restart most of them are refused. The operator of this server should set --proxy-trusted-origins to it and " +
+        `--proxy-trusted-headers to X-Forwarded-For${namesClients ? "" : ", and the proxy's operator should let it send that header"}`,
     ),
   ];
 }

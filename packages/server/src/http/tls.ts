@@ -60,7 +60,7 @@ export class Certificates {
       identities = loadIdentities(this.#config);
     } catch (error) {
       const why = error instanceof ServerError ? [error.message, error.why].filter(Boolean).join(": ") : String(error);
-      this.#log.error({ reason, why }, "TLS certificates not reloaded: the ones of before stay in use");
+      this.#log.error({ reason, why }, "TLS certificates not reloaded: the previous ones stay in use");
       return;
     }
     this.#identities = identities;

@@ -28,7 +28,7 @@ export function installScriptForWindows(facts: ScriptFacts): string {
     "try {",
     '  Invoke-WebRequest -UseBasicParsing "$base/bin/$name" -OutFile $file',
     "  $sum = (Get-FileHash -Algorithm SHA256 -LiteralPath $file).Hash.ToLowerInvariant()",
-    '  if ($sum -cne $wanted) { throw "What arrived is not what $base announced: SHA-256 is $sum, it should be $wanted" }',
+    '  if ($sum -cne $wanted) { throw "Checksum mismatch: the download is not what $base announced. SHA-256 is $sum, it should be $wanted" }',
     "  $offered = (& $file version --output json | Out-String | ConvertFrom-Json).version",
     "  $plain = $offered.TrimStart('v').Split('+')[0]",
     '  if ($Version -and ($Version -cnotin @($offered, $plain, "v$plain"))) { throw "The deployment offers $offered, not $Version" }',

@@ -18,17 +18,17 @@ Installs the coder command from $BASE.
 
   --prefix DIR     install as DIR/bin/coder; without it, /usr/local as root, else ~/.local
   --version V      install only if the deployment offers version V
-  --ca-file FILE   PEM file of the authority that vouches for the deployment;
-                   CURL_CA_BUNDLE and SSL_CERT_FILE are taken as well
+  --ca-file FILE   PEM file of the authority that signed the deployment's certificate;
+                   CURL_CA_BUNDLE and SSL_CERT_FILE are used as well
   --gpg-key FILE   public key that must have signed the executable (needs gpg)
   --uninstall      remove what this script installed
-  --dry-run        say what would be done, and do nothing
+  --dry-run        say what would be done, but do nothing
   --help           this text
 EOT
   [ "$WITH_AGENT" = yes ] || return 0
   cat <<EOT
 
-As the script of a workspace's agent it takes the token from CODER_AGENT_TOKEN or
+As the script of a workspace's agent, it takes the token from CODER_AGENT_TOKEN or
 CODER_AGENT_TOKEN_FILE, or asks for it, installs, and becomes the agent.
 
   --service        start the agent now and after every boot, by systemd
@@ -66,7 +66,7 @@ parse() {
         "coder external-workspaces agent-instructions WORKSPACE prints it"
         SERVICE=yes ;;
       -h | --help) usage; exit 0 ;;
-      *) fail "unknown option $1" "--help lists those that there are" ;;
+      *) fail "unknown option $1" "--help lists the options" ;;
     esac
     shift
   done
@@ -74,7 +74,7 @@ parse() {
   [ -z "$CA" ] || CA=$(absolute "$CA")
   [ -z "$CA" ] || [ -r "$CA" ] || fail "cannot read the certificates in $CA"
   [ -z "$GPG_KEY" ] || [ -r "$GPG_KEY" ] || fail "cannot read the key $GPG_KEY"
-  [ -z "$GPG_KEY" ] || have gpg || fail "gpg is missing, which checks the signature" "install gnupg, or leave --gpg-key out"
+  [ -z "$GPG_KEY" ] || have gpg || fail "gpg, which checks the signature, is missing" "install gnupg, or omit --gpg-key"
 }
 
 absolute() {
@@ -125,9 +125,9 @@ choose_tools() {
     FETCH=curl
   elif have wget; then
     FETCH=wget
-    # Of busybox, which knows neither certificates nor the options of GNU.
+    # The wget of busybox, which supports neither certificate files nor GNU's options.
     wget --help 2>&1 | grep -q -- --ca-certificate || FETCH=small_wget
-    # It waits without end. Few builds have an option against that; else the whole download has a limit.
+    # It waits indefinitely. Few builds have an option against that; otherwise the whole download has a limit.
     PATIENCE=
     LIMIT=
     if wget --help 2>&1 | grep -q -e '-T '; then
@@ -150,14 +150,14 @@ choose_tools() {
   elif have openssl; then
     SUM='openssl dgst -sha256 -r'
   else
-    fail "nothing here computes SHA-256" "install coreutils, perl or openssl"
+    fail "no program on this machine computes SHA-256" "install coreutils, perl or openssl"
   fi
   # wget does not know the names in capitals.
   [ -n "\${https_proxy:-}" ] || [ -z "\${HTTPS_PROXY:-}" ] || export https_proxy="$HTTPS_PROXY"
   [ -n "\${no_proxy:-}" ] || [ -z "\${NO_PROXY:-}" ] || export no_proxy="$NO_PROXY"
 }
 
-# fetch PATH FILE; what the program says goes to the file "said". Without a byte for a minute it fails.
+# fetch PATH FILE; the program's messages go to the file "said". It fails after a minute without a byte.
 fetch_once() {
   case $FETCH in
     curl)
@@ -180,7 +180,7 @@ fetch() {
     CODE=0
     fetch_once "$1" "$2" || CODE=$?
     [ "$CODE" -ne 0 ] || return 0
-    # Not there, or not to be trusted: asking again changes nothing.
+    # Missing or untrusted: another attempt would change nothing.
     if said_missing || said_untrusted; then return 1; fi
     if [ $pause -gt 0 ]; then sleep $pause; fi
   done
@@ -188,7 +188,7 @@ fetch() {
 }
 
 said_missing() { grep -q -E '(error: |ERROR |HTTP/1[.][01] )404' "$WORK/said"; }
-# A connection that broke inside TLS is none of these. 60: not trusted; 77: the file of authorities is of no use.
+# A connection that broke inside TLS does not count. 60: not trusted; 77: the file of authorities cannot be used.
 said_untrusted() {
   case $FETCH in
     curl) [ "$CODE" -eq 60 ] || [ "$CODE" -eq 77 ] ;;
@@ -202,7 +202,7 @@ fetch_or_fail() {
   if said_missing; then
     fail "$BASE does not hand out coder" "ask its administrator to start the server with --binaries-dir"
   elif said_untrusted; then
-    fail "the certificate of $BASE is not trusted" "$why" "give the authority's by --ca-file FILE"
+    fail "the certificate of $BASE is not trusted" "$why" "name the certificate of its authority with --ca-file FILE"
   fi
   fail "cannot fetch $BASE$1" "$why" "behind a proxy, set https_proxy and http_proxy"
 }
@@ -210,7 +210,7 @@ fetch_or_fail() {
 sum_of() { $SUM "$1" | cut -c 1-64; }
 field() { printf '%s\\n' "$2" | cut -d ' ' -f "$1"; }
 
-# What the program calls itself, as second word of "coder version"; it fails where the program cannot run.
+# The program's version, which is the second word of "coder version"; fails if the program cannot run.
 version_of() {
   line=$("$1" version </dev/null 2>"$WORK/said") || return 1
   field 2 "$line"
@@ -243,9 +243,9 @@ mount_says_noexec() {
 
 check_signature() {
   [ -n "$GPG_KEY" ] || return 0
-  fetch "/bin/$NAME.asc" "$WORK/asc" || fail "$BASE has no signature of $NAME" "leave --gpg-key out to do without"
+  fetch "/bin/$NAME.asc" "$WORK/asc" || fail "$BASE has no signature of $NAME" "omit --gpg-key to install without a signature"
   mkdir -m 700 "$WORK/gpg"
-  gpg --homedir "$WORK/gpg" --batch --quiet --import "$GPG_KEY" 2>"$WORK/said" || fail "gpg does not take the key $GPG_KEY" "$(tail -n 3 "$WORK/said")"
+  gpg --homedir "$WORK/gpg" --batch --quiet --import "$GPG_KEY" 2>"$WORK/said" || fail "gpg does not accept the key $GPG_KEY" "$(tail -n 3 "$WORK/said")"
   gpg --homedir "$WORK/gpg" --batch --verify "$WORK/asc" "$FILE" 2>"$WORK/said" ||
     fail "$NAME was not signed by the key $GPG_KEY" "$(tail -n 3 "$WORK/said")"
   say "The signature is good."
@@ -256,7 +256,7 @@ check_wanted() {
     "" | "$1" | "\${1#v}" | "\${1%%+*}") return 0 ;;
   esac
   plain=\${1#v}
-  [ "$WANTED" = "\${plain%%+*}" ] || fail "the deployment offers $1, not $WANTED" "leave --version out to install that"
+  [ "$WANTED" = "\${plain%%+*}" ] || fail "the deployment offers $1, not $WANTED" "omit --version to install that one"
 }
 
 begin_work() {
@@ -292,12 +292,12 @@ install_coder() {
   fi
   mkdir -p "$BIN" 2>"$WORK/said" || fail "cannot make $BIN" "$(cat "$WORK/said")" "choose another folder by --prefix DIR"
   [ ! -d "$TARGET" ] || fail "$TARGET is a folder"
-  # Beside its place, so that the last step is a rename.
+  # In the same folder, so that the last step is a rename.
   FILE=$(mktemp "$BIN/.coder.XXXXXX" 2>"$WORK/said") || fail "cannot write to $BIN" "$(cat "$WORK/said")" "choose another folder by --prefix DIR"
   say "Downloading $BASE/bin/$NAME"
   fetch_or_fail "/bin/$NAME" "$FILE"
   sum=$(sum_of "$FILE")
-  [ "$sum" = "$wanted" ] || fail "what arrived is not what $BASE announced" "SHA-256 is $sum" "it should be $wanted" "run this again; if it stays so, tell the administrator"
+  [ "$sum" = "$wanted" ] || fail "checksum mismatch: the download is not what $BASE announced" "SHA-256 is $sum" "it should be $wanted" "run this again; if it happens again, tell the administrator"
   check_signature
   chmod 755 "$FILE"
   version=$(version_of "$FILE") || cannot_run
@@ -339,12 +339,12 @@ uninstall() {
 }
 
 main() {
-  # What is installed is for all users; what the agent creates is as its user wants it.
+  # All users may use what is installed; what the agent creates follows its user's umask.
   UMASK=$(umask)
   umask 022
   parse "$@"
   if [ "$WITH_AGENT" = yes ] && [ -n "\${CODER_BINARY:-}" ]; then
-    TARGET=$(command -v "$CODER_BINARY") || fail "$CODER_BINARY of CODER_BINARY is not installed on this machine"
+    TARGET=$(command -v "$CODER_BINARY") || fail "CODER_BINARY is $CODER_BINARY, which is not installed on this machine"
     read_token
     start_agent
   fi

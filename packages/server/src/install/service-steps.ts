@@ -3,7 +3,7 @@
  * definition.
  */
 export const SERVICE_STEPS = `
-# Sets TOKEN. The environment and files are not seen by other users, unlike words of a command.
+# Sets TOKEN. Other users cannot see the environment and files, unlike the arguments of a command.
 read_token() {
   TOKEN=\${CODER_AGENT_TOKEN:-}
   if [ -z "$TOKEN" ] && [ -n "\${CODER_AGENT_TOKEN_FILE:-}" ]; then
@@ -29,7 +29,7 @@ start_agent() {
   CODER_AGENT_URL=$BASE
   CODER_AGENT_TOKEN=$TOKEN
   export CODER_AGENT_URL CODER_AGENT_TOKEN
-  # The agent does not start without a file of its setting; one that the environment named is dropped with a warning.
+  # The agent does not start if a file that was set explicitly is missing; one from the environment is ignored with a warning.
   if [ -n "$CHOSEN_CA" ]; then
     CODER_CA_FILE=$CA
     export CODER_CA_FILE

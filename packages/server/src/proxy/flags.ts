@@ -44,7 +44,7 @@ const OWN = [
     type: "string",
     default: "",
     description:
-      "Token that the deployment's owner got for this proxy. Other users of the machine may see flags: prefer the variable or proxy-session-token-file",
+      "Token that an owner of the deployment got for this proxy. Other users of the machine may see flags: prefer the variable or proxy-session-token-file",
     group: "Networking",
   },
   {

@@ -68,7 +68,7 @@ export function reportOf(facts: ProxyFacts): ProxyHealthReport {
   if (Math.abs(clockAheadMs) >= MAX_CLOCK_DIFFERENCE_MS)
     warnings.push(
       `This machine's clock is ${seconds(Math.abs(clockAheadMs))} ${clockAheadMs > 0 ? "ahead of" : "behind"} that of the primary: ` +
-        "with a minute, no terminals and web apps open. Synchronize both.",
+        "at a difference of one minute, no terminals and web apps open. Synchronize both clocks.",
     );
   if (facts.primaryVersion !== undefined && minorVersion(facts.primaryVersion) !== minorVersion(facts.version))
     warnings.push(`The versions differ: ${facts.primaryVersion} of the primary, ${facts.version} of the proxy.`);

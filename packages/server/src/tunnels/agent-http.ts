@@ -45,7 +45,7 @@ export class AgentHttp {
     const kept = this.#listeningPorts.get(key);
     if (kept !== undefined) return await kept;
     const asked = this.#askListeningPorts(request, probed).catch((error: unknown): ListeningPortsResponse => {
-      this.#log.debug({ err: error, agent: request.agentId }, "the agent was not asked for its listening ports");
+      this.#log.debug({ err: error, agent: request.agentId }, "asking the agent for its listening ports failed");
       return { ports: [] };
     });
     this.#listeningPorts.set(key, asked);
@@ -105,7 +105,7 @@ export class AgentHttp {
     const kept = this.#netchecks.get(request.agentId);
     if (kept !== undefined) return await kept;
     const asked = this.#askNetcheck(request).catch((error: unknown) => {
-      this.#log.debug({ err: error, agent: request.agentId }, "the agent was not asked about its network");
+      this.#log.debug({ err: error, agent: request.agentId }, "asking the agent about its network failed");
       return undefined;
     });
     this.#netchecks.set(request.agentId, asked);

@@ -95,7 +95,7 @@ test("security S10: a ticket works once", async () => {
   expect(race.filter(({ status }) => status === 303)).toHaveLength(1);
   for (const late of race.filter(({ status }) => status !== 303)) {
     expect([late.status, late.headers["set-cookie"]]).toEqual([400, undefined]);
-    expect(late.text).toContain("not for this browser or was used before");
+    expect(late.text).toContain("made for another browser, or was used before");
   }
 });
 

@@ -39,7 +39,7 @@ export function terminalRoutes(router: Router, deps: TerminalRoutesDeps): void {
     try {
       return await ask;
     } catch (error) {
-      log.info({ err: error, agent: request.agentId }, "the agent was not asked for its terminals");
+      log.info({ err: error, agent: request.agentId }, "asking the agent for its terminals failed");
       throw new HttpFailure(502, "The agent did not answer", { detail: "Try again once the workspace is reachable." });
     }
   };
