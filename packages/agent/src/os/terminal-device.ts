@@ -97,6 +97,37 @@ export class TerminalDevice {
 
 /** Modes of an open terminal; undefined when the descriptor is not a terminal, or the platform is not supported. */
 export function terminalModes(descriptor: number): TerminalModes | undefined {
+  const record = attributesOf(descriptor);
+  return record === undefined || layout === undefined ? undefined : modesOf(record, layout);
+}
+
+/**
+ * Has the terminal show bytes as they are, for example a line feed without a carriage return. Node's raw mode is about input
+ * alone, and its end restores this too. Does nothing where {@link terminalModes} knows nothing.
+ */
+export function showUnchanged(descriptor: number): void {
+  const library = libc();
+  const record = attributesOf(descriptor);
+  if (record === undefined || layout === undefined || library instanceof Error) return;
+  applyModes(record, { OPOST: 0 }, layout);
+  library.ioctl(descriptor, layout.write, record);
+}
+
+/** Size of a terminal's window in pixels, 0 × 0 where it is unknown. */
+export function windowPixels(descriptor: number): { readonly width: number; readonly height: number } {
+  const library = libc();
+  const window = new Uint16Array(4);
+  if (layout === undefined || library instanceof Error) return { width: 0, height: 0 };
+  try {
+    library.ioctl(descriptor, layout.readWindow, new Uint8Array(window.buffer));
+  } catch {
+    return { width: 0, height: 0 }; // ENOTTY
+  }
+  const [, , width = 0, height = 0] = window;
+  return { width, height };
+}
+
+function attributesOf(descriptor: number): Uint8Array | undefined {
   const library = libc();
   if (library instanceof Error || layout === undefined) return undefined;
   const record = new Uint8Array(layout.bytes);
@@ -105,7 +136,7 @@ export function terminalModes(descriptor: number): TerminalModes | undefined {
   } catch {
     return undefined; // ENOTTY
   }
-  return modesOf(record, layout);
+  return record;
 }
 
 function clampCells(cells: number, unknown: number): number {

@@ -14,6 +14,7 @@ interface Layout {
   /** ioctl requests that read and write the attributes, and the window size. */
   readonly read: number;
   readonly write: number;
+  readonly readWindow: number;
   readonly writeWindow: number;
   readonly wordBytes: 4 | 8;
   readonly charactersAt: number;
@@ -32,6 +33,7 @@ const LINUX: Layout = {
   bytes: 36,
   read: 0x5401,
   write: 0x5402,
+  readWindow: 0x5413,
   writeWindow: 0x5414,
   wordBytes: 4,
   charactersAt: 17,
@@ -94,6 +96,7 @@ const MACOS: Layout = {
   bytes: 72,
   read: 0x40487413,
   write: 0x80487414,
+  readWindow: 0x40087468,
   writeWindow: 0x80087467,
   wordBytes: 8,
   charactersAt: 32,

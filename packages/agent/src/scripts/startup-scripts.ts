@@ -1,5 +1,5 @@
 /** The deployment's scripts for the start and stop of a workspace: all scripts of a stage in parallel, each with its log file. */
-import { closeSync, constants, mkdirSync, openSync, writeSync } from "node:fs";
+import { closeSync, constants, mkdirSync, openSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import type { Logger } from "wg-userspace/base/ports";
 import type { SessionUser } from "../host/user.ts";
@@ -187,7 +187,7 @@ class LogFile {
   write(chunk: Buffer): void {
     if (this.#left <= 0) return;
     try {
-      writeSync(this.#fd, chunk);
+      writeFileSync(this.#fd, chunk); // unlike writeSync, it goes on after a part
       this.#left -= chunk.length;
       if (this.#left <= 0) this.#onError(`it has ${MAX_LOG_FILE_BYTES} bytes`);
     } catch (error) {

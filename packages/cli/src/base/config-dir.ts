@@ -1,7 +1,8 @@
-import { chmodSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, rmSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { makeDirectories } from "./make-directories.ts";
+import { writeByRename } from "./write-by-rename.ts";
 
 /**
  * Files of the stored login. Each holds one bare value. The first three are shared with a stock CLI; the others hold the paths of
@@ -47,10 +48,7 @@ export function writeConfig(dir: string, file: ConfigFile, value: string): void 
   const { mode, uid } = statSync(dir);
   const own = process.geteuid === undefined || uid === process.geteuid();
   if (own && (mode & 0o077) !== 0) chmodSync(dir, 0o700);
-  const temporary = join(dir, `.${file}.${process.pid}.tmp`);
-  rmSync(temporary, { force: true });
-  writeFileSync(temporary, value, { mode: 0o600, flag: "wx" });
-  renameSync(temporary, join(dir, file));
+  writeByRename(join(dir, file), value, { mode: 0o600, lasting: true });
 }
 
 export function removeConfig(dir: string, file: ConfigFile): void {

@@ -3,13 +3,14 @@
  * config folder for `coder status`. They are written by rename, so no reader sees half a file. A failure to write is logged and
  * has no other effect.
  */
-import { chmodSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { chmodSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import type { DiscoPong, PathRef, PeerPathReport } from "coder-client/node/path-report";
 import type { Logger } from "wg-userspace/base/ports";
 import type { DerpMap } from "wg-userspace/derp/map";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import { makeDirectories } from "../base/make-directories.ts";
+import { writeByRename } from "../base/write-by-rename.ts";
 
 const STATUS_INTERVAL_MS = 5_000;
 
@@ -141,10 +142,7 @@ function sampleOf(connection: ReportedConnection): TrafficSample {
 function writePrivately(dir: string, name: string, text: string): void {
   makeDirectories(dir);
   chmodSync(dir, 0o700);
-  const temporary = join(dir, `.${basename(name)}.${process.pid}.tmp`);
-  rmSync(temporary, { force: true });
-  writeFileSync(temporary, text, { mode: 0o600, flag: "wx" });
-  renameSync(temporary, join(dir, name));
+  writeByRename(join(dir, name), text, { mode: 0o600, lasting: false });
 }
 
 /** `<config folder>/connections/<pid>.json`: what `coder status` lists. */

@@ -34,7 +34,7 @@ export function commandPages(commands: Readonly<Record<string, CommandTexts>>): 
       "| 1 | it failed; one sentence on stderr says why, and what to do |",
       "| 2 | the command line is wrong |",
       "| 70 | a bug; a report was written |",
-      "| 129, 130, 141, 143 | it died by SIGHUP, SIGINT (Ctrl-C), SIGPIPE (its output is not read) or SIGTERM, after cleaning up; 130 also: a question was not answered |",
+      "| 129, 130, 131, 141, 143 | it died by SIGHUP, SIGINT (Ctrl-C), SIGQUIT, SIGPIPE (its output is not read) or SIGTERM, after cleaning up; 130 also: a question was not answered |",
       "| 255 | `ssh`: the connection was lost, or the program was killed |",
       "| other | `ssh`: the program's own |",
       "",

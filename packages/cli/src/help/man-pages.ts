@@ -51,7 +51,7 @@ const EXIT_CODES = [
   ["1", "It failed; one sentence on stderr says why, and what to do"],
   ["2", "The command line is wrong"],
   ["70", "A bug; a report was written"],
-  ["129, 130, 141, 143", "It died by SIGHUP, SIGINT, SIGPIPE or SIGTERM, after cleaning up"],
+  ["129, 130, 131, 141, 143", "It died by SIGHUP, SIGINT, SIGQUIT, SIGPIPE or SIGTERM, after cleaning up"],
   ["255", "coder ssh: the connection was lost, or the program was killed"],
 ] as const;
 

@@ -5,7 +5,7 @@
 import type { Duplex } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import { EXIT } from "../errors/user-error.ts";
-import { flushed, type LocalTerminal, readTerminal, windowSize } from "./terminal-input.ts";
+import { flushed, type LocalTerminal, readTerminal, type WindowSize, windowSize } from "./terminal-input.ts";
 
 export interface ResumableShellOptions extends LocalTerminal {
   /** A connection to the terminal port; owned. */
@@ -30,7 +30,7 @@ export function showShell(options: ResumableShellOptions): Promise<ShellOutcome>
   // The wire carries text, so a character that arrives in two pieces is held until it is complete.
   const decoder = new StringDecoder("utf8");
   const send = (fields: object): boolean => stream.write(JSON.stringify(fields));
-  const resize = (rows: number, columns: number): void => void send({ height: rows, width: columns });
+  const resize = ({ rows, columns }: WindowSize): void => void send({ height: rows, width: columns });
   return new Promise((resolve) => {
     const stopReading = readTerminal({
       terminal: options,
@@ -57,9 +57,9 @@ export function showShell(options: ResumableShellOptions): Promise<ShellOutcome>
       void flushed(stdout, stderr).then(() => resolve(outcome));
     };
     options.onRedrawable?.(() => {
-      const { rows, columns } = windowSize(stdout);
-      resize(rows - 1, columns);
-      resize(rows, columns);
+      const size = windowSize(stdout);
+      resize({ ...size, rows: size.rows - 1 });
+      resize(size);
     });
     stream.once("end", () => finish("ended"));
     stream.on("error", () => finish("lost"));

@@ -2,7 +2,7 @@ import { terminalModes } from "coder-agent/os/terminal-device";
 import type { Client, ClientChannel, PseudoTtyOptions, X11Options } from "ssh2";
 import { ownedPipe } from "wg-userspace/io/sockets/owned-pipe";
 import { EXIT, UserError } from "../errors/user-error.ts";
-import { flushed, type LocalTerminal, readTerminal, windowSize } from "./terminal-input.ts";
+import { flushed, type LocalTerminal, readTerminal, type WindowSize, windowSize } from "./terminal-input.ts";
 
 export interface SshSessionOptions extends LocalTerminal {
   readonly client: Client;
@@ -38,8 +38,7 @@ export interface SessionEnd {
  */
 export function runSshSession(options: SshSessionOptions): Promise<SessionEnd> {
   const { client } = options;
-  const { rows, columns } = windowSize(options.stdout);
-  const pty = options.pty ? { ...ptyRequest(options), rows, cols: columns } : false;
+  const pty = options.pty ? ptyRequest(options) : false;
   const env = { ...options.environment };
   return new Promise((resolve, reject) => {
     const done = (error: Error | undefined, channel: ClientChannel): void => {
@@ -63,9 +62,10 @@ export function runSshSession(options: SshSessionOptions): Promise<SessionEnd> {
 }
 
 /** Makes the remote terminal behave as the local one: erase and interrupt keys, echo, line ends, flow control, UTF-8. */
-function ptyRequest({ stdin }: LocalTerminal): Partial<PseudoTtyOptions> {
+function ptyRequest({ stdin, stdout }: LocalTerminal): Partial<PseudoTtyOptions> {
   const modes = stdin.isTTY === true && stdin.fd !== undefined ? terminalModes(stdin.fd) : undefined;
-  const request = { term: process.env["TERM"] ?? "xterm-256color", width: 0, height: 0 };
+  const { rows, columns: cols, width, height } = windowSize(stdout);
+  const request = { term: process.env["TERM"] ?? "xterm-256color", rows, cols, width, height };
   return modes === undefined ? request : { ...request, modes };
 }
 
@@ -76,7 +76,8 @@ function attach(client: Client, channel: ClientChannel, options: SshSessionOptio
     let killed = false;
     let left = false;
     let finished = false;
-    const resize = (rows: number, columns: number): void => channel.setWindow(rows, columns, 0, 0);
+    const resize = ({ rows, columns, height, width }: WindowSize): void =>
+      channel.setWindow(rows, columns, height, width);
     const stopReading = readTerminal({
       terminal: options,
       pty: options.pty,
@@ -109,9 +110,9 @@ function attach(client: Client, channel: ClientChannel, options: SshSessionOptio
     if (options.signal.aborted) hangUp();
     options.onRedrawable?.(() => {
       // A program is notified only when the size changes.
-      const { rows, columns } = windowSize(stdout);
-      resize(rows - 1, columns);
-      resize(rows, columns);
+      const size = windowSize(stdout);
+      resize({ ...size, rows: size.rows - 1 });
+      resize(size);
     });
     channel.on("exit", (status: number | null) => {
       killed = status === null;

@@ -1,13 +1,22 @@
 /** The local side of an interactive session: raw keys, escapes, window size, and restoring the terminal at the end. */
 import type { Readable, Writable } from "node:stream";
+import { showUnchanged, windowPixels } from "coder-agent/os/terminal-device";
 import { lenderOf } from "wg-userspace/io/sockets/owned-buffers";
 import { printable } from "../base/text.ts";
 import { ESCAPE_HELP, EscapeFilter } from "./escape-filter.ts";
 
 export interface LocalTerminal {
   readonly stdin: Readable & { setRawMode?: (raw: boolean) => unknown; isTTY?: boolean; fd?: number };
-  readonly stdout: Writable & { columns?: number; rows?: number };
+  readonly stdout: Writable & { columns?: number; rows?: number; fd?: number };
   readonly stderr: Writable;
+}
+
+export interface WindowSize {
+  readonly rows: number;
+  readonly columns: number;
+  /** The whole window in pixels; 0 when unknown. */
+  readonly width: number;
+  readonly height: number;
 }
 
 export interface InputTarget {
@@ -18,7 +27,7 @@ export interface InputTarget {
   write(bytes: Uint8Array, written: () => void): boolean;
   onceDrained(listener: () => void): void;
   end(): void;
-  resize(rows: number, columns: number): void;
+  resize(size: WindowSize): void;
 }
 
 export interface TerminalInputOptions {
@@ -32,9 +41,11 @@ export interface TerminalInputOptions {
   readonly onLeave: () => void;
 }
 
-export function windowSize(stdout: LocalTerminal["stdout"]): { rows: number; columns: number } {
-  return { rows: stdout.rows ?? 24, columns: stdout.columns ?? 80 };
+export function windowSize({ rows = 24, columns = 80, fd }: LocalTerminal["stdout"]): WindowSize {
+  return { rows, columns, ...(fd === undefined ? NO_PIXELS : windowPixels(fd)) };
 }
+
+const NO_PIXELS = { width: 0, height: 0 };
 
 /** Whether keys are sent one by one and `~` escapes are recognised. */
 export function isRaw({ stdin }: LocalTerminal, pty: boolean): boolean {
@@ -61,17 +72,19 @@ export function readTerminal(options: TerminalInputOptions): () => void {
     }
   };
   const onEnd = (): void => target.end();
-  const onResize = (): void => {
-    const { rows, columns } = windowSize(stdout);
-    target.resize(rows, columns);
+  const onResize = (): void => target.resize(windowSize(stdout));
+  // The workspace's terminal has processed the output already.
+  const enterRaw = (): void => {
+    stdin.setRawMode?.(true);
+    if (stdin.fd !== undefined) showUnchanged(stdin.fd);
   };
   const suspend = (): void => {
     if (process.platform === "win32") return; // Windows has no job control
     stdin.setRawMode?.(false);
-    process.once("SIGCONT", () => stdin.setRawMode?.(true));
+    process.once("SIGCONT", enterRaw);
     process.kill(process.pid, "SIGTSTP");
   };
-  if (raw) stdin.setRawMode?.(true);
+  if (raw) enterRaw();
   if (pty) stdout.on("resize", onResize);
   stdin.on("data", onData);
   stdin.on("end", onEnd);

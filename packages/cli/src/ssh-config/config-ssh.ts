@@ -1,22 +1,15 @@
 /** `coder config-ssh`: reads the SSH configuration, asks, and replaces our section of it. */
-import {
-  chmodSync,
-  closeSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from "node:fs";
-import { dirname, join } from "node:path";
+import { readFileSync, readlinkSync, realpathSync, statSync } from "node:fs";
+import { basename, dirname, isAbsolute, join } from "node:path";
 import { ClientError } from "coder-client/base/client-error";
 import type { Deployment } from "coder-client/rest/deployment";
 import { makeDirectories } from "../base/make-directories.ts";
+import { type FileOwner, writeByRename } from "../base/write-by-rename.ts";
 import { UserError } from "../errors/user-error.ts";
 import { sectionMarkers, splitSection, withSection } from "./section.ts";
+
+/** As Linux does. */
+const MAX_LINKS = 40;
 
 export interface SshSettings {
   readonly hostPrefix: string;
@@ -83,17 +76,19 @@ export function readSshConfig(path: string, name: string | undefined): SshConfig
 
 function contentOf(path: string): string {
   try {
-    return readFileSync(path, "latin1");
+    // A named pipe would never end.
+    if (statSync(path).isFile()) return readFileSync(path, "latin1");
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT") return "";
     throw new UserError(`Cannot read "${path}"`, { why: code, code: "ERR_SSH_CONFIG", cause: error });
   }
+  throw new UserError(`Cannot read "${path}"`, { why: "it is not a regular file", code: "ERR_SSH_CONFIG" });
 }
 
 /**
  * Replaces the file atomically, so a reader sees the old one or the new one. A symbolic link stays and its target is replaced;
- * the mode stays; a new file is private. Throws a UserError when the file has changed since it was read.
+ * the mode and the owner stay; a new file is private. Throws a UserError when the file has changed since it was read.
  */
 export function writeSshConfig(file: SshConfigFile, content: string): void {
   if (contentOf(file.path) !== file.content) {
@@ -105,23 +100,8 @@ export function writeSshConfig(file: SshConfigFile, content: string): void {
   try {
     makeDirectories(dirname(file.path));
     const target = targetOf(file.path);
-    const temporary = join(dirname(target), `.coder-config-ssh.${process.pid}.tmp`);
-    rmSync(temporary, { force: true });
-    const mode = modeOf(target);
-    const descriptor = openSync(temporary, "wx", 0o600);
-    try {
-      writeSync(descriptor, Buffer.from(content, "latin1"));
-      fsyncSync(descriptor);
-    } finally {
-      closeSync(descriptor);
-    }
-    try {
-      if (mode !== undefined) chmodSync(temporary, mode);
-      renameSync(temporary, target);
-    } catch (error) {
-      rmSync(temporary, { force: true });
-      throw error;
-    }
+    const { mode = 0o600, owner } = before(target);
+    writeByRename(target, Buffer.from(content, "latin1"), { mode, owner, lasting: true });
   } catch (error) {
     throw new UserError(`Cannot write "${file.path}", it was not changed`, {
       why: (error as NodeJS.ErrnoException).code,
@@ -131,20 +111,33 @@ export function writeSshConfig(file: SshConfigFile, content: string): void {
   }
 }
 
+/** The end of the symbolic links, which need not exist yet. */
 function targetOf(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return path;
-    throw error;
+  let target = path;
+  for (let links = 0; links < MAX_LINKS; links++) {
+    let next: string;
+    try {
+      next = readlinkSync(target);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "EINVAL" || code === "ENOENT") return target; // no link
+      throw error;
+    }
+    // `..` behind a folder that is a link itself leads elsewhere than its text says, so the system resolves it.
+    const folder = isAbsolute(next) ? dirname(next) : `${realpathSync.native(dirname(target))}/${dirname(next)}`;
+    target = join(realpathSync.native(folder), basename(next));
   }
+  throw Object.assign(new Error("too many symbolic links"), { code: "ELOOP" });
 }
 
-function modeOf(path: string): number | undefined {
+/** Mode of the file that is replaced, and its owner where root writes the file of another account. */
+function before(path: string): { mode?: number; owner?: FileOwner | undefined } {
   try {
-    return statSync(path).mode & 0o7777;
+    const { mode, uid, gid } = statSync(path);
+    const isForeign = process.geteuid?.() === 0 && uid !== 0;
+    return { mode: mode & 0o7777, owner: isForeign ? { uid, gid } : undefined };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return {};
     throw error;
   }
 }

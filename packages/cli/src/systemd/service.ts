@@ -1,6 +1,7 @@
 /** Installs and removes a systemd service: its unit, its settings, and whether it runs. */
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
+import { writeByRename } from "../base/write-by-rename.ts";
 import { UserError } from "../errors/user-error.ts";
 import type { ServicePlaces } from "./places.ts";
 import type { Systemctl } from "./systemctl.ts";
@@ -90,11 +91,7 @@ export function readIfThere(file: string): string | undefined {
 function write(path: string, text: string, mode: number, folderMode: number): string {
   changing(path, () => {
     mkdirSync(dirname(path), { recursive: true, mode: folderMode });
-    const temporary = `${path}.${process.pid}.new`;
-    rmSync(temporary, { force: true });
-    writeFileSync(temporary, text, { mode, flag: "wx" });
-    chmodSync(temporary, mode);
-    renameSync(temporary, path);
+    writeByRename(path, text, { mode, lasting: true });
   });
   return path;
 }

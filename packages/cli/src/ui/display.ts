@@ -1,4 +1,4 @@
-import { say } from "../base/say.ts";
+import { forTerminal, say } from "../base/say.ts";
 import { printableLog } from "../base/text.ts";
 import { hasColours, type Paint, PLAIN } from "./paint.ts";
 import type { Ask } from "./prompt.ts";
@@ -42,7 +42,7 @@ export async function processDisplay({ forceTty, noColor }: DisplayOptions): Pro
   return {
     print: (text) => void stdout.write(text),
     say,
-    sayPainted: (text) => void stderr.write(`${text.split("\n").map(printableLog).join("\n")}\n`),
+    sayPainted: (text) => void stderr.write(forTerminal(`${text.split("\n").map(printableLog).join("\n")}\n`)),
     stages: new StageLine(stderr, sayLive),
     paint: await paintOf(live),
     sayPaint: await paintOf(sayLive),

@@ -7,7 +7,7 @@ import { isatty } from "node:tty";
 import { renderUserError } from "../errors/present.ts";
 import { CancelledError, EXIT, UserError } from "../errors/user-error.ts";
 
-const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGPIPE: 13, SIGTERM: 15 } as const;
+const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGPIPE: 13, SIGTERM: 15 } as const;
 type EndingSignal = keyof typeof SIGNALS;
 
 /** Time limit for the clean-up of a cancelled command. */
@@ -56,7 +56,7 @@ export class Ending {
   constructor(options: EndingOptions) {
     this.#service = options.service;
     this.#reloads = options.reloads === true;
-    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    for (const name of ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP"] as const) {
       const listener = (): void => this.#on(name);
       process.on(name, listener);
       this.#listeners.push(() => process.off(name, listener));

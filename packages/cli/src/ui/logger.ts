@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { SESSION_ID_KEY } from "coder-protocol/session-id";
 import type { Logger, LogLevel } from "wg-userspace/base/ports";
 import { makeDirectories } from "../base/make-directories.ts";
+import { forTerminal } from "../base/say.ts";
 import { clientSessionId } from "../base/session-id.ts";
 
 const ORDER: readonly LogLevel[] = ["trace", "debug", "info", "warn", "error"];
@@ -16,7 +17,7 @@ export function createLogger(options: { readonly verbose: boolean; readonly logD
     log(level, message, fields) {
       if (ORDER.indexOf(level) < 1) return;
       const line = logLine(level, message, fields);
-      if (options.verbose) process.stderr.write(line);
+      if (options.verbose) process.stderr.write(forTerminal(line));
       if (file !== undefined) appendFileSync(file, line, { mode: 0o600 });
     },
   };

@@ -1,5 +1,6 @@
 /** `coder config-ssh` on real files; real ssh uses them in the interoperability tier. */
 
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
@@ -75,6 +76,24 @@ describe("config-ssh", () => {
     const again = await config("-y");
     expect([again.code, again.stderr]).toEqual([0, expect.stringContaining(`Nothing to change in ${path}\n`)]);
     expect(readFileSync(real)).toEqual(after);
+  });
+
+  it("creates the target of a symbolic link that leads to nothing yet", async () => {
+    const dots = join(deployment.folder, "dots", "ssh");
+    mkdirSync(dots, { recursive: true });
+    const folder = join(deployment.folder, "linked");
+    symlinkSync(dots, folder);
+    path = join(folder, "config");
+    symlinkSync("../new-config", path);
+    expect((await config("-y")).code).toBe(0);
+    expect(lstatSync(path).isSymbolicLink()).toBe(true);
+    expect(readFileSync(join(deployment.folder, "dots", "new-config"), "utf8")).toContain(START);
+  });
+
+  it.runIf(process.platform === "linux")("refuses a named pipe instead of waiting for it", async () => {
+    execFileSync("mkfifo", [path]);
+    const done = await config("-y");
+    expect([done.code, done.stderr]).toEqual([1, expect.stringContaining("it is not a regular file")]);
   });
 
   it("--dry-run prints a diff on stdout and touches nothing", async () => {

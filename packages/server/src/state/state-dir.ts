@@ -9,9 +9,9 @@ import {
   readFileSync,
   renameSync,
   rmdirSync,
+  rmSync,
   type Stats,
   writeFileSync,
-  writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -150,12 +150,17 @@ export function writePrivateFile(directory: string, name: string, content: strin
   const temporary = join(directory, `.${name}.${randomBytes(6).toString("hex")}`);
   const file = openSync(temporary, "wx", 0o600);
   try {
-    writeSync(file, content);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
+    try {
+      writeFileSync(file, content); // unlike writeSync, it goes on after a part
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, join(directory, name));
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
   }
-  renameSync(temporary, join(directory, name));
   syncDirectory(directory);
 }
 
