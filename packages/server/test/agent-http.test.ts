@@ -98,7 +98,7 @@ test.each([301, 302, 303, 307, 308])(
 test.each<[string, RequestListener]>([
   ["no JSON", (_request, response) => response.end("<html>")],
   ["another shape", (_request, response) => response.end('{"ports":[{"port":"22"}]}')],
-  ["more than it may", (_request, response) => response.end(" ".repeat(300 * 1024))],
+  ["more bytes than the limit", (_request, response) => response.end(" ".repeat(300 * 1024))],
   ["an error", (_request, response) => response.writeHead(500).end("{}")],
   ["nothing", (incoming) => incoming.socket.destroy()],
 ])("an agent that answers with %s has no ports, and the log says so without the token", async (_name, answer) => {

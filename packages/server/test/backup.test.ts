@@ -169,7 +169,7 @@ describe("restoring", () => {
   });
 
   it.runIf(process.getuid?.() === 0)(
-    "of root, for a service with an account of its own, is that account's",
+    "run by root for a service with its own account, gives the files to that account",
     async () => {
       await deployment(at("state"));
       await backUp(at("state"), at("copy"), { now: NOW, signal });

@@ -371,7 +371,7 @@ test("if the deployment has no host for apps, a visitor who may have no shell ge
 
 test.each<[string, (on: Proxied) => Promise<unknown>]>([
   [
-    "the visitor is no owner of the deployment any more",
+    "the visitor is no longer an owner of the deployment",
     ({ at }) => send(at.url, "PUT", "/api/v2/users/bob/roles", { token: at.token, body: { roles: [] } }),
   ],
   [

@@ -193,7 +193,7 @@ test.each<[string, (on: Proxied) => Promise<unknown>]>([
     ({ at }) => send(at.url, "PATCH", `${PROXIES}/near`, { token: at.token, body: { regenerate_token: true } }),
   ],
   [
-    "what it served is not renewed",
+    "its grant is not renewed",
     ({ at }) => at.server.parts.store.proxyAppGrants.sweep(Number.MAX_SAFE_INTEGER), // as after 16 minutes
   ],
 ])("security R10: the tunnel of a proxy whose control connection was lost ends when %s", async (_name, take) => {

@@ -81,7 +81,7 @@ const endsOfBob: [string, End][] = [
       }),
   ],
   [
-    "given a new password from beside the server",
+    "given a new password by a command on the server's machine",
     async ({ stateDir, clock }) => {
       await resetPassword(await testStorePlace(stateDir), "bob", async () => "another good passphrase");
       clock.advance(60_000); // real time advanced, the server's did not

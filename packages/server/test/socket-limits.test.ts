@@ -80,7 +80,7 @@ const SOCKETS: [name: string, longest: number, open: (at: Scene) => Target | Pro
   ],
   ["a client's control connection", 257 * 1024, (at) => ["/tailnet?version=2.0", at.as(at.ada.token)]],
   [
-    "a client's, for one agent",
+    "a client's control connection for one agent",
     257 * 1024,
     (at) => [`/workspaceagents/${at.agentOf(at.workspace)}/coordinate?version=2.0`, at.as(at.ada.token)],
   ],

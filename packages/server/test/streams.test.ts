@@ -95,7 +95,7 @@ test("event streams: ping and data for a workspace, data for metadata; pings are
 });
 
 test.each(["workspaces/W/watch", "workspaceagents/A/watch-metadata"])(
-  "the server's end ends %s without a forced close",
+  "when the server stops, %s ends without a forced close",
   async (path) => {
     const at = await deployment();
     const url = `${at.url}${api}/${path.replace("W", at.workspaceId).replace("A", at.agentId)}`;

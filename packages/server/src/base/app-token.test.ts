@@ -78,11 +78,11 @@ describe("refused", () => {
   test.each([
     ["no algorithm", { alg: "none", typ: "JWT", kid: "7" }],
     ["another algorithm", { alg: "HS512", typ: "JWT", kid: "7" }],
-    ["the algorithm in other letters", { alg: "hs256", typ: "JWT", kid: "7" }],
+    ["the algorithm in lower case", { alg: "hs256", typ: "JWT", kid: "7" }],
     ["no key", { alg: "HS256", typ: "JWT" }],
-    ["a key that is no number", { alg: "HS256", typ: "JWT", kid: "../7" }],
+    ["a key id that is not a number", { alg: "HS256", typ: "JWT", kid: "../7" }],
     ["extensions (RFC 7515 §4.1.11)", { alg: "HS256", typ: "JWT", kid: "7", crit: ["b64"] }],
-    ["a key of its own", { alg: "HS256", typ: "JWT", kid: "7", jwk: {} }],
+    ["an embedded key", { alg: "HS256", typ: "JWT", kid: "7", jwk: {} }],
   ])("a header with %s", (_name, header) => {
     expect(verifyAppToken(signed(header, decode(body)), [key], parties)).toEqual({ refused: "malformed" });
   });

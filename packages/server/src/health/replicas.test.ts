@@ -185,7 +185,12 @@ describe("a server without a recent report", () => {
       /host-b left a report that cannot/,
     ],
     ["left one three intervals ago", [stale], late, undefined],
-    ["left one before that", [{ ...stale, ageMs: stale.ageMs + 1 }], late, /host-b left its last report 31 min ago/],
+    [
+      "left one more than three intervals ago",
+      [{ ...stale, ageMs: stale.ageMs + 1 }],
+      late,
+      /host-b left its last report 31 min ago/,
+    ],
     ["is out of reach behind the database", undefined, early, /cannot be read from the database/],
   ];
   it.each(rows)("%s", (_what, known, ages, warning) => {

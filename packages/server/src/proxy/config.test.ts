@@ -94,7 +94,7 @@ test.each<[string, ServerFlagValues, string]>([
   ["a path", { "access-url": "https://near.example.com/relay" }, "must have no path"],
   ["apps of a relay", { "derp-only": true, "wildcard-access-url": "*.near.example.com" }, "serves no apps"],
   ["the primary as an app", { "wildcard-access-url": "*.example.com" }, "must not cover the host of the deployment"],
-  ["a wildcard that is none", { "wildcard-access-url": "near.example.com" }, "must begin with"],
+  ["an invalid wildcard", { "wildcard-access-url": "near.example.com" }, "must begin with"],
   [
     "own names among those of apps",
     { "wildcard-access-url": "*.near.example.com", "allowed-hosts": "*.near.example.com" },

@@ -113,9 +113,9 @@ test("a stream that breaks within a snapshot leaves what was known", () => {
 
 test.each([
   ["changes before a snapshot", { add: [hex(1)] }],
-  ["a key that is none", { snapshot: true, add: ["g".repeat(64)] }],
+  ["an invalid key", { snapshot: true, add: ["g".repeat(64)] }],
   ["a key in capitals", { snapshot: true, add: ["A".repeat(64)] }],
-  ["more keys than there can be", { snapshot: true, add: [hex(1), hex(2), hex(3), hex(4)] }],
+  ["more keys than the limit", { snapshot: true, add: [hex(1), hex(2), hex(3), hex(4)] }],
 ])("%s break the protocol", (_name, message) => {
   const keys = new RelayKeys({ maxKeys: 3 });
   keys.registered(true);

@@ -35,8 +35,8 @@ describe("status", () => {
     ["another answer", [BAD], "unhealthy"],
     ["errors in its report", [ERRORS], "unhealthy"],
     ["its end", [OK, GONE], "unreachable"],
-    ["an answer after none", [NO_ANSWER, NO_ANSWER, OK], "ok"],
-    ["none after an answer", [OK, NO_ANSWER], "unreachable"],
+    ["an answer after no answer", [NO_ANSWER, NO_ANSWER, OK], "ok"],
+    ["no answer after an answer", [OK, NO_ANSWER], "unreachable"],
     ["no process, and there was none before", [UNATTENDED], "unregistered"],
     ["no process any more", [OK, UNATTENDED], "unreachable"],
   ])("%s", (_name, observations, status) => {
@@ -52,16 +52,16 @@ describe("status", () => {
 
 describe("the region", () => {
   test.each<[string, Observation[], boolean]>([
-    ["is out before a check", [], false],
-    ["comes in with the first good one", [OK], true],
+    ["is out before the first check", [], false],
+    ["enters with the first good check", [OK], true],
     ["stays through one failure", [OK, NO_ANSWER], true],
-    ["leaves with the second in a row, of whatever kind", [OK, NO_ANSWER, BAD], false],
+    ["leaves with the second consecutive failure, of any kind", [OK, NO_ANSWER, BAD], false],
     ["stays through failures that are not in a row", [OK, BAD, OK, BAD, OK], true],
     ["leaves at once when its own report has errors", [OK, ERRORS], false],
     ["leaves at once when the proxy ends", [OK, GONE], false],
     ["leaves at once when no process is registered any more", [OK, UNATTENDED], false],
     ["comes back", [OK, GONE, OK], true],
-    ["is out while there was never a good check", [NO_ANSWER, BAD, ERRORS], false],
+    ["stays out as long as there was no good check", [NO_ANSWER, BAD, ERRORS], false],
   ])("%s", (_name, observations, inMap) => {
     expect(after(observations).inMap).toBe(inMap);
   });

@@ -8,8 +8,8 @@ test.each<[string, number[], boolean, boolean]>([
   ["no process", [], false, false],
   ["one that registered just now", [0], true, true],
   ["one that missed three registrations", [REPLICA_MS], false, true],
-  ["one that is there beside one that is not", [REPLICA_MS * 2, 1_000], true, true],
-  ["one that missed those of 15 minutes", [UNCONFIRMED_MS], false, false],
+  ["one that is running beside one that is gone", [REPLICA_MS * 2, 1_000], true, true],
+  ["one that missed all registrations for 15 minutes", [UNCONFIRMED_MS], false, false],
 ])("%s: may its region come into the map, and stay there", (_name, ages, comes, stays) => {
   expect([isAttended(false, seen(...ages), NOW), isAttended(true, seen(...ages), NOW)]).toEqual([comes, stays]);
 });

@@ -192,10 +192,10 @@ const EVENTS: [string, readonly Kind[], (scene: Scene) => Promise<unknown> | und
     CAROLS,
     ({ apps, carol }) => send(apps.test.url, "POST", "/api/v2/users/logout", { token: carol.token }),
   ],
-  ["the port is shared no more", CAROLS, ({ apps }) => share(apps, "owner")],
+  ["the port is no longer shared", CAROLS, ({ apps }) => share(apps, "owner")],
   ["the share ends", CAROLS, async ({ apps }) => apps.test.clock.advance(MINUTE_MS)],
   // A connection to an app depends on the login behind the app's session.
-  ["a day passes and logins go on", CAROLS, async ({ apps }) => apps.test.clock.advance(DAY_MS)],
+  ["a day passes and logins continue", CAROLS, async ({ apps }) => apps.test.clock.advance(DAY_MS)],
   ["all logins end", ALL, async ({ apps }) => apps.test.clock.advance(31 * DAY_MS)],
   [
     "the workspace is renamed",
@@ -215,7 +215,7 @@ const EVENTS: [string, readonly Kind[], (scene: Scene) => Promise<unknown> | und
     ({ apps }) => owner(apps, "DELETE", `/workspaces/${apps.workspaceId}/apps/web`),
   ],
   [
-    "the workspace is left to browsers",
+    "only browsers may connect to the workspace",
     ["tunnel to one agent"],
     ({ apps }) => admin(apps, "PUT", `/workspaces/${apps.workspaceId}/connection-policy`, { policy: "browser_only" }),
   ],

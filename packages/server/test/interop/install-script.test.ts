@@ -269,7 +269,7 @@ describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.jo
     [60, "curl: (60) SSL certificate problem: self-signed certificate", "is not trusted", 1],
     [77, "curl: (77) error setting certificate file: own.pem", "is not trusted", 1],
   ])(
-    "what curl calls %i: the right reason, and another attempt only where it may help",
+    "curl's exit status %i leads to the right reason, and to another attempt only if that may help",
     async (code, said, reason, times) => {
       const path = home();
       for (const tool of readdirSync(paths.curl))

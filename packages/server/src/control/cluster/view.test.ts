@@ -42,7 +42,7 @@ function scene() {
 }
 
 describe("a server whose own heartbeats had a gap", () => {
-  it("waits 8 s before it takes another one for lost, since the database may have been away from all", () => {
+  it("waits 8 s before it considers another one lost, because the database may have been away from all", () => {
     const { beats, gone } = scene();
     beats([20_000, 22_000, 24_000, 26_000]);
     expect(gone).toEqual([]);
@@ -51,7 +51,7 @@ describe("a server whose own heartbeats had a gap", () => {
   });
 
   it.each([4_600, 6_000, 10_000, 15_000])(
-    "takes a dead one for lost although each heartbeat comes %i ms late",
+    "considers a dead one lost although each heartbeat comes %i ms late",
     (gapMs) => {
       const { beats, gone } = scene();
       beats(Array.from({ length: 20 }, (_, i) => (i + 1) * gapMs));
