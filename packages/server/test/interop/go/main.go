@@ -1,4 +1,4 @@
-// A peer on the DERP client of tailscale.com: prints its key, then sends every packet back to where it came from.
+// A peer that uses the DERP client of tailscale.com: prints its key, then returns every packet to its sender.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// A peer that speaks disco with the code of tailscale.com: opens and answers what it gets by UDP and by relay, prints every
-// message, and sends pings and CallMeMaybe when told to on its standard input.
+// A peer that speaks disco with the code of tailscale.com: opens and answers what arrives by UDP and by relay, prints every
+// message, and sends pings and CallMeMaybe on command from its standard input.
 package main
 
 import (

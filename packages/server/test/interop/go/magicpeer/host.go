@@ -18,11 +18,11 @@ const (
 	echoReply   = 129
 	// echoPort answers every datagram with its content.
 	echoPort = 7
-	// streamPort is where numbered datagrams leave from and their answers arrive.
+	// streamPort is the port from which numbered datagrams are sent and at which their answers arrive.
 	streamPort = 9000
 )
 
-// host is what sits behind the tunnel: IPv6 with an ICMP echo, a UDP echo, and a sender of numbered datagrams.
+// host is the system behind the tunnel: IPv6 with an ICMP echo, a UDP echo, and a sender of numbered datagrams.
 type host struct {
 	addr    netip.Addr
 	tun     *tuntest.ChannelTUN

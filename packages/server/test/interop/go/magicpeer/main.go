@@ -1,6 +1,6 @@
-// Command magicpeer is a stock Tailscale peer without a control plane: magicsock of tailscale.com below, Tailscale's
-// wireguard-go above it, and a network interface in memory that answers echoes. What a coordinator would say comes as
-// JSON lines on standard input; what happens goes to standard output as JSON lines.
+// Command magicpeer is a stock Tailscale peer without a control plane: magicsock of tailscale.com, Tailscale's wireguard-go on
+// top of it, and an in-memory network interface that answers echoes. What a coordinator would send arrives as JSON lines on
+// standard input; events are written as JSON lines to standard output.
 package main
 
 import (
@@ -58,14 +58,14 @@ type report struct {
 	Disco     string   `json:"disco,omitempty"`
 	Port      uint16   `json:"port,omitempty"`
 	Endpoints []string `json:"endpoints,omitempty"`
-	// Of a ping: the address that answered, or the region of the relay.
+	// For a ping: the address that answered, or the region of the relay.
 	Endpoint string `json:"endpoint,omitempty"`
 	Region   int    `json:"region,omitempty"`
 	Error    string `json:"error,omitempty"`
-	// Of a path: the address in use, empty while the relay is.
+	// For a path: the address in use; empty while the path is relayed.
 	Address string `json:"address"`
 	Relay   string `json:"relay,omitempty"`
-	// Of a stream: what was sent, and the numbers answered, in order of arrival.
+	// For a stream: what was sent, and the numbers answered, in order of arrival.
 	Sent    uint32   `json:"sent,omitempty"`
 	Answers []uint32 `json:"answers,omitempty"`
 }
@@ -215,7 +215,7 @@ func prefixes(addr netip.Addr) []netip.Prefix {
 	return []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}
 }
 
-// hexOf drops the name in front of a key's text.
+// hexOf removes the prefix of a key's text.
 func hexOf(text string) string {
 	_, digits, _ := strings.Cut(text, ":")
 	return digits

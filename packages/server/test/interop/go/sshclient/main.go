@@ -1,4 +1,4 @@
-// One SSH server, as golang.org/x/crypto/ssh sees it. Prints what it saw as JSON.
+// Reports how golang.org/x/crypto/ssh sees one SSH server. Prints the findings as JSON.
 package main
 
 import (
