@@ -107,7 +107,7 @@ test("a second connection of the same agent replaces the first, and clients stay
   // The end of the first connection does not affect the agent, because the second is connected.
   await first.connection.close();
   await second.connection.rpc.unary(Agent.method.updateStats, {});
-  // That it is connected is stored beside what its connection does.
+  // The status is stored concurrently with the calls of the connection, so it is polled.
   const status = async () =>
     (await send(test.url, "GET", `/api/v2/workspaceagents/${workspace.agentId}`, { token: test.owner.token })).json
       .status;

@@ -1,5 +1,5 @@
 /**
- * The parts of a sign-in at an app host other than its ticket: who may take it, its lifetime, and the state that binds it to a
+ * The parts of a sign-in at an app host other than its ticket: the holder, the lifetime, and the state that binds it to a
  * browser.
  */
 import { createHash, randomBytes } from "node:crypto";

@@ -120,7 +120,7 @@ export interface AgentsTable {
   workspace_id: string;
   resource_id: string;
   name: string;
-  /** The number of tokens that were derived for this agent; it selects the valid one. */
+  /** Generation of the valid token, from which the token is derived. */
   token_generation: number;
   /** SHA-256 of the valid token, hex. */
   token_hash: string;

@@ -1,7 +1,7 @@
 /**
  * The server's own connections to workspaces, for what browsers cannot reach themselves. A tunnel is opened like that of any
- * client, at the deployment's control plane and with the credentials of the person it serves, so it can reach nothing that they
- * may not.
+ * client, at the deployment's control plane and with the credentials on whose behalf it is opened, so it can reach nothing that
+ * they do not permit.
  */
 import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
 import type { Deployment } from "coder-client/rest/deployment";

@@ -2,7 +2,7 @@ import { changedKeys, type Entries, patchBodies } from "./entries.ts";
 
 /** Supplies the data of one topic with its arguments. */
 export interface FeedSource {
-  /** Undefined if the data no longer exists. Called once at a time. */
+  /** Undefined if the data no longer exists. Never called concurrently. */
   read(): Promise<Entries | undefined>;
   /** Calls `changed` after each change, until the returned function is called. */
   watch?(changed: () => void): () => void;
