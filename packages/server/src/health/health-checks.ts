@@ -141,7 +141,7 @@ export class HealthChecks {
     this.#running ??= this.#check()
       .then(async (report) => {
         this.#last = report;
-        await this.#leave(report.stored);
+        await this.#storeReport(report.stored);
         return report;
       })
       .finally(() => {
@@ -191,7 +191,7 @@ export class HealthChecks {
   }
 
   /** Stores the report where the other servers read it. */
-  async #leave(report: StoredHealthReport): Promise<void> {
+  async #storeReport(report: StoredHealthReport): Promise<void> {
     const { store, replicas, log } = this.#options;
     const [own] = replicas.list();
     if (this.#closed || own === undefined) return;

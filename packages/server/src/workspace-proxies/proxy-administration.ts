@@ -132,7 +132,7 @@ export class ProxyAdministration {
         await tables.workspaceProxies.update(id, { ...columns, ...confirmation(proxy, columns), updated_at: now });
         if (columns.url !== undefined && columns.url !== proxy.url) {
           await tables.workspaceProxies.removeReplicas(id);
-          await goes(tables, proxy, "an owner gave it another access URL", now);
+          await recordGone(tables, proxy, "an owner gave it another access URL", now);
         }
         if (made !== undefined) {
           await tables.workspaceProxies.update(id, {
@@ -142,7 +142,7 @@ export class ProxyAdministration {
           await tables.workspaceProxies.removeReplicas(id);
           await tables.proxyAppGrants.removeOfProxy(id);
           ends({ kind: "proxy-revoked", proxyId: id });
-          await goes(tables, proxy, "its token was replaced, and it has not registered with the new one", now);
+          await recordGone(tables, proxy, "its token was replaced, and it has not registered with the new one", now);
         }
         return await tables.workspaceProxies.byId(id);
       }),
@@ -204,7 +204,7 @@ function confirmation(
 }
 
 /** Its region leaves the map; the first successful check after one of its processes has registered brings it back. */
-async function goes(
+async function recordGone(
   { workspaceProxies }: Pick<Tables, "workspaceProxies">,
   proxy: WorkspaceProxyRow,
   why: string,

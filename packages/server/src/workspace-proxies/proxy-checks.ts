@@ -11,7 +11,7 @@ import type { ProxyDirectory } from "./proxy-directory.ts";
 import { isAttended, UNCONFIRMED_MS } from "./proxy-presence.ts";
 
 /** How often to look for proxies whose check is due. */
-const LOOK_EVERY_MS = 2_500;
+const SCAN_EVERY_MS = 2_500;
 const PARALLEL = 5;
 /**
  * After a server has begun to check a proxy, no other check begins for this long, which is as long as a check lasts. A requested
@@ -56,7 +56,7 @@ export class ProxyChecks {
   }
 
   start(): void {
-    this.#timer = setInterval(() => this.#look(), Math.min(LOOK_EVERY_MS, this.#options.intervalMs));
+    this.#timer = setInterval(() => this.#startDue(), Math.min(SCAN_EVERY_MS, this.#options.intervalMs));
     this.#timer.unref();
   }
 
@@ -81,7 +81,7 @@ export class ProxyChecks {
     await Promise.all(this.#running.values());
   }
 
-  #look(): void {
+  #startDue(): void {
     const { directory, clock, intervalMs } = this.#options;
     if (this.#isSuspended) return void this.#resume();
     if (performance.now() - this.#refreshedAt >= REFRESH_MS) {
