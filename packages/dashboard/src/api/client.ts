@@ -67,7 +67,7 @@ async function send(method: string, path: string, options: CallOptions, limit: A
   } catch (error) {
     if (options.signal?.aborted === true) throw error;
     const message = limit.aborted ? "The server did not answer within 30 seconds" : "The server cannot be reached";
-    throw new ApiError(0, { message, detail: "Check your network; the page tries again by itself where it can." });
+    throw new ApiError(0, { message, detail: "Check your network; the page tries again where it can." });
   }
 }
 

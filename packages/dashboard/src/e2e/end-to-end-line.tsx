@@ -22,7 +22,7 @@ export function EndToEndLine({ link, required, onFallback }: EndToEndLineProps):
     <div class="terminal-line" role="status">
       <Status tunnel={tunnel} />
       {tunnel.kind === "up" ? <Details tunnel={tunnel} /> : null}
-      {failed && required ? <span>This workspace takes end-to-end encrypted terminals only.</span> : null}
+      {failed && required ? <span>This workspace accepts only end-to-end encrypted terminals.</span> : null}
       {failed && !required ? (
         <button
           type="button"

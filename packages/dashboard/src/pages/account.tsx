@@ -27,7 +27,7 @@ function Profile(): JSX.Element {
           name="username"
           value={person?.username ?? ""}
           maxLength={32}
-          hint="Links to your workspaces and names in SSH contain it: with another one, the old ones end"
+          hint="Links to your workspaces and names in SSH contain it: if you change it, the old ones stop working"
           problem={work.error?.fields["username"]}
         />
         <Field

@@ -13,7 +13,7 @@ export function Appearance(): JSX.Element {
         label="Theme"
         value={chosen.theme}
         options={[
-          ["system", "As the system"],
+          ["system", "Same as the system"],
           ["light", "Light"],
           ["dark", "Dark"],
         ]}
@@ -29,7 +29,7 @@ export function Appearance(): JSX.Element {
         ]}
       />
       <div class="field">
-        <label for="size">Size of the letters</label>
+        <label for="size">Font size</label>
         <input
           id="size"
           type="number"
@@ -47,7 +47,7 @@ export function Appearance(): JSX.Element {
         label="Drawn by"
         value={chosen.terminalRenderer}
         options={[
-          ["auto", "What is fastest"],
+          ["auto", "The fastest available"],
           ["webgl", "The graphics processor"],
           ["dom", "The page"],
         ]}

@@ -75,7 +75,7 @@ function NameStep({ proposed }: { readonly proposed: string }): JSX.Element {
         }}
       />
       <div class="field">
-        <label for="system">System of the machine</label>
+        <label for="system">Operating system of the machine</label>
         <select id="system" name="system">
           {SYSTEMS.map(([, , label], index) => (
             <option key={label} value={index}>

@@ -23,7 +23,7 @@ const SECTIONS = [
   ["derp", "Relays and STUN", "Whether relays carry data and STUN servers answer"],
   ["websocket", "WebSockets", "Whether a proxy on the way lets WebSockets pass"],
   ["interfaces", "Network interfaces", "Whether packets of the tunnel fit"],
-  ["replicas", "Servers", "How the servers of this deployment are, and how they fit together"],
+  ["replicas", "Servers", "Whether the servers of this deployment are healthy and fit together"],
   ["workspace_proxy", "Workspace proxies", "How the proxies answered when they were last checked"],
   ["wildcard", "Web apps", "Whether browsers reach the names of apps, and what they share with this deployment"],
 ] as const;

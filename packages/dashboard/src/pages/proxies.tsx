@@ -146,7 +146,7 @@ function NewToken({
   return (
     <section class="notice steps" aria-label={`Token of ${titleOf(proxy)}`}>
       <p role="status">
-        The token of <strong>{titleOf(proxy)}</strong> is shown this once. Save it on the machine of the proxy in a file{" "}
+        The token of <strong>{titleOf(proxy)}</strong> is shown only once. Save it on the machine of the proxy in a file{" "}
         <code>{TOKEN_FILE}</code> that only the account of the proxy can read:
       </p>
       <CommandLine text={made.proxy_token} label="Token" secret />

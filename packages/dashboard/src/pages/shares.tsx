@@ -73,5 +73,5 @@ function Row({ share }: { readonly share: DeploymentShare }): JSX.Element {
 
 /** Words for workspaces of other users. */
 function wordsOf(level: ShareLevel): string {
-  return level === "owner" ? "The owner alone" : LEVEL_WORDS[level];
+  return level === "owner" ? "Only the owner" : LEVEL_WORDS[level];
 }

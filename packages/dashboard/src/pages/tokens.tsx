@@ -60,7 +60,7 @@ export function Tokens(): JSX.Element {
       </Form>
       {made.value === undefined ? null : (
         <div class="notice" role="status">
-          <p>The token is shown this once:</p>
+          <p>The token is shown only once:</p>
           <CommandLine text={made.value} label="The new token" secret />
         </div>
       )}

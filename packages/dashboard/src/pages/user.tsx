@@ -137,7 +137,7 @@ function Actions({
       </div>
       {password.value === undefined ? null : (
         <div class="notice" role="status">
-          <p>The new password, shown this once. They can change it in their settings.</p>
+          <p>The new password, shown only once. They can change it in their settings.</p>
           <CommandLine text={password.value} label={`Password of ${person.username}`} secret />
         </div>
       )}

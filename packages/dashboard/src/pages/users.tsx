@@ -181,7 +181,7 @@ function Row({
 function OneTimePassword({ username, password }: Shown): JSX.Element {
   return (
     <div class="notice" role="status">
-      <p>The password of {username}, shown this once. They can change it under Settings.</p>
+      <p>The password of {username}, shown only once. They can change it under Settings.</p>
       <CommandLine text={password} label={`Password of ${username}`} secret />
     </div>
   );

@@ -161,7 +161,7 @@ function Row({ row, index }: { readonly row: WorkspaceListRow; readonly index: n
 function Empty(): JSX.Element {
   return (
     <div class="empty">
-      <h2>No machine is here yet</h2>
+      <h2>There are no machines yet</h2>
       <p>
         A workspace is any machine that runs the agent: a server, a container, a laptop. It needs no open port and no
         public address.

@@ -12,7 +12,7 @@ export function KeyHelp({ onClose }: { readonly onClose: () => void }): JSX.Elem
     ["Ctrl Shift C", "Terminal: copy"],
     ["Ctrl Shift V", "Terminal: paste"],
     ["Ctrl Shift F", "Terminal: search"],
-    ["Ctrl +, Ctrl −", "Terminal: size of the letters"],
+    ["Ctrl +, Ctrl −", "Terminal: font size"],
     ["Ctrl Shift T, Ctrl Shift W", "Terminal: new tab, close this tab"],
     ["Ctrl Tab, Ctrl Shift Tab", "Terminal: next tab, earlier tab"],
     ["Ctrl Shift Esc", "Terminal: leave it with the keyboard"],

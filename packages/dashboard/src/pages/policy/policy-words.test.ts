@@ -20,5 +20,5 @@ test('every policy of a workspace is an option of its own; a user\'s "any" decid
 test("what the deployment decides is known by each spelling of its option", () => {
   for (const value of [undefined, "", "false", "no", "0"]) expect(deploymentRule(value)).toBeUndefined();
   expect(deploymentRule("default")).toContain("except in workspaces that are exempt");
-  for (const value of ["true", "enforced", "1", "yes"]) expect(deploymentRule(value)).toContain("changes nothing");
+  for (const value of ["true", "enforced", "1", "yes"]) expect(deploymentRule(value)).toContain("has no effect");
 });

@@ -18,7 +18,7 @@ export const USER_POLICIES: readonly PolicyOption[] = [
   {
     policy: "inherit",
     label: "Any client",
-    about: "unless the deployment or a workspace leaves connections to browsers",
+    about: "unless the deployment or a workspace admits only browsers",
   },
   { ...BROWSERS, about: `${BROWSERS.about}, in all workspaces that this user connects to` },
 ];
@@ -42,6 +42,6 @@ export function optionOf(options: readonly PolicyOption[], policy: ConnectionPol
 export function deploymentRule(value: string | undefined): string | undefined {
   if (value === undefined || ["", "false", "no", "0"].includes(value)) return undefined;
   return value === "default"
-    ? "The deployment leaves connections to browsers, except in workspaces that are exempt (--browser-only=default)."
-    : "The deployment leaves all connections to browsers (--browser-only): what is chosen here changes nothing.";
+    ? "The deployment admits only browsers, except in workspaces that are exempt (--browser-only=default)."
+    : "The deployment admits only browsers (--browser-only): this setting has no effect.";
 }

@@ -137,14 +137,14 @@ function NewApp({ workspace, agentName }: { readonly workspace: Workspace; reado
         }}
       >
         <Field label="Name in addresses" name="slug" hint="Lower-case letters, digits and hyphens" maxLength={32} />
-        <Field label="Name for people" name="name" required={false} maxLength={64} />
+        <Field label="Display name" name="name" required={false} maxLength={64} />
         <Field label="Where the program listens" name="url" hint="Such as http://127.0.0.1:8080/?folder=/home/dev" />
         <Field label="Icon" name="icon" required={false} hint="Such as /icon/code.svg" />
         <Field
           label="Health check"
           name="health"
           required={false}
-          hint="A path that the agent asks, such as /healthz; none without"
+          hint="A path that the agent checks, such as /healthz; empty for no check"
         />
       </Form>
     </details>

@@ -8,9 +8,9 @@ import type { PortRow } from "./port-rows.ts";
 import { type ChosenShare, chosenShare, firstLength, firstLevel, shareLengths } from "./share-choice.ts";
 
 const KIND_WORDS: Readonly<Record<PortKind | "unknown", string>> = {
-  http: "It answers with http.",
-  https: "It answers with https.",
-  other: "It answers with neither: a browser will show nothing of it.",
+  http: "It speaks http.",
+  https: "It speaks https.",
+  other: "It speaks neither http nor https, so a browser cannot show it.",
   unknown: "It is not known what the program speaks.",
 };
 
@@ -107,7 +107,7 @@ export function ShareDialog({
           id="share-label"
           maxLength={64}
           value={label.value}
-          placeholder="What it is, such as: staging for review"
+          placeholder="What it is for, such as: staging for review"
           onInput={(event) => {
             label.value = event.currentTarget.value;
           }}
