@@ -126,7 +126,7 @@ export class AppDeclarations {
     if (seen === this.#file.seen) return this.#file;
     const kept = { seen, apps: this.#file.apps };
     try {
-      if (!facts.isFile()) throw new Error("it is no ordinary file");
+      if (!facts.isFile()) throw new Error("it is not a regular file");
       if (facts.size > MAX_AGENT_APPS_BYTES) throw new Error(`it has more than ${MAX_AGENT_APPS_BYTES} bytes`);
       return { seen, apps: appsOf(JSON.parse(await readFile(file, "utf8"))) };
     } catch (error) {

@@ -113,9 +113,9 @@ function pageFor(
 ): { readonly status: number; readonly type: string; readonly text: string } {
   const type = "text/plain; charset=utf-8";
   // A web page whose name resolves to a loopback address (DNS rebinding) is recognised by that name.
-  if (!isOwnName(request)) return { status: 403, type, text: "Ask for this by an address, or as localhost.\n" };
+  if (!isOwnName(request)) return { status: 403, type, text: "Use an IP address or localhost in the URL.\n" };
   if (request.method !== "GET" && request.method !== "HEAD")
-    return { status: 405, type, text: "Only GET is answered here.\n" };
+    return { status: 405, type, text: "Only GET is supported here.\n" };
   const page = pages.get((request.url ?? "/").split("?")[0] ?? "/");
   if (page === undefined) return { status: 404, type, text: `There is: ${[...pages.keys()].join(", ")}\n` };
   return { status: 200, ...page() };

@@ -103,7 +103,7 @@ export class ScriptLogs {
 
   #reportMissed(queue: Queue, atMs: number): void {
     if (queue.missed === 0) return;
-    const output = `… ${queue.missed} lines left out: they came faster than the deployment took them; the log file has them`;
+    const output = `… ${queue.missed} lines left out: they came faster than the deployment accepted them; the log file has them`;
     const line: ScriptLogLine = { atMs, level: "warn", output };
     queue.lines.push(line);
     this.#bytes += cost(line);

@@ -137,7 +137,7 @@ describe("scripts of a stage", () => {
     while (!existsSync(flag)) await sleep(10);
     await setup.scripts.stop();
     expect(await running).toBe("stopped");
-    expect(setup.lines()).toEqual(["warn The script was ended, because the workspace stops."]);
+    expect(setup.lines()).toEqual(["warn The script was ended because the workspace is stopping."]);
   });
 
   it("that are stopped while their process is being created are ended too", async () => {

@@ -214,7 +214,7 @@ function lastWords(
   stage: ScriptStage,
 ): { level: "warn" | "error"; text: string } | undefined {
   if (end.how === "not started") return { level: "error", text: `The script could not be started: ${end.error}` };
-  if (end.how === "stopped") return { level: "warn", text: "The script was ended, because the workspace stops." };
+  if (end.how === "stopped") return { level: "warn", text: "The script was ended because the workspace is stopping." };
   if (end.how === "timed out") {
     const limit = script.timeoutMs > 0 ? script.timeoutMs : STOP_LIMIT_MS;
     return { level: "error", text: `The script was ended: it took longer than its limit of ${limit / 1000} s.` };

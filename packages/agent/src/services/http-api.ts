@@ -106,7 +106,7 @@ export class HttpApi {
     if (request.method === "POST" && path === "/api/v0/list-directory") return this.#listDirectory(request, response);
     if (path === "/api/v0/files") return this.#file(request, response, new URLSearchParams(query));
     if (path.startsWith(`${TERMINALS}/`)) return this.#terminal(request, response, path.slice(TERMINALS.length + 1));
-    if (request.method !== "GET") return reply(response, 405, { message: "Only GET is answered here." });
+    if (request.method !== "GET") return reply(response, 405, { message: "Only GET is supported here." });
     if (path === "/") return reply(response, 200, { message: "Hello from the agent!" });
     if (path === "/api/v0/capabilities") return reply(response, 200, CAPABILITIES);
     if (path === TERMINALS) return reply(response, 200, { terminals: this.#options.terminals.list() });

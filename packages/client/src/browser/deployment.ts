@@ -30,7 +30,7 @@ export class BrowserDeployment implements RestApi {
     const url = resolvePath(this.url, path, options.query);
     const method = options.method ?? "GET";
     // A change by cookie needs a proof that only a page can read; a worker has no cookies.
-    if (this.#auth === "cookie" && method !== "GET") throw new TypeError("with the cookie of a page only GET is sent");
+    if (this.#auth === "cookie" && method !== "GET") throw new TypeError("only GET requests can use a page's cookie");
     const headers: Record<string, string> = { Accept: "application/json" };
     if (this.#auth !== "cookie") headers["Coder-Session-Token"] = this.#auth.token;
     if (options.body !== undefined) headers["Content-Type"] = "application/json";
@@ -48,10 +48,14 @@ export class BrowserDeployment implements RestApi {
       text = await response.text();
     } catch (error) {
       if (options.signal?.aborted) throw options.signal.reason;
-      throw new EngineError("ERR_NETWORK_UNREACHABLE", `cannot reach ${url.origin}, or it does not let this page in`, {
-        retryable: true,
-        cause: error,
-      });
+      throw new EngineError(
+        "ERR_NETWORK_UNREACHABLE",
+        `cannot reach ${url.origin}, or it does not permit this page (CORS)`,
+        {
+          retryable: true,
+          cause: error,
+        },
+      );
     }
     const body = parseBody(text);
     const answer = { status: response.status, headers: Object.fromEntries(response.headers), body };

@@ -17,7 +17,7 @@ describe("a connection that the deployment refuses to coordinate", () => {
   });
 
   it.each([
-    [401, "does not take this login any more"],
+    [401, "does not accept this login any more"],
     [403, "may not use this workspace any more"],
     [404, "does not exist any more"],
   ])("is over when the agent is silent: %d", async (status, words) => {

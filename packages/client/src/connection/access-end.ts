@@ -9,7 +9,7 @@ const QUESTIONS = 2;
 const ANSWER_MS = 1_500;
 
 const REASONS: Readonly<Record<number, string>> = {
-  401: "the deployment does not take this login any more: it was removed or expired, or its user was suspended",
+  401: "the deployment does not accept this login any more: it was removed or expired, or its user was suspended",
   403: "you may not use this workspace any more",
   404: "the workspace or its agent does not exist any more",
 };

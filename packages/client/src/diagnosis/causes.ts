@@ -98,7 +98,7 @@ function natCauses({ report, own, agent, mapHasStun }: Facts): Cause[] {
         severity: "blocks-direct",
         what: `The names of the STUN servers are not resolved on ${scope === "client" ? "this machine" : "the workspace's machine"}, so its public address is not known.`,
         evidence: [`no address for ${net.unresolvedNames.slice(0, MAX_EVIDENCE).join(", ")}`],
-        fix: "look at DNS there: whether its name servers answer, and quickly",
+        fix: "check DNS there: whether its name servers answer, and how quickly",
         link: "coder help names-not-resolved",
       });
     } else if (mapHasStun && !net.udp) {
@@ -168,7 +168,7 @@ function lowMtu({ ownInterfaces, agentInterfaces }: Facts): Cause[] {
         severity: "slows",
         what: `A network interface of ${scope === "client" ? "this machine" : "the workspace"} takes packets of less than ${SAFE_INTERFACE_MTU} bytes.`,
         evidence: low.map(({ name, mtu }) => `${name}: MTU ${mtu}`),
-        fix: "raise its MTU, or take that VPN off the way to the other side; until then traffic is relayed where the path is too narrow",
+        fix: "raise its MTU, or route around that VPN; until then traffic is relayed where the path is too narrow",
         link: "coder help low-mtu",
       },
     ];

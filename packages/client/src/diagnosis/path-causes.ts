@@ -118,7 +118,7 @@ function dying({ report, agentView, sample }: Facts): Cause[] {
   return [
     slows("path-died", "network between", {
       what: "The direct path fell silent while it was measured.",
-      evidence: [`${sample.answered} probes answered, then ${sample.silentAtEnd} in a row not`],
+      evidence: [`${sample.answered} probes answered, then ${sample.silentAtEnd} in a row unanswered`],
       fix: "run this again; if it goes the same way, a firewall on the way ends UDP flows after so many packets",
     }),
   ];
@@ -140,7 +140,7 @@ function keepsDying(failures: PathFailureReport, where: string, who: string): Ca
   return slows("path-keeps-dying", "network between", {
     what: `The direct path keeps dying after about ${seconds} s: a firewall ends the flow.`,
     evidence: [`${where} ${count} times in a row while ${who} answered by relay${held}`],
-    fix: "have the firewalls on both sides let UDP flows last (no limit on packets or age of a flow)",
+    fix: "let the firewalls on both sides keep UDP flows (no limit on packets or age of a flow)",
   });
 }
 

@@ -31,7 +31,7 @@ function pingTooShort({ report, pingTimeoutMs }: Facts): Cause[] {
     {
       ...blocks("ping-too-short", "this machine"),
       severity: "slows",
-      what: "One ping may take less time than the way there and back needs, so each counts as lost.",
+      what: "The limit of a ping is shorter than the round trip, so each ping counts as lost.",
       evidence: [`--timeout ${Math.round(pingTimeoutMs)} ms, the fastest answer took ${Math.round(fastest)} ms`],
       fix: `give pings more time: --timeout ${Math.ceil((2 * fastest) / 1000)}s`,
     },
@@ -55,7 +55,7 @@ function noCommonFamily(facts: Facts): Cause | undefined {
     };
   return {
     ...blocks("no-common-family", "network between"),
-    what: `This machine has ${own} only and the workspace ${other} only, so no address of one means anything to the other.`,
+    what: `This machine has ${own} only and the workspace ${other} only, so neither can use an address of the other.`,
     evidence,
     fix: `give the workspace an ${own} address or this machine an ${other} one`,
   };
@@ -80,7 +80,7 @@ function blackHole(probed: readonly CandidateReport[]): Cause | undefined {
   if (open.length === 0) return undefined;
   return {
     ...blocks("mtu-black-hole", "network between"),
-    what: "Small packets reach the workspace and full-size ones vanish on the way, without a word (MTU black hole).",
+    what: "Small packets reach the workspace and full-size ones are silently dropped on the way (MTU black hole).",
     evidence: open.map(
       ({ endpoint, smallPongsReceived, pingsSent }) =>
         `${endpoint}: ${smallPongsReceived} small probes answered, none of ${pingsSent} probes of 1310 bytes`,
@@ -136,9 +136,9 @@ function sameNat({ own, agent, report }: Facts, probed: readonly CandidateReport
   if (ours === undefined || !theirs.has(ours) || own?.hairPinning === true) return undefined;
   return {
     ...blocks("no-hairpin", "network between"),
-    what: "Both ends are behind one NAT, and it does not lead packets for its own public address back inside (no hairpinning).",
+    what: "Both ends are behind one NAT, and it does not send packets for its own public address back inside (no hairpinning).",
     evidence: [`both are seen as ${ours}`, ...probed.map(probeLine)],
-    fix: "switch on hairpinning (NAT loopback) there, route between the two inner networks, or use IPv6; where it is a provider's NAT (CGNAT), only the last is in your hands",
+    fix: "switch on hairpinning (NAT loopback) there, route between the two inner networks, or use IPv6; where it is a provider's NAT (CGNAT), only the last is up to you",
   };
 }
 

@@ -28,13 +28,13 @@ describe("a proxy's refusal to connect", () => {
 
   it("names the unsupported scheme", () => {
     const error = refusal("HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n\r\n");
-    expect(error.message).toContain("It asks for Negotiate or NTLM, and only Basic is spoken here");
+    expect(error.message).toContain("It asks for Negotiate or NTLM, but only Basic is supported here");
     expect(refusal("HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=x\r\n\r\n").message).not.toContain("only Basic");
   });
 
   it("reports that it is not an HTTP proxy", () => {
     expect(refusal("\x05\x00\r\n\r\n").message).toBe(
-      "proxy.test:3128 is no HTTP proxy: it answered CONNECT with something that is not HTTP. Check the proxy variable",
+      "proxy.test:3128 is not an HTTP proxy: it answered CONNECT with something that is not HTTP. Check the proxy variable",
     );
   });
 });

@@ -13,7 +13,7 @@ export function proxyRefusal(head: string, proxy: string, authority: string): En
   if (status === null)
     return new EngineError(
       "ERR_PROXY_REFUSED",
-      `${proxy} is no HTTP proxy: it answered CONNECT with something that is not HTTP. Check the proxy variable`,
+      `${proxy} is not an HTTP proxy: it answered CONNECT with something that is not HTTP. Check the proxy variable`,
     );
   const code = Number(status[1]);
   const reason = (status[2] ?? "").replace(/[^\x20-\x7e]/g, "").slice(0, MAX_REASON_CHARS);
@@ -52,5 +52,5 @@ function challengeOf(head: string, code: number): string {
   if (code !== 401 && code !== 407) return "";
   const schemes = [...head.matchAll(/^(?:proxy|www)-authenticate:\s*([A-Za-z]+)/gim)].map((match) => match[1]!);
   if (schemes.length === 0 || schemes.some((scheme) => scheme.toLowerCase() === "basic")) return "";
-  return `. It asks for ${[...new Set(schemes)].join(" or ")}, and only Basic is spoken here: run a local proxy that speaks it, such as cntlm`;
+  return `. It asks for ${[...new Set(schemes)].join(" or ")}, but only Basic is supported here: run a local proxy that speaks it, such as cntlm`;
 }

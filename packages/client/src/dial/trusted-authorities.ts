@@ -75,7 +75,7 @@ function systemAuthorities(bundles: readonly string[]): readonly string[] {
 function readPem(path: string): string {
   if (statSync(path).size > MAX_FILE_BYTES) throw new Error(`it is longer than ${MAX_FILE_BYTES} bytes`);
   const text = readFileSync(path, "utf8");
-  if (!text.includes(CERTIFICATE)) throw new Error("it is no PEM file");
+  if (!text.includes(CERTIFICATE)) throw new Error("it is not a PEM file");
   return text;
 }
 

@@ -42,7 +42,7 @@ export function foreignAnswer(answer: HttpAnswer, host: string): ClientError | u
   if (isDeployments(answer)) {
     if (!isCutShort(answer)) return undefined;
     return new ClientError("ERR_NOT_A_CODER_SERVER", `The answer of ${host} was cut short`, {
-      detail: "it is no complete JSON: something on the way ended it early",
+      detail: "it is incomplete JSON: something on the way ended it early",
       retryable: true,
     });
   }
