@@ -199,7 +199,7 @@ test("a server without programs reports it; one that is a single file hands out 
   {
     await using at = await startServer();
     expect((await ask(at.url, LINUX)).status).toBe(404);
-    expect((await ask(at.url, "/bin/SHA256SUMS")).body.toString()).toContain("hands out no coder command");
+    expect((await ask(at.url, "/bin/SHA256SUMS")).body.toString()).toContain("provides no coder command");
   }
   const path = join(folder, "myself");
   writeFileSync(path, CONTENT);

@@ -54,11 +54,11 @@ export default class ConfigSsh extends BaseCommand<typeof ConfigSsh> {
     "coder-binary-path": text({
       env: "CODER_SSH_CONFIG_BINARY_PATH",
       helpValue: "<program>",
-      summary: "Absolute path of the coder program that ssh shall run, instead of this one",
+      summary: "Absolute path of the coder program that ssh should run instead of this one",
     }),
     "use-previous-options": toggle({
       env: "CODER_SSH_USE_PREVIOUS_OPTIONS",
-      summary: "Use the options of the last run again, without a question",
+      summary: "Use the options of the last run again, without asking",
     }),
     "dry-run": toggle({
       char: "n",

@@ -6,7 +6,7 @@ import { BaseCommand } from "./base-command.ts";
 export default class Copy extends BaseCommand<typeof Copy> {
   static override summary = "Copy files to or from a workspace";
   static override description =
-    "A file takes its place when it is complete. A copy that was broken off goes on where it was, when it is run again: what is there already is compared by SHA-256. New files and directories get the permissions of their source without the bits of the umask; existing ones keep theirs. A link to a file is replaced, a device is not. When something was passed over, the exit status is 1.";
+    "A file appears under its name only when it is complete. Run an interrupted copy again to continue it: what was already copied is compared by SHA-256. New files and directories get the permissions of their source, less the umask; existing ones keep theirs. A link to a file is replaced, a device is not. If anything was skipped, the exit status is 1.";
   static override examples = [
     "<%= config.bin %> cp notes.txt dev:",
     "<%= config.bin %> cp -r dev:project/results .",
@@ -15,7 +15,7 @@ export default class Copy extends BaseCommand<typeof Copy> {
   ];
   static override flags = {
     recursive: toggle({ char: "r", summary: "Copy directories with everything in them" }),
-    fsync: toggle({ summary: "Write every file to disk before it takes its place" }),
+    fsync: toggle({ summary: "Write every file to disk before it is renamed into place" }),
     ...PATH_FLAGS,
   };
   static override args = {

@@ -8,7 +8,7 @@ export default class Delete extends BaseCommand<typeof Delete> {
   static override aliases = ["rm"];
   static override summary = "Delete a workspace";
   static override description =
-    "Removes it from the deployment: its connections end and its agent's token is worthless. The machine itself and its files stay. The name is free again.";
+    "Removes the workspace from the deployment: its connections end, and its agent's token becomes invalid. The machine and its files stay. The name can be used again.";
   static override examples = ["<%= config.bin %> delete dev", "<%= config.bin %> delete --yes dev"];
   static override flags = {
     ...YES_FLAG,

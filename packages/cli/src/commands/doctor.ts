@@ -7,7 +7,7 @@ import { BaseCommand } from "./base-command.ts";
 export default class Doctor extends BaseCommand<typeof Doctor> {
   static override summary = "Find out why a connection is not direct, or slow";
   static override description =
-    "Connects, waits a few seconds for a direct path, has both ends look at their networks, and lists the causes: what was seen, who must change what. Exit code 0 when the connection is direct and healthy, 1 otherwise.";
+    "Connects, waits a few seconds for a direct path, makes both ends check their networks, and lists the causes with their evidence and who must change what. Exit code 0 when the connection is direct and healthy, 1 otherwise.";
   static override examples = ["<%= config.bin %> doctor dev", "<%= config.bin %> doctor dev --output json"];
   static override flags = { ...PATH_FLAGS, ...OUTPUT_FLAG };
   static override args = AGENT_WORD;

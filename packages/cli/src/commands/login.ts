@@ -43,7 +43,7 @@ export default class Login extends BaseCommand<typeof Login> {
     password: text({
       env: "CODER_LOGIN_PASSWORD",
       helpValue: "<password>",
-      summary: "Password for --email; better given by its variable",
+      summary: "Password for --email; prefer the variable",
     }),
     "no-open": toggle({ env: "CODER_NO_OPEN", summary: "Do not open the browser" }),
     "use-token-as-session": toggle({ summary: "Store the given token itself instead of a new one made with it" }),

@@ -8,7 +8,7 @@ import { BaseCommand } from "./base-command.ts";
 export default class Ping extends BaseCommand<typeof Ping> {
   static override summary = "Ping a workspace: which path it takes, how long it needs, and why it is not direct";
   static override description =
-    "Says for every answer whether it came directly (p2p) or through a relay (DERP). When it is not direct, the causes on both sides are named with their evidence. A stopped workspace is not started. Exit code 1 when no ping was answered.";
+    "Says for every answer whether it came directly (p2p) or through a relay (DERP). If the connection is not direct, lists the causes on both sides with their evidence. A stopped workspace is not started. Exit code 1 when no ping was answered.";
   static override examples = [
     "<%= config.bin %> ping dev",
     "<%= config.bin %> ping -n 5 --time dev",

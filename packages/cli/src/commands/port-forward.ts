@@ -10,7 +10,7 @@ export default class PortForward extends BaseCommand<typeof PortForward> {
   static override aliases = ["tunnel"];
   static override summary = "Reach ports of a workspace from this machine, and the other way round";
   static override description =
-    "Runs until Ctrl-C. Without an address it listens on loopback only. The forwards outlive network changes, sleep and restarts of the workspace; what happens is said on stderr.";
+    "Runs until Ctrl-C. Without an address it listens on loopback only. The forwards outlive network changes, sleep and restarts of the workspace; events are reported on stderr.";
   static override examples = [
     "<%= config.bin %> port-forward dev --tcp 8080",
     "<%= config.bin %> port-forward dev --tcp 8080:3000 --tcp 9000-9010,0.0.0.0:5000",

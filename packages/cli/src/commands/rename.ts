@@ -6,12 +6,12 @@ import { BaseCommand } from "./base-command.ts";
 
 export default class Rename extends BaseCommand<typeof Rename> {
   static override summary = "Rename a workspace";
-  static override description = "Connections that are open stay. From then on it is reached by the new name only.";
+  static override description = "Open connections stay. New ones reach it only by the new name.";
   static override examples = ["<%= config.bin %> rename dev build-box"];
   static override flags = QUIET_YES_FLAG;
   static override args = {
     ...WORKSPACE_WORD,
-    "new-name": word({ required: true, description: "Its name from then on" }),
+    "new-name": word({ required: true, description: "Its new name" }),
   };
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {

@@ -6,7 +6,7 @@ import { BaseCommand } from "./base-command.ts";
 export default class Ssh extends BaseCommand<typeof Ssh> {
   static override summary = "Open a shell in a workspace, or run a command there";
   static override description =
-    "Flags stand before or right after the workspace; everything behind it is the remote command. With --stdio it serves OpenSSH as ProxyCommand. In a shell, Enter ~ ? lists the escapes.";
+    "Flags go before or right after the workspace; everything after them is the remote command. With --stdio it serves OpenSSH as ProxyCommand. In a shell, Enter ~ ? lists the escapes.";
   static override examples = [
     "<%= config.bin %> ssh dev",
     "<%= config.bin %> ssh dev -- make -j8 test",

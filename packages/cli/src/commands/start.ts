@@ -7,10 +7,10 @@ import { BaseCommand } from "./base-command.ts";
 export default class Start extends BaseCommand<typeof Start> {
   static override summary = "Start a workspace";
   static override description =
-    "Of an external workspace this opens the deployment to its agent; the machine itself is powered by its owner.";
+    "For an external workspace this lets its agent connect to the deployment; powering the machine is up to its owner.";
   static override examples = ["<%= config.bin %> start dev"];
   static override flags = {
-    "no-wait": toggle({ summary: "Return once the start was asked for" }),
+    "no-wait": toggle({ summary: "Return once the start has been requested" }),
     reason: choice({
       helpValue: "<reason>",
       options: ["cli", "dashboard", "ssh_connection", "vscode_connection", "jetbrains_connection"],

@@ -6,7 +6,7 @@ import { BaseCommand } from "./base-command.ts";
 export default class Stop extends BaseCommand<typeof Stop> {
   static override summary = "Stop a workspace";
   static override description =
-    "Ends its connections. Of an external workspace this closes the deployment to its agent; the machine itself runs on.";
+    "Ends its connections. For an external workspace this keeps its agent from connecting to the deployment; the machine itself runs on.";
   static override examples = ["<%= config.bin %> stop dev", "<%= config.bin %> stop --yes dev"];
   static override flags = YES_FLAG;
   static override args = WORKSPACE_WORD;

@@ -4,9 +4,9 @@ import { deploymentOptions } from "../flags/global.ts";
 import { BaseCommand } from "./base-command.ts";
 
 export default class UpdateCli extends BaseCommand<typeof UpdateCli> {
-  static override summary = "Replace this command by the one that the deployment hands out";
+  static override summary = "Replace this command with the deployment's version of it";
   static override description =
-    "Downloads it, checks its SHA-256, tries it, and puts it in this one's place; whatever fails, this one stays. To update a workspace see update.";
+    "Downloads that version, checks its SHA-256, tries it, and replaces this one; if anything fails, this one stays. To update a workspace see update.";
   static override examples = ["<%= config.bin %> update-cli"];
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
@@ -23,7 +23,7 @@ export default class UpdateCli extends BaseCommand<typeof UpdateCli> {
     };
     const deployment = openDeployment({ ...deploymentOptions(this.flags), versionWarning: false });
     const done = await updateProgram(deployment, program, { signal, say });
-    if (done.kind === "same") say(`${done.path} is what the deployment hands out already (${done.version}).`);
+    if (done.kind === "same") say(`${done.path} is already the deployment's version (${done.version}).`);
     else if (done.before === done.after) say(`Replaced ${done.path} by the deployment's build of ${done.after}.`);
     else say(`Updated ${done.path} from ${done.before} to ${done.after}.`);
   }

@@ -6,7 +6,7 @@ import { BaseCommand } from "./base-command.ts";
 export default class Version extends BaseCommand<typeof Version> {
   static override summary = "Print the version of this client";
   static override description =
-    "With --verbose also where the program is loaded from, and what carries datagrams and makes terminals here.";
+    "With --verbose, also prints where the program was loaded from, and what it uses for UDP and terminals.";
   static override examples = ["<%= config.bin %> version", "<%= config.bin %> version --output json"];
   static override flags = {
     output: TEXT_OUTPUT_FLAG,

@@ -67,7 +67,7 @@ it("reads our agents' view of the paths to us; what is malformed counts as unkno
 });
 
 it("an old agent and a failing one are distinguished", async () => {
-  await expect(agentNetwork(agentWith(404, ""), signal())).rejects.toThrow("an old one");
+  await expect(agentNetwork(agentWith(404, ""), signal())).rejects.toThrow("too old to check its network");
   await expect(agentNetwork(agentWith(500, "x"), signal())).rejects.toThrow("HTTP 500");
 });
 

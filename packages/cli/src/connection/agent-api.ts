@@ -15,7 +15,7 @@ export interface Dialable {
 /** Asks the agent to examine its network. Rejects with what went wrong, or with `signal.reason`. */
 export async function agentNetwork(connection: Dialable, signal: AbortSignal): Promise<AgentNetwork> {
   const { status, body } = await get(connection, "/api/v0/netcheck", signal);
-  if (status === 404) throw new Error("this agent cannot look at its network: it is an old one");
+  if (status === 404) throw new Error("this agent is too old to check its network");
   if (status !== 200) throw new Error(`the agent answered with HTTP ${status}`);
   return agentNetworkFromJson(body);
 }

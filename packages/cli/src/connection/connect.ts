@@ -99,7 +99,7 @@ function agentText(agent: string, waitingFor: AgentWait): string {
 
 function startProblem(lifecycleState: string): string | undefined {
   if (lifecycleState === "start_error") return "warning: a startup script of the workspace failed";
-  if (lifecycleState === "start_timeout") return "warning: a startup script of the workspace ran out of time";
+  if (lifecycleState === "start_timeout") return "warning: a startup script of the workspace timed out";
   return undefined;
 }
 

@@ -78,7 +78,7 @@ export class Copier {
   /** Rejects with a UserError that names the file, or with `signal.reason`, after all pending work has ended. */
   async copy(sources: readonly string[], destination: string): Promise<void> {
     if (this.#options.sync && !this.#options.to.canSync) {
-      throw new UserError("The workspace cannot be asked to write files to disk", {
+      throw new UserError("The workspace cannot write files to disk on request", {
         why: "its SFTP server does not offer fsync@openssh.com",
         next: ["copy without --fsync"],
         code: "ERR_NO_FSYNC",
@@ -152,7 +152,7 @@ export class Copier {
         parent.leave();
       });
     } else {
-      this.#passOver("no ordinary file", source);
+      this.#passOver("not a regular file", source);
     }
   }
 
@@ -168,7 +168,7 @@ export class Copier {
     const children = new Group(() => this.#spawn(permit(), () => parent.leave()));
     try {
       if (depth > MAX_DEPTH)
-        throw new UserError(`"${printable(source)}" is nested too deep`, { why: "a loop of links?" });
+        throw new UserError(`"${printable(source)}" is nested too deep`, { why: "perhaps a loop of links" });
       intoNew = await named(destination, () => to.makeDirectory(destination, facts.mode | OWNER_ALL));
       for await (const page of pages(source, from.list(source))) {
         const names = page.filter(({ name }) => this.#isCopied(source, name));
@@ -196,7 +196,7 @@ export class Copier {
   }
 
   #isCopied(folder: string, name: string): boolean {
-    if (!isPlainName(name)) this.#passOver("its name leads elsewhere", name);
+    if (!isPlainName(name)) this.#passOver("its name would lead out of its directory", name);
     else if (name.endsWith(PART_SUFFIX))
       this.#passOver("a part of another copy", this.#options.from.join(folder, name));
     else return true;
@@ -205,7 +205,7 @@ export class Copier {
 
   #passOver(why: string, path: string): void {
     this.result.passedOver++;
-    this.#options.say(`passed over, ${why}: ${printable(path)}`);
+    this.#options.say(`Skipped ${printable(path)}: ${why}`);
   }
 
   #lookUp(
@@ -239,7 +239,7 @@ export class Copier {
     });
     if (copied === undefined) {
       if (item.depth === 0) throw missing(item.source);
-      this.#passOver("it was removed meanwhile", item.source);
+      this.#passOver("it was removed in the meantime", item.source);
       return;
     }
     this.result.files++;

@@ -63,7 +63,7 @@ describe("two copies to one destination", () => {
     expect(second.result.resumedBytes).toBe(BEGINNING.length);
     now = 10_000;
     gate.resolve();
-    expect(await outcome).toContain("took its part file over");
+    expect(await outcome).toContain("took over its part file");
     expect(to.file("x")!.bytes().equals(contentOf("second"))).toBe(true);
     expect(Object.keys(to.texts()).filter((name) => name.startsWith("x"))).toEqual(["x"]);
   });
@@ -222,7 +222,7 @@ describe("sources that change", () => {
   });
 });
 
-it.each(WAYS)("%s: everything that is passed over is said and counted", async (way) => {
+it.each(WAYS)("%s: everything that is skipped is reported and counted", async (way) => {
   const world = await lab();
   const { from, to } = sides(world, way);
   from.put("from/a", "a");
@@ -234,10 +234,10 @@ it.each(WAYS)("%s: everything that is passed over is said and counted", async (w
   await run.copy(["from"], "to");
   expect(Object.keys(to.texts(to.directory("to")))).toEqual(["a"]);
   expect(run.result).toMatchObject({ files: 1, passedOver: 4 });
-  expect(world.said.map((line) => /^passed over, (.*):/.exec(line)?.[1]).sort()).toEqual([
+  expect(world.said.map((line) => /^Skipped .*: (.*)$/.exec(line)?.[1]).sort()).toEqual([
     "a link to nothing",
     "a part of another copy",
     "its name is not UTF-8",
-    "no ordinary file",
+    "not a regular file",
   ]);
 });

@@ -83,7 +83,7 @@ export class PartClaim {
     const [mark, { mode }] = await Promise.all([this.#mark, asked]);
     if (mode !== mark) {
       this.#lost = true;
-      throw new Error("another copy to the same destination took its part file over");
+      throw new Error("another copy to the same destination took over its part file");
     }
     this.#checkedAt = askedAt;
   }

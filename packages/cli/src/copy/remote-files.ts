@@ -171,7 +171,7 @@ export class RemoteFiles implements FileSystem {
     } catch (error) {
       await this.#sftp.rename(aside, to).catch((cause: unknown) => {
         throw new UserError(`"${printable(to)}" is now called "${printable(aside)}"`, {
-          why: "the new file could not take its place, and it could not be given its name again",
+          why: "the new file could not be renamed into its place, and the old name could not be restored",
           next: [`rename "${printable(aside)}" in the workspace`],
           code: "ERR_COPY",
           cause,

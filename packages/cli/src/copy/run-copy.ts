@@ -60,13 +60,13 @@ export async function runCopy(options: CopyOptions, display: Display, cancel: Ab
     const { files, bytes, resumedBytes, passedOver } = copier.result;
     const seconds = (performance.now() - startedAt) / 1000;
     if (display.sayLive) {
-      const resumed = resumedBytes === 0 ? "" : `, ${size(resumedBytes)} of it were there already`;
+      const resumed = resumedBytes === 0 ? "" : `, ${size(resumedBytes)} of it already there`;
       say(`${files} ${files === 1 ? "file" : "files"}, ${size(bytes)} in ${seconds.toFixed(1)} s${resumed}`);
     }
     if (passedOver > 0) throw incomplete(passedOver);
   } catch (error) {
     if (signal.aborted) {
-      say("Stopped; the same command goes on where this one was");
+      say("Stopped; run the same command to continue");
       throw signal.reason;
     }
     throw error;
@@ -76,7 +76,7 @@ export async function runCopy(options: CopyOptions, display: Display, cancel: Ab
 }
 
 function incomplete(passedOver: number): UserError {
-  return new UserError(`${passedOver} ${passedOver === 1 ? "entry was" : "entries were"} passed over`, {
+  return new UserError(`${passedOver} ${passedOver === 1 ? "entry was" : "entries were"} skipped`, {
     why: "each is named above; everything else was copied",
     code: "ERR_PASSED_OVER",
   });

@@ -107,7 +107,7 @@ class Transfer {
       this.#acknowledged = this.resumedBytes;
       this.#readAhead();
       const before = await this.#ofSource(facts);
-      if (!before.isFile) throw new UserError(`"${printable(this.#file.source)}" is no ordinary file any more`);
+      if (!before.isFile) throw new UserError(`"${printable(this.#file.source)}" is no longer a regular file`);
       if (before.size !== this.size) {
         await this.#abandon();
         return false;
@@ -140,7 +140,7 @@ class Transfer {
       this.#part = await to.createPart(this.#partPath);
     }
     if (this.#part === undefined)
-      throw new Error(`another program makes "${printable(this.#partPath)}" again and again`);
+      throw new Error(`another program keeps creating "${printable(this.#partPath)}" again and again`);
     if (this.size >= RESUME_BYTES) this.#claim = PartClaim.created(this.#part, now);
     return this.#part;
   }
@@ -285,7 +285,7 @@ class Transfer {
     const written = await finished;
     if (written !== size && (written === -1 || (await to.lstat(this.#partPath))?.size !== size)) {
       this.#foreign = true;
-      throw new Error("its part file was replaced or cut while it was copied; does another copy write there?");
+      throw new Error("its part file was replaced or truncated while it was copied; is another copy writing there?");
     }
     const after = await this.#ofSource(this.#after!);
     if (after.size !== before.size || after.modifiedMs !== before.modifiedMs) await this.#compare(size);
@@ -326,14 +326,14 @@ class Transfer {
 
 function noRegularFile(destination: string): UserError {
   return new UserError(`"${printable(destination)}" is no regular file`, {
-    why: "a copy would take the place of a device, a pipe or a socket",
+    why: "a copy would replace a device, a pipe or a socket",
     next: ["name a file or a directory as the destination"],
     code: "ERR_NO_REGULAR_FILE",
   });
 }
 
 function changed(source: string, how = "it was changed while it was copied"): UserError {
-  return new UserError(`"${printable(source)}" did not arrive as it is`, {
+  return new UserError(`Checksum mismatch for "${printable(source)}"`, {
     why: how,
     next: ["run this again"],
     code: "ERR_CHECKSUM",

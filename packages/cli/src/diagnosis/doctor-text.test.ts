@@ -26,7 +26,7 @@ const CAUSE: Cause = {
 it("a healthy connection is reported as such", () => {
   expect(doctorLines(DIRECT, [])).toEqual([
     "The connection is direct, to 10.0.0.1:1, 2ms there and back.",
-    "Nothing is wrong that could be seen from here.",
+    "No problem can be seen from here.",
   ]);
   expect(isHealthy(DIRECT, [{ ...CAUSE, severity: "note" }])).toBe(true);
   expect(isHealthy(DIRECT, [{ ...CAUSE, severity: "slows" }])).toBe(false);

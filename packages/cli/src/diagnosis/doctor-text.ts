@@ -21,7 +21,7 @@ export function doctorLines(report: PeerPathReport, causes: readonly Cause[]): s
   if (problems.length === 0) {
     lines.push(
       report.path?.kind === "direct"
-        ? "Nothing is wrong that could be seen from here."
+        ? "No problem can be seen from here."
         : "No cause was found; the search for a direct path goes on while a session runs.",
     );
   }

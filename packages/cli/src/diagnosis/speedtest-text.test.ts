@@ -27,7 +27,7 @@ test("columns are chosen by name in any case, and in any order", () => {
     "THROUGHPUT           INTERVAL\n",
   );
   expect(speedtestTable(RESULT, speedtestColumns(["Throughput"]))).not.toContain("sec  ");
-  expect(() => speedtestColumns(["latency"])).toThrow('no column "latency"; there are: Interval, Throughput');
+  expect(() => speedtestColumns(["latency"])).toThrow('no column "latency"; the columns are: Interval, Throughput');
 });
 
 test("the JSON has seconds and megabits a second", () => {

@@ -26,7 +26,7 @@ export function speedtestColumns(wanted: readonly string[]): readonly string[] {
   if (names.length === 0) return all;
   return names.map((name) => {
     const found = all.find((column) => column.toLowerCase() === name.toLowerCase());
-    if (found === undefined) throw new UsageError(`there is no column "${name}"; there are: ${all.join(", ")}`);
+    if (found === undefined) throw new UsageError(`there is no column "${name}"; the columns are: ${all.join(", ")}`);
     return found;
   });
 }

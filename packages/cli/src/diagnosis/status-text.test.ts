@@ -38,7 +38,7 @@ it("lists the connections of this machine", () => {
     "",
   ]);
   expect(connectionsTable([], 0, WIDE)).toBe(
-    "No connection is open on this machine.\nOne to a workspace is looked at with: coder status <workspace>\n",
+    "No connection is open on this machine.\nTo see the paths to a workspace: coder status <workspace>\n",
   );
 });
 

@@ -28,7 +28,7 @@ export interface View {
 
 export function connectionsTable(connections: readonly OpenConnection[], nowMs: number, view: View): string {
   if (connections.length === 0) {
-    return "No connection is open on this machine.\nOne to a workspace is looked at with: coder status <workspace>\n";
+    return "No connection is open on this machine.\nTo see the paths to a workspace: coder status <workspace>\n";
   }
   const rows = connections.map((one) => [
     one.workspace,

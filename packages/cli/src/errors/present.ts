@@ -58,7 +58,7 @@ function presentClientError(error: ClientError): UserError {
         ...base,
         next: [
           error.retryable
-            ? "try again in a moment; if it stays, open the URL in a browser: a login page of the network, a load balancer or a maintenance page may stand before it"
+            ? "try again in a moment; if the problem persists, open the URL in a browser: a network's login page, a load balancer or a maintenance page may be in front of it"
             : "check the URL: coder login <url>",
         ],
       });
@@ -66,7 +66,7 @@ function presentClientError(error: ClientError): UserError {
       return new UserError(message, {
         ...base,
         next: [
-          "have the reverse proxy before the deployment pass the headers Upgrade and Connection on, with HTTP/1.1",
+          "make the reverse proxy in front of the deployment pass on the headers Upgrade and Connection, with HTTP/1.1",
         ],
       });
     case "ERR_ACCESS_ENDED":
@@ -88,7 +88,7 @@ function presentClientError(error: ClientError): UserError {
     case "ERR_VERSION_MISMATCH":
       return new UserError(message, {
         ...base,
-        next: ["coder update-cli", "or install what the deployment hands out, by its /install.sh"],
+        next: ["coder update-cli", "or install the deployment's version with its /install.sh"],
       });
     case "ERR_WORKSPACE_STOPPED":
     case "ERR_WORKSPACE_NOT_STARTED":
@@ -135,7 +135,7 @@ function nextStep(code: ErrorCode): string | undefined {
     case "ERR_TIMEOUT":
       return "check your network, VPN and firewall; a proxy is taken from HTTPS_PROXY";
     case "ERR_TLS_UNTRUSTED":
-      return "if that authority is your organisation's, save it as a PEM file and name it with --ca-file or CODER_CA_FILE, or add it to the system's store";
+      return "if that authority is your organisation's, save it as a PEM file and pass it with --ca-file or CODER_CA_FILE, or add it to the system's store";
     case "ERR_TLS_NAME_MISMATCH":
       return "use the host name that the certificate carries, or ask an administrator to fix the certificate";
     case "ERR_TLS_EXPIRED":

@@ -12,7 +12,7 @@ export const AGENT_FLAGS = {
   "agent-token": text({
     env: "CODER_AGENT_TOKEN",
     helpValue: "<token>",
-    summary: "The agent's token; better given by its variable",
+    summary: "The agent's token; prefer the variable",
   }),
   "agent-token-file": text({
     env: "CODER_AGENT_TOKEN_FILE",
@@ -45,7 +45,7 @@ export const AGENT_FLAGS = {
   "log-dir": text({
     env: "CODER_AGENT_LOG_DIR",
     helpValue: "<folder>",
-    summary: "Folder for the log files of the agent and of scripts; without, the agent's log goes to stderr",
+    summary: "Folder for the log files of the agent and of scripts; without it, the agent's log goes to stderr",
   }),
   "debug-address": text({
     env: "CODER_AGENT_DEBUG_ADDRESS",

@@ -11,21 +11,21 @@ export const APP_FLAGS = {
     helpValue: "<url>",
     summary: "Where the program listens, such as http://127.0.0.1:8080/?folder=/home/dev",
   }),
-  name: exactText({ helpValue: "<text>", summary: "What it is called for people" }),
-  icon: exactText({ helpValue: "<icon>", summary: "Its picture: /icon/NAME.svg, or a data: URL" }),
+  name: exactText({ helpValue: "<text>", summary: "Its display name" }),
+  icon: exactText({ helpValue: "<icon>", summary: "Its icon: /icon/NAME.svg, or a data: URL" }),
   share: choice({ options: SHARE_LEVELS, summary: "Who besides the owner may use it" }),
   health: exactText({
     helpValue: "<path>",
-    summary: "What the agent asks to find out whether it serves; empty for no check",
+    summary: "Path or address that the agent requests to check its health; empty for no check",
   }),
   command: text({
     helpValue: "<command>",
-    summary: "Instead of a program that listens: a command for the web terminal",
+    summary: "A command for the web terminal, instead of a program that listens",
   }),
   group: exactText({ helpValue: "<text>", summary: "Apps of one group are shown together" }),
   "host-header": choice({
     options: ["preserve", "localhost"] as const,
-    summary: "What the program gets for Host: its public name, or localhost",
+    summary: "The Host header that the program gets: its public name, or localhost",
   }),
 };
 

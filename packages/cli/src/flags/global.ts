@@ -25,7 +25,7 @@ export const GLOBAL_FLAGS = {
   "header-command": text({
     env: "CODER_HEADER_COMMAND",
     helpValue: "<command>",
-    summary: "Program that prints extra headers, one key=value a line",
+    summary: "Program that prints extra headers, one key=value per line",
   }),
   "ca-file": text({
     env: "CODER_CA_FILE",
@@ -52,7 +52,7 @@ export const GLOBAL_FLAGS = {
     env: "CODER_DISABLE_NETWORK_TELEMETRY",
     summary: "Do not report connection quality to the deployment",
   }),
-  verbose: toggle({ char: "v", env: "CODER_VERBOSE", summary: "Log what the network does to stderr" }),
+  verbose: toggle({ char: "v", env: "CODER_VERBOSE", summary: "Log network activity to stderr" }),
   "no-version-warning": toggle({
     env: "CODER_NO_VERSION_WARNING",
     summary: "Do not warn when client and server versions differ",
@@ -75,9 +75,9 @@ export const GLOBAL_FLAGS = {
   "debug-http": toggle({ summary: "Accepted for compatibility: see --verbose", hidden: true }),
   "force-tty": toggle({
     env: "CODER_FORCE_TTY",
-    summary: "Ask, and show colours and progress, although the standard streams are no terminals",
+    summary: "Ask, and show colours and progress, even if the standard streams are not terminals",
   }),
-  "no-color": toggle({ summary: "Show no colours; so does NO_COLOR=1" }),
+  "no-color": toggle({ summary: "Show no colours, as with NO_COLOR=1" }),
   "debug-options": toggle({ summary: "Print every option, its value and where it came from, then exit" }),
 };
 

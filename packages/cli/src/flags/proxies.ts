@@ -5,8 +5,8 @@ import { TEXT_OUTPUT_FLAG } from "./output.ts";
 export const PROXY_WORD = { proxy: word({ required: true, description: "Name or id of the workspace proxy" }) };
 
 export const PROXY_TEXT_FLAGS = {
-  "display-name": text({ helpValue: "<name>", summary: "Name for people; that of its region" }),
-  icon: text({ helpValue: "<url>", summary: "Address of a picture for it" }),
+  "display-name": text({ helpValue: "<name>", summary: "Display name, also that of its region" }),
+  icon: text({ helpValue: "<url>", summary: "Address of its icon" }),
 };
 
 /** Flags of commands that make a token. */

@@ -4,13 +4,13 @@ import type { LineFlag, Origins } from "./line.ts";
 
 /** Whether the service is for one user or for the machine. */
 export const SCOPE_FLAGS = {
-  user: toggle({ summary: "A service of your own, by systemctl --user; without root it always is" }),
+  user: toggle({ summary: "Install a service of your own (systemctl --user); without root it always is" }),
 };
 
 export const INSTALL_FLAGS = {
   ...SCOPE_FLAGS,
-  now: toggle({ default: true, summary: "Start it, too; --no-now only enables it" }),
-  print: toggle({ summary: "Print the unit, and change nothing" }),
+  now: toggle({ default: true, summary: "Also start it; --no-now only enables it" }),
+  print: toggle({ summary: "Print the unit and change nothing" }),
 };
 
 interface KeptFlag extends LineFlag {

@@ -47,7 +47,8 @@ export const SSH_FLAGS = {
     char: "L",
     env: "CODER_SSH_LOCAL_FORWARD",
     helpValue: "<port:host:port>",
-    summary: "Forward a port of this machine to a host, or unix socket, that the workspace reaches; several times",
+    summary:
+      "Forward a port of this machine to a host, or unix socket, that the workspace reaches; may be given several times",
   }),
   "dynamic-forward": list({
     char: "D",
@@ -62,11 +63,11 @@ export const SSH_FLAGS = {
     helpValue: "<name=value>",
     summary: "Set a variable in the workspace; may be given several times",
   }),
-  tty: toggle({ char: "t", summary: "Ask for a terminal even with a command" }),
-  "no-tty": toggle({ char: "T", summary: "Ask for no terminal, not even for a shell" }),
+  tty: toggle({ char: "t", summary: "Request a terminal even for a command" }),
+  "no-tty": toggle({ char: "T", summary: "Request no terminal, not even for a shell" }),
   resume: toggle({
     env: "CODER_SSH_RESUME",
-    summary: "Open a shell that goes on when this command is lost, or come back to the one that was left",
+    summary: "Open a shell that keeps running when the connection is lost, or return to the one that was left",
   }),
   wait: choice({
     env: "CODER_SSH_WAIT",
@@ -86,17 +87,17 @@ export const SSH_FLAGS = {
     char: "l",
     env: "CODER_SSH_LOG_DIR",
     helpValue: "<folder>",
-    summary: "Write a log file of this connection there",
+    summary: "Write a log file of this connection to this folder",
   }),
   "usage-app": text({
     env: "CODER_SSH_USAGE_APP",
     helpValue: "<name>",
-    summary: "Application this connection counts for",
+    summary: "Application to which use of this connection is attributed",
     hidden: true,
   }),
   "network-info-dir": text({
     helpValue: "<folder>",
-    summary: "Write connection details for editors there",
+    summary: "Write connection details for editors to this folder",
     hidden: true,
   }),
   "network-info-interval": duration({

@@ -40,5 +40,5 @@ export function parameterNote(origins: Origins): string | undefined {
 }
 
 export const QUIET_YES_FLAG = {
-  yes: toggle({ char: "y", summary: "Accepted for scripts: this command asks nothing" }),
+  yes: toggle({ char: "y", summary: "Accepted for scripts: this command never asks" }),
 };

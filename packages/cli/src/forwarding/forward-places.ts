@@ -32,7 +32,7 @@ export class ForwardPlaces {
     if (this.#reported) return;
     this.#reported = true;
     say(
-      `Port ${port}: ${this.limit} connections are open through this command, the most that a workspace takes from one client; further ones are closed`,
+      `Port ${port}: ${this.limit} connections are open through this command, the most that a workspace accepts from one client; further ones are closed`,
     );
   }
 }

@@ -76,7 +76,7 @@ class RequestReader {
       if (result !== "more") {
         if ("refuse" in result) {
           if (result.refuse !== undefined) this.#socket.end(result.refuse);
-          throw new Error("no SOCKS request that is served here");
+          throw new Error("not a supported SOCKS request");
         }
         this.#bytes = this.#bytes.subarray(result.used);
         return result.value;

@@ -35,8 +35,8 @@ describe("forward specs", () => {
   });
 
   it.each([
-    ["", "nothing stands before"],
-    ["1,,2", "nothing stands before"],
+    ["", "nothing before or after a comma"],
+    ["1,,2", "nothing before or after a comma"],
     ["0", "no port 0"],
     ["65536", "no port 65536"],
     ["8080:0", "no port 0"],

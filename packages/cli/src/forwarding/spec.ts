@@ -53,7 +53,7 @@ function parseEntry(protocol: ForwardProtocol, entry: string, flag: string, room
   const fail = (why: string): never => {
     throw new UsageError(`${flag} "${entry}": ${why}`);
   };
-  if (entry === "") fail("nothing stands before or behind a comma");
+  if (entry === "") fail("there is nothing before or after a comma");
   const parts = splitParts(entry) ?? fail("its brackets do not match");
   const bind = addressOf(parts[0]!) !== undefined ? addressOf(parts.shift()!) : undefined;
   if (parts.length === 0) fail("the port is missing; write address:port");

@@ -20,7 +20,7 @@ it("reports the limit once when it is reached", async () => {
   await expect.poll(() => forward.openConnections).toBe(2);
   for (let more = 0; more < 3; more++) await once(open(), "close");
   expect(said).toEqual([
-    `Port ${forward.port}: 2 connections are open through this command, the most that a workspace takes from one client; further ones are closed`,
+    `Port ${forward.port}: 2 connections are open through this command, the most that a workspace accepts from one client; further ones are closed`,
   ]);
   for (const socket of held) socket.destroy();
   await expect.poll(() => forward.openConnections).toBe(0);

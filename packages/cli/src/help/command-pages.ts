@@ -16,7 +16,7 @@ export function commandPages(commands: Readonly<Record<string, CommandTexts>>): 
     "README.md": [
       "# coder",
       "",
-      "Made from the commands themselves: `node scripts/generate-docs.ts`.",
+      "Generated from the commands: `node scripts/generate-docs.ts`.",
       "",
       "| Command | |",
       "|---|---|",

@@ -15,7 +15,7 @@ const OTHERS: readonly (readonly [string, string, string])[] = [
   [
     "XDG_CONFIG_HOME, XDG_STATE_HOME",
     "all",
-    "Where configuration and state lie, instead of ~/.config and ~/.local/state",
+    "Where configuration and state are kept, instead of ~/.config and ~/.local/state",
   ],
   ["CODER_NEW_USER_PASSWORD", "reset-password", "The new password, instead of asking for it"],
 ];
@@ -41,7 +41,7 @@ export function environmentPage(commands: Readonly<Record<string, CommandTexts>>
   return [
     "# Environment variables",
     "",
-    "Made from the commands themselves: `node scripts/generate-docs.ts`. An option on the command line goes before its variable;",
+    "Generated from the commands: `node scripts/generate-docs.ts`. An option on the command line takes precedence over its variable;",
     "`--debug-options` prints every value and where it came from. Lists are separated by commas; yes and no are `true` and `false`.",
     "",
     "| Variable | Commands | Option | |",

@@ -45,8 +45,8 @@ export async function runHealth(values: ServerFlagValues, display: Display, sign
     const { http, tls } = parseServerConfig(values, surroundings());
     const target = http ?? tls?.address;
     if (target === undefined)
-      throw new UserError("The server listens nowhere", { code: "ERR_USAGE", exit: EXIT.usage });
-    display.print(`${await askHealth({ secure: http === undefined, ...target }, signal)} is well\n`);
+      throw new UserError("The server has no address to listen on", { code: "ERR_USAGE", exit: EXIT.usage });
+    display.print(`${await askHealth({ secure: http === undefined, ...target }, signal)} is healthy\n`);
   });
 }
 
@@ -105,7 +105,7 @@ export async function runRestore(
     const { manifest, movedTo } = await restore(from, stateDir, { now: Date.now(), signal, replace });
     display.say(`Restored "${stateDir}" as it was on ${manifest.created_at}`);
     if (movedTo !== undefined)
-      display.say(`What was there before is in "${movedTo}"; remove it when you need it no more`);
+      display.say(`What was there before is in "${movedTo}"; remove it when you no longer need it`);
     display.say("Next: start the server again");
   });
 }

@@ -96,7 +96,7 @@ async function runInstall({ print, say }: Display, request: ServiceRequest): Pro
   }
   const systemctl = new Systemctl(places);
   await systemctl.check(
-    `run "coder ${service}" by what starts services here, such as OpenRC, runit or a container's supervisor`,
+    `run "coder ${service}" with the service manager of this system, such as OpenRC, runit or a container's supervisor`,
   );
   for (const line of await installService({ service, unit: text, settings, places, now }, systemctl)) say(line);
   const words = [`systemctl`, ...places.systemctl].join(" ");
@@ -113,13 +113,13 @@ export async function runUninstall(
 ): Promise<void> {
   const places = placesOf(service, user);
   const systemctl = new Systemctl(places);
-  await systemctl.check(`remove ${places.unit} and ${places.environment} by hand, if they are there`);
+  await systemctl.check(`remove ${places.unit} and ${places.environment} by hand, if they exist`);
   for (const line of await uninstallService(service, places, forgets, systemctl)) say(line);
 }
 
 function placesOf(service: ServiceName, user: boolean): ServicePlaces {
   if (process.platform !== "linux") {
-    throw new UserError("Services are installed by systemd, which only Linux has", {
+    throw new UserError("Services are installed with systemd, which exists only on Linux", {
       next: [
         process.platform === "darwin"
           ? `have launchd run "coder ${service}": a property list in ~/Library/LaunchAgents with RunAtLoad and KeepAlive`

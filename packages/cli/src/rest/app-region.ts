@@ -34,7 +34,7 @@ export async function openedAt(
   if (region !== PRIMARY_PROXY_NAME) {
     const there = region.healthy ? appAddressIn(region, app) : undefined;
     if (there !== undefined) return { address: there.href, note: undefined };
-    const why = region.healthy ? "does not serve this app" : "is not well at present";
+    const why = region.healthy ? "does not serve this app" : "is unhealthy at present";
     note = `Region "${printable(region.name)}" ${why}: opening it at the deployment`;
   }
   const host = app.label === "" ? "" : await applicationsHost(deployment, signal);

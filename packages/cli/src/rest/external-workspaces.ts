@@ -117,7 +117,7 @@ export function renderInstructions(deployment: Deployment, instructions: AgentIn
           `     ${script}`,
           "",
           ...(script.endsWith(" sh")
-            ? ["It installs the coder command and starts the agent; with -s -- --service behind it, as a service."]
+            ? ["It installs the coder command and starts the agent; with -s -- --service appended, as a service."]
             : ["It installs the coder command and starts the agent."]),
           "",
         ];

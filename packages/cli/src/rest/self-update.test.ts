@@ -120,7 +120,7 @@ test.each([
   [302, { Location: "https://portal.test/" }, "", "ERR_NOT_A_CODER_SERVER"],
   [200, { "Content-Type": "text/html" }, "<title>Log in</title>", "ERR_NOT_A_CODER_SERVER"],
   [503, { "X-Coder-Build-Version": "v2.26.0" }, '{"message":"The database does not answer"}', "ERR_SERVER"],
-])("%d %j says nothing about what the deployment hands out", async (status, headers, body, code) => {
+])("%d %j is not taken for the deployment's own list of commands", async (status, headers, body, code) => {
   inItsPlace = { status, headers, body };
   await expect(update()).rejects.toMatchObject({ code });
   expect(readdirSync(folder)).toEqual(["coder"]);
@@ -132,7 +132,7 @@ test.runIf(process.platform === "linux")("a folder that may not be written to is
   await expect(update()).rejects.toMatchObject({
     code: "ERR_NOT_UPDATABLE",
     why: "this user may not write to /sys/kernel",
-    next: ["run this as the user who installed it, such as by sudo"],
+    next: ["run this as the user who installed it, for example with sudo"],
   });
 });
 

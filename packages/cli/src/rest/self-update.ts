@@ -64,7 +64,7 @@ async function ownPath(program: UpdatedProgram, installLine: string): Promise<st
   const path = await realpath(program.path);
   const packaged = packagedBy(path, program.arch);
   if (!program.single) {
-    throw new UserError("This coder is not an executable of its own, so it cannot replace itself", {
+    throw new UserError("This coder is not a single executable, so it cannot replace itself", {
       why: packaged === undefined ? "it runs from a checkout" : `it was installed by ${packaged.by}`,
       next: [
         packaged === undefined ? "update the checkout and build it again" : packaged.next,
@@ -97,7 +97,7 @@ async function announcedSum(deployment: Deployment, name: string, signal: AbortS
     if (foreign !== undefined) throw foreign;
     if (answer.status !== 200 && answer.status !== 404)
       throw failureOf(answer, "The list of coder commands could not be read", host);
-    throw new UserError(`${host} hands out no coder command`, {
+    throw new UserError(`${host} provides no coder command`, {
       next: ["ask its administrator to start the server with --binaries-dir"],
       code: "ERR_NO_PROGRAM",
     });
@@ -140,9 +140,9 @@ async function download(
   }
   const sum = hash.digest("hex");
   if (sum !== wanted) {
-    throw new UserError(`What arrived is not what ${deployment.url.host} announced`, {
+    throw new UserError(`The download is not what ${deployment.url.host} announced`, {
       why: `SHA-256 is ${sum}, it should be ${wanted}`,
-      next: ["run this again; if it stays so, tell the administrator"],
+      next: ["run this again; if the problem persists, tell the administrator"],
       code: "ERR_WRONG_SUM",
     });
   }
@@ -163,10 +163,10 @@ async function versionOf(path: string, signal: AbortSignal): Promise<string> {
     const done = await promisify(execFile)(path, ["version", "--output", "json"], { timeout: TRY_MS, signal });
     const { version } = JSON.parse(done.stdout) as { version?: unknown };
     if (typeof version === "string" && version.length < 128) return version;
-    throw new Error("it does not tell its version");
+    throw new Error("it does not report its version");
   } catch (error) {
     signal.throwIfAborted();
-    throw new UserError("The executable that the deployment hands out does not run on this machine", {
+    throw new UserError("The deployment's executable does not run on this machine", {
       why: (error as Error).message.split("\n").slice(0, 3).join("; "),
       code: "ERR_DOES_NOT_RUN",
       cause: error,
@@ -194,7 +194,7 @@ function notWritable(error: unknown, path: string): unknown {
   const denied = ["EACCES", "EPERM", "EROFS"].includes(code);
   return new UserError(`"${path}" cannot be replaced`, {
     why: denied ? `this user may not write to ${dirname(path)}` : code,
-    next: denied ? ["run this as the user who installed it, such as by sudo"] : [],
+    next: denied ? ["run this as the user who installed it, for example with sudo"] : [],
     code: "ERR_NOT_UPDATABLE",
     cause: error,
   });

@@ -39,7 +39,7 @@ export async function startWorkspace(request: BuildRequest, options: StartOption
   const { say } = request;
   const workspace = await settled(request);
   if (workspace.latest_build.status === "running" && !(options.update && workspace.outdated)) {
-    say(`Workspace "${workspace.name}" is running already`);
+    say(`Workspace "${workspace.name}" is already running`);
     return;
   }
   await build(request, workspace, {
@@ -48,7 +48,7 @@ export async function startWorkspace(request: BuildRequest, options: StartOption
     template_version_id: options.update ? workspace.template_active_version_id : undefined,
   });
   if (options.noWait) {
-    say(`The start of workspace "${workspace.name}" was asked for`);
+    say(`The start of workspace "${workspace.name}" was requested`);
     return;
   }
   const started = await settled(request);
@@ -56,7 +56,7 @@ export async function startWorkspace(request: BuildRequest, options: StartOption
   say(`Workspace "${started.name}" is started`);
   if (isExternal(started)) {
     say(
-      `Its machine is not the deployment's: an agent that runs there comes back by itself, otherwise start it there ("coder external-workspaces agent-instructions ${started.name}" says how)`,
+      `The deployment does not control its machine: an agent that runs there reconnects, otherwise start it there ("coder external-workspaces agent-instructions ${started.name}" says how)`,
     );
   }
 }
@@ -66,7 +66,7 @@ export async function stopWorkspace(request: BuildRequest): Promise<void> {
   const { say } = request;
   const workspace = await settled(request);
   if (workspace.latest_build.status === "stopped") {
-    say(`Workspace "${workspace.name}" is stopped already`);
+    say(`Workspace "${workspace.name}" is already stopped`);
     return;
   }
   await build(request, workspace, { transition: "stop" });
@@ -74,7 +74,9 @@ export async function stopWorkspace(request: BuildRequest): Promise<void> {
   expectStatus(stopped, "stopped");
   say(`Workspace "${stopped.name}" is stopped`);
   if (isExternal(stopped))
-    say("Its agent is cut off until the workspace is started again; its machine runs on, that is not the deployment's");
+    say(
+      "Its agent cannot connect until the workspace is started again; its machine, which the deployment does not control, runs on",
+    );
 }
 
 /** Deletes the workspace: ends all its connections and frees its name. */
@@ -83,7 +85,7 @@ export async function deleteWorkspace(request: BuildRequest): Promise<void> {
   await build(request, workspace, { transition: "delete" });
   request.say(`Workspace "${workspace.name}" is deleted`);
   if (isExternal(workspace))
-    request.say("Its machine is not the deployment's: it runs on, and an agent that is left there is refused");
+    request.say("The deployment does not control its machine, which runs on; an agent left there is refused");
 }
 
 export async function renameWorkspace(request: BuildRequest, newName: string): Promise<void> {
@@ -103,7 +105,7 @@ async function build(request: BuildRequest, workspace: Workspace, body: object):
     await deployment.call(`/api/v2/workspaces/${workspace.id}/builds`, { method: "POST", body, signal });
   } catch (error) {
     if (!(error instanceof ClientError) || error.status !== 409) throw error;
-    throw new UserError(`Workspace "${workspace.name}" is being changed by somebody else`, {
+    throw new UserError(`Workspace "${workspace.name}" is being changed by another client`, {
       why: error.message,
       next: ["wait until that is done, then run this again"],
       code: "ERR_CONFLICT",

@@ -3,8 +3,8 @@ export type EscapeAction = "disconnect" | "help" | "suspend" | "status";
 
 export const ESCAPE_HELP = [
   "Supported escape sequences:",
-  "  ~.   leave the session, also when it no longer answers",
-  "  ~#   say how the workspace is reached",
+  "  ~.   leave the session, even if it no longer answers",
+  "  ~#   show how the workspace is reached",
   "  ~^Z  suspend coder",
   "  ~?   this message",
   "  ~~   send one ~",

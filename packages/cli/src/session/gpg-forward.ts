@@ -56,7 +56,7 @@ async function localAgent(): Promise<[socket: string, keys: Buffer, trust: Buffe
   const socket = (await run("gpgconf", "--list-dirs", "agent-extra-socket")).toString("utf8").trim();
   if (!socket.startsWith("/")) {
     throw new UserError("There is no GPG agent to forward", {
-      why: `gpgconf names no socket for guests, but ${JSON.stringify(socket.slice(0, 100))}`,
+      why: `gpgconf names no extra socket, but ${JSON.stringify(socket.slice(0, 100))}`,
       next: ["update GnuPG to 2.2 or later"],
       code: "ERR_NO_GPG",
     });

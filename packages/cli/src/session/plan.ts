@@ -53,7 +53,7 @@ export interface SessionPlan {
 export function planSession(request: SessionRequest): SessionPlan {
   const { command, resume, noCommand, noTty, tty } = request;
   if (tty && noTty) throw new UsageError("-t and -T exclude each other");
-  if (noCommand && command !== undefined) throw new UsageError(`-N runs no command, and there is one: ${command}`);
+  if (noCommand && command !== undefined) throw new UsageError(`-N runs no command, but one was given: ${command}`);
   if (resume) checkResume(request);
   return {
     command,

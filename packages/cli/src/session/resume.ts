@@ -38,7 +38,9 @@ export async function resumeShell(
     else store.touch(id);
     if (outcome !== "ended" && !signal.aborted) {
       const how = outcome === "left" ? "You left the shell" : "Connection to the workspace was lost";
-      stderr.write(`\r\n${how}; it goes on for ${KEEP_MS / 3_600_000} h: coder ssh --resume ${workspace.name}\r\n`);
+      stderr.write(
+        `\r\n${how}; it keeps running for ${KEEP_MS / 3_600_000} h: coder ssh --resume ${workspace.name}\r\n`,
+      );
     }
     return { code: SHELL_EXIT[outcome], orderly: outcome !== "lost" };
   } finally {

@@ -52,7 +52,7 @@ export async function runConfigSsh(options: ConfigSshOptions, display: Display, 
   const { options: hostOptions, refused } = mergeHostOptions(ownOptions, settings.options);
   if (refused.length > 0) {
     say(
-      `The deployment asks for SSH options that it may not set on this machine, they are left out: ${refused.join(", ")}`,
+      `The deployment sent SSH options that it may not set on this machine; they are left out: ${refused.join(", ")}`,
     );
   }
   const hosts = hostNames(stored, name, settings);

@@ -85,7 +85,7 @@ test("installs, does nothing twice, restarts after a change, and removes everyth
   expect([mode(places.environment), mode(places.unit)]).toEqual([0o600, 0o644]);
   expect(readdirSync(dirname(places.environment))).toEqual(["agent.env"]);
 
-  expect((await installService(installation, systemctl)).join(" ")).toContain("runs already");
+  expect((await installService(installation, systemctl)).join(" ")).toContain("already running");
   expect(asked().join("\n")).not.toContain("restart");
   chmodSync(places.environment, 0o644);
   const changed = await installService({ ...installation, settings: "TOKEN=new\n" }, systemctl);

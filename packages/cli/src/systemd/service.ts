@@ -43,7 +43,7 @@ export async function installService(
     ];
   const active = await systemctl.isActive(name);
   if (active && changed.length === 0 && !(await systemctl.runsOldProgram(name)))
-    return [...done, `${name} is enabled, and runs already.`];
+    return [...done, `${name} is enabled and already running.`];
   await systemctl.run("restart", name);
   return [...done, `${name} is enabled and ${active ? "was restarted" : "started"}.`];
 }
@@ -108,7 +108,7 @@ function unchangeable(path: string, error: NodeJS.ErrnoException): UserError {
   const refused = error.code === "EACCES" || error.code === "EPERM";
   return new UserError(`Cannot use "${path}"`, {
     why: error.code ?? error.message,
-    next: refused ? ["run it as root, or without root for yourself by --user"] : [],
+    next: refused ? ["run it as root, or install it for yourself with --user"] : [],
     code: "ERR_SERVICE_FILE",
     cause: error,
   });

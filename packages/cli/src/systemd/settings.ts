@@ -15,7 +15,7 @@ const TRUST_FILES = ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"];
 /** Content of a settings file before anything is set. */
 export function emptySettings(service: ServiceName): string {
   return [
-    `# Settings of coder-${service}.service, one VARIABLE=value a line; those that there are: coder ${service} --help`,
+    `# Settings of coder-${service}.service, one VARIABLE=value per line. For a list: coder ${service} --help`,
     `# After a change: systemctl restart coder-${service}`,
     "",
   ].join("\n");

@@ -40,7 +40,7 @@ function agentUnit({ program, environmentFile, scope, runAs = "root" }: UnitOpti
     "Restart=always",
     "RestartSec=5",
     "KillMode=mixed",
-    "# One program that takes too much memory ends by itself, not the whole workspace.",
+    "# A program that takes too much memory is killed alone, not the whole workspace.",
     "OOMPolicy=continue",
     "# No restrictions: people's shells would inherit them.",
   ]);

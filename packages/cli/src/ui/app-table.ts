@@ -17,5 +17,5 @@ export const APP_COLUMNS: readonly Column<ListedApp>[] = [
 ];
 
 function levelText({ sharing_level: level, requested_level: requested }: AgentApp): string {
-  return requested === undefined ? level : `${level} (asks for ${requested})`;
+  return requested === undefined ? level : `${level} (requests ${requested})`;
 }

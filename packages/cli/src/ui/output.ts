@@ -43,7 +43,9 @@ export function jsonText(value: unknown): string {
 }
 
 function missing<Row>(name: string, columns: readonly Column<Row>[]): never {
-  throw new UsageError(`there is no column "${name}"; there are: ${columns.map((column) => column.name).join(", ")}`);
+  throw new UsageError(
+    `there is no column "${name}"; the columns are: ${columns.map((column) => column.name).join(", ")}`,
+  );
 }
 
 /** A time such as "3 minutes ago". */

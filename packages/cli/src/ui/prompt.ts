@@ -47,7 +47,7 @@ export async function askNewPassword(ask: Ask, options: Question): Promise<strin
     const password = await ask("Password: ", { ...options, hidden: true });
     if ((await ask("Password again: ", { ...options, hidden: true, check: () => undefined })) === password)
       return password;
-    process.stderr.write("  The two differ. Once more:\n");
+    process.stderr.write("  They differ. Try again:\n");
   }
 }
 

@@ -58,7 +58,7 @@ describe.skipIf(missing.length > 0)(`apps (missing here: ${missing.join(", ") ||
     await page.goto(`${deployment.url}/@owner/demo/settings`);
     await page.getByText("Add an app").click();
     await page.getByLabel("Name in addresses").fill("web");
-    await page.getByLabel("Name for people").fill("My site");
+    await page.getByLabel("Display name").fill("My site");
     await page.getByLabel("Where the program listens").fill(address);
     await page.getByLabel("Icon").fill("/icon/code.svg");
     await page.getByRole("button", { name: "Add the app" }).click();

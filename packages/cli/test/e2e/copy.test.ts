@@ -49,14 +49,14 @@ describe("coder cp", () => {
     expect(readFileSync(join(here, "copy", "b.txt"), "utf8")).toBe("b");
   });
 
-  it("copies the rest and fails when something is passed over", async () => {
+  it("copies the rest and fails when something is skipped", async () => {
     mkdirSync(join(here, "partly"));
     writeFileSync(join(here, "partly", "file"), "content");
     symlinkSync("nowhere", join(here, "partly", "dangling"));
     const done = await cp("-r", join(here, "partly"), `demo:${there}/`);
     expect([done.code, done.stdout]).toEqual([1, ""]);
-    expect(done.stderr).toContain("passed over, a link to nothing");
-    expect(done.stderr).toContain("1 entry was passed over");
+    expect(done.stderr).toContain("dangling: a link to nothing");
+    expect(done.stderr).toContain("1 entry was skipped");
     expect(readFileSync(join(there, "partly", "file"), "utf8")).toBe("content");
   });
 
@@ -72,11 +72,11 @@ describe("coder cp", () => {
     while (!existsSync(part) || statSync(part).size < 1_000_000) await sleep(5);
     child.kill("SIGINT");
     if (child.signalCode === null) await once(child, "exit");
-    expect([child.signalCode, said]).toEqual(["SIGINT", expect.stringContaining("goes on where this one was")]);
+    expect([child.signalCode, said]).toEqual(["SIGINT", expect.stringContaining("run the same command to continue")]);
     expect(existsSync(join(there, "large"))).toBe(false);
     const again = new PtyCommand(["cp", file, `demo:${there}/large`], deployment.environment());
     expect(await again.ended()).toBe(0);
-    expect(again.screen).toMatch(/1 file, 60\.0 MB in \d+\.\d s, [\d.]+ MB of it were there already/);
+    expect(again.screen).toMatch(/1 file, 60\.0 MB in \d+\.\d s, [\d.]+ MB of it already there/);
     expect(digest(join(there, "large"))).toBe(digest(file));
     expect(existsSync(part)).toBe(false);
   });

@@ -60,7 +60,7 @@ describe("a lasting terminal of coder ssh", () => {
 
     second.type("\r~.");
     expect(await second.ended()).toBe(255);
-    expect(second.screen).toContain("it goes on for 72 h: coder ssh --resume demo");
+    expect(second.screen).toContain("it keeps running for 72 h: coder ssh --resume demo");
     const third = start("ssh", "--resume", "demo");
     third.type("echo third=$$.; exit\r");
     expect((await third.sees(/third=(\d+)\./))[1]).toBe(pid);

@@ -42,7 +42,7 @@ describe("coder open", () => {
   it("vscode prints the address where nothing opens it, with a token of its own on request", async () => {
     const environment = { PATH: bare };
     const done = await deployment.run(["open", "vscode", "--generate-token", "demo"], { environment });
-    expect([done.code, done.stderr]).toEqual([0, expect.stringContaining("Nothing here opens addresses")]);
+    expect([done.code, done.stderr]).toEqual([0, expect.stringContaining("No program here can open addresses")]);
     const { token, openRecent } = Object.fromEntries(new URL(done.stdout.trim()).searchParams);
     expect(openRecent).toBe("true");
     const me = await fetch(`${deployment.url}/api/v2/users/me`, { headers: { "Coder-Session-Token": token! } });

@@ -88,7 +88,7 @@ describe("SIGHUP", () => {
       "--tls-address",
     ];
     const url = `https://127.0.0.1:${port}/healthz`;
-    expect(health(...asked, `0.0.0.0:${port}`)).toMatchObject({ status: 0, stdout: `${url} is well\n` });
+    expect(health(...asked, `0.0.0.0:${port}`)).toMatchObject({ status: 0, stdout: `${url} is healthy\n` });
 
     server.kill("SIGTERM");
     expect(await once(server, "exit")).toEqual([0, null]);

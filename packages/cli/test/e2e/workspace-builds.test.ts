@@ -21,12 +21,12 @@ describe("starting and stopping a workspace", () => {
     expect(await run("start", "demo")).toEqual({
       code: 0,
       stdout: "",
-      stderr: 'Workspace "demo" is running already\n',
+      stderr: 'Workspace "demo" is already running\n',
     });
     const stopped = await run("stop", "--yes", "demo");
     expect([stopped.code, stopped.stderr]).toEqual([0, expect.stringContaining('Workspace "demo" is stopped\n')]);
-    expect(stopped.stderr).toContain("its machine runs on");
-    expect((await run("stop", "-y", "demo")).stderr).toBe('Workspace "demo" is stopped already\n');
+    expect(stopped.stderr).toContain("does not control, runs on");
+    expect((await run("stop", "-y", "demo")).stderr).toBe('Workspace "demo" is already stopped\n');
     const refused = await run("ssh", "--disable-autostart", "demo", "--", "true");
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("coder start demo")]);
     const started = await run("start", "--reason", "vscode_connection", "demo");
@@ -39,7 +39,7 @@ describe("starting and stopping a workspace", () => {
     const restarted = await run("restart", "--yes", "demo");
     expect(restarted.code).toBe(0);
     expect(restarted.stderr).toMatch(/is stopped[\s\S]*is started/);
-    expect((await run("update", "demo")).stderr).toBe('Workspace "demo" is running already\n');
+    expect((await run("update", "demo")).stderr).toBe('Workspace "demo" is already running\n');
   });
 
   it("reports what cannot be done", async () => {

@@ -179,7 +179,7 @@ describe.skipIf(missing.length > 0)(`the artefacts of a release${without(missing
     expect(stdout).toMatch(/^Coder v[^\n]+\n/);
     expect(stdout).toContain("Terminals: by koffi, from /tmp/cache/coder/native/koffi-");
     expect(stdout).toContain("the state directory is open: every user of this machine may replace what is in it");
-    expect(stdout).toContain("OK\nhttp://127.0.0.1:3000/healthz is well\n");
+    expect(stdout).toContain("OK\nhttp://127.0.0.1:3000/healthz is healthy\n");
     expect(stdout).toMatch(/stopping|stopped/);
   });
 });

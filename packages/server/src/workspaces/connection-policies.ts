@@ -70,7 +70,7 @@ export class ConnectionPolicies {
   async terminalRefusal(agent: AgentRow): Promise<DomainError | undefined> {
     const workspace = await this.#options.store.workspaces.byId(agent.workspace_id);
     if (workspace?.require_e2e !== 1) return undefined;
-    return new DomainError("browser-only", "This workspace takes end-to-end encrypted terminals only.", {
+    return new DomainError("browser-only", "This workspace accepts only end-to-end encrypted terminals.", {
       detail: "Switch the terminal's page to end-to-end, or use the command line",
     });
   }

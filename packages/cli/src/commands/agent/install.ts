@@ -19,9 +19,9 @@ const COMMON = {
 };
 
 export default class AgentInstall extends BaseCommand<typeof AgentInstall> {
-  static override summary = "Install the agent as a service of systemd, and start it";
+  static override summary = "Install the agent as a systemd service and start it";
   static override description =
-    "Writes a unit and, readable by its owner only, a file of settings with the token. As root it is a service of the system, without root one of your own. What the options and variables of the agent say is kept in the settings; called again, it changes what is given and leaves the rest.";
+    "Writes a unit, and a settings file with the token that only its owner may read. Run as root, it installs a system service; otherwise, a service of your own. The agent's options and variables are stored in the settings; another run changes those that are given and keeps the rest.";
   static override examples = [
     "sudo <%= config.bin %> agent install --agent-url https://coder.example.com --agent-token-file token --run-as ada",
     "CODER_AGENT_URL=https://coder.example.com CODER_AGENT_TOKEN=… <%= config.bin %> agent install --user",
@@ -31,7 +31,7 @@ export default class AgentInstall extends BaseCommand<typeof AgentInstall> {
     ...INSTALL_FLAGS,
     "run-as": text({
       helpValue: "<account>",
-      summary: "Account that people of the workspace work as; default: who called sudo, else root",
+      summary: "Account under which users work in the workspace; default: the user who called sudo, otherwise root",
     }),
     ...KEPT,
   };

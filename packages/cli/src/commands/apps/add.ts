@@ -12,7 +12,7 @@ export default class AppsAdd extends BaseCommand<typeof AppsAdd> {
   static override flags = {
     ...APP_FLAGS,
     external: toggle({
-      summary: "The address is opened on the client: a web page or an editor, not a program of the workspace",
+      summary: "The address opens on the client: it is a web page or an editor, not a program in the workspace",
     }),
     hidden: toggle({ summary: "Reachable, but not shown" }),
   };

@@ -3,9 +3,9 @@ import { APP_WORD, WORKSPACE_WORD } from "../../flags/words.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class AppsApprove extends BaseCommand<typeof AppsApprove> {
-  static override summary = "Share an app as its agent asks for";
+  static override summary = "Share an app at the level that its agent requests";
   static override description =
-    "An agent declares apps, and shares none by itself. The approval holds for this app at this address: when the agent changes it, the app is the owner's alone again.";
+    "An agent can declare apps but cannot share them. The approval covers this app at this address: if the agent changes the address, only the owner may use the app again.";
   static override examples = ["<%= config.bin %> apps approve dev web"];
   static override flags = YES_FLAG;
   static override args = { ...WORKSPACE_WORD, ...APP_WORD };
@@ -17,7 +17,7 @@ export default class AppsApprove extends BaseCommand<typeof AppsApprove> {
     const place = await findAppPlace(deployment, this.args.workspace, signal);
     const app = await findApp(deployment, place, this.args.app, signal);
     if (app.requested_level === undefined) {
-      this.display.say(`App "${app.slug}" asks for no wider level than it has: ${app.sharing_level}`);
+      this.display.say(`App "${app.slug}" requests no wider level than it has: ${app.sharing_level}`);
       return;
     }
     const question = `Share ${printable(app.url)} of workspace "${place.workspace.name}" at the level "${app.requested_level}"?`;

@@ -5,7 +5,7 @@ import { BaseCommand } from "../base-command.ts";
 
 export default class AppsEdit extends BaseCommand<typeof AppsEdit> {
   static override summary = "Change an app of a workspace";
-  static override description = "What no flag names stays as it is.";
+  static override description = "Properties without a flag stay as they are.";
   static override examples = [
     "<%= config.bin %> apps edit dev web --share public",
     '<%= config.bin %> apps edit dev web --health ""',

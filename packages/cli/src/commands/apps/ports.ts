@@ -3,9 +3,9 @@ import { AGENT_WORD } from "../../flags/words.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class AppsPorts extends BaseCommand<typeof AppsPorts> {
-  static override summary = "List the ports of a workspace: what listens, and what is shared";
+  static override summary = "List the ports of a workspace: those in use and those that are shared";
   static override description =
-    "The agent connects once to each program that is shared, to find out whether it speaks http or https. A level that an administrator has lowered since is listed as the one that counts. Programs of declared apps are listed with: coder apps list WORKSPACE";
+    "The agent connects once to each shared program to find out whether it speaks http or https. If an administrator has lowered a level since, the effective one is listed. Declared apps are listed with: coder apps list WORKSPACE";
   static override examples = ["<%= config.bin %> apps ports dev", "<%= config.bin %> apps ports dev --output json"];
   static override flags = LISTING_FLAGS;
   static override args = AGENT_WORD;

@@ -16,12 +16,11 @@ export default class AppsShare extends BaseCommand<typeof AppsShare> {
     level: choice({ options: SHARE_LEVELS, default: "authenticated", summary: "Who besides the owner may use it" }),
     for: duration({
       helpValue: "<duration>",
-      summary:
-        "How long; by default until the share is removed. The end of a share that is there stays without this flag",
+      summary: "How long it lasts; by default until it is removed. Without this flag an existing share keeps its end",
     }),
     label: exactText({
       helpValue: "<text>",
-      summary: "What the share is for; by default the label of a share that is there stays",
+      summary: "What the share is for; by default an existing share keeps its label",
     }),
   };
   static override args = {
@@ -45,7 +44,7 @@ export default class AppsShare extends BaseCommand<typeof AppsShare> {
     const { expiresAt } = await sharePort(deployment, place, wish, signal);
     const until = expiresAt === undefined ? "" : ` until ${expiresAt}`;
     if (level === "owner") {
-      this.display.say(`Port ${port} is shared no longer`);
+      this.display.say(`Port ${port} is no longer shared`);
       return;
     }
     this.display.say(`Port ${port} is shared at the level "${level}"${until}`);
@@ -56,7 +55,7 @@ export default class AppsShare extends BaseCommand<typeof AppsShare> {
       // The port is shared even if the list cannot be read.
       signal.throwIfAborted();
       const { printable } = await import("../../base/text.ts");
-      this.display.say(`What listens there is not known: ${printable((error as Error).message)}`);
+      this.display.say(`Cannot tell what listens there: ${printable((error as Error).message)}`);
     }
   }
 }

@@ -14,7 +14,7 @@ export default class ExternalWorkspacesCreate extends BaseCommand<typeof Externa
   ];
   static override flags = {
     "agent-name": text({ helpValue: "<name>", summary: "Name of its agent" }),
-    app: list({ helpValue: "<slug=…,url=…>", summary: "An app of it; may be given several times" }),
+    app: list({ helpValue: "<slug=…,url=…>", summary: "An app of the workspace; may be given several times" }),
     ...OUTPUT_FLAG,
   };
   static override args = { workspace: word({ required: true, description: "Name of the new workspace" }) };

@@ -18,7 +18,7 @@ export default class OpenApp extends BaseCommand<typeof OpenApp> {
   static override aliases = ["apps:open"];
   static override summary = "Open an app of a workspace in the browser";
   static override description =
-    "Opens the app at the deployment itself, or at a workspace proxy that --region names. A proxy that is not well, or does not serve this app, is passed over with one line.";
+    "Opens the app at the deployment itself, or at the workspace proxy named by --region. If that proxy is unhealthy or does not serve this app, a note says so and the app opens at the deployment.";
   static override examples = [
     "<%= config.bin %> open app dev",
     "<%= config.bin %> open app dev code-server",
@@ -29,12 +29,12 @@ export default class OpenApp extends BaseCommand<typeof OpenApp> {
       env: "CODER_OPEN_APP_REGION",
       helpValue: "<name>",
       default: PRIMARY_PROXY_NAME,
-      summary: "Region to open it at: primary, or a workspace proxy by its name; a --region in the line counts first",
+      summary: "Region to open it at: primary, or the name of a workspace proxy; --region takes precedence",
     }),
   };
   static override args = {
     workspace: word({ required: true, description: "[owner/]workspace[.agent]" }),
-    app: word({ description: "its name; without one, the apps there are listed" }),
+    app: word({ description: "its name; without it, the existing apps are listed" }),
   };
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
@@ -73,7 +73,7 @@ export default class OpenApp extends BaseCommand<typeof OpenApp> {
         `the app's address ${problem}: ${printable(address.slice(0, 80))}`,
       );
     await openAddress(address).catch(() => {
-      this.display.say("Nothing here opens addresses; open this one in a browser:");
+      this.display.say("No program here can open addresses; open this one in a browser:");
       this.display.print(`${address}\n`);
     });
   }

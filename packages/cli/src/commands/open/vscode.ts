@@ -5,7 +5,7 @@ import { BaseCommand } from "../base-command.ts";
 export default class OpenVscode extends BaseCommand<typeof OpenVscode> {
   static override summary = "Open a workspace in VS Code";
   static override description =
-    "VS Code needs the Coder extension. Where nothing opens addresses, as over SSH, the address is printed.";
+    "VS Code needs the Coder extension. If no program can open addresses, as over SSH, the address is printed.";
   static override examples = [
     "<%= config.bin %> open vscode dev",
     "<%= config.bin %> open vscode dev /home/coder/project",
@@ -43,7 +43,7 @@ export default class OpenVscode extends BaseCommand<typeof OpenVscode> {
       await openAddress(uri);
       this.display.say(`Opening ${workspace.ownerName}/${workspace.name} in VS Code`);
     } catch {
-      this.display.say("Nothing here opens addresses; open this one where VS Code is:");
+      this.display.say("No program here can open addresses; open this one where VS Code is:");
       this.display.print(`${uri}\n`);
     }
   }

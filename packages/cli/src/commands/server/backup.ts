@@ -4,9 +4,9 @@ import { STATE_DIR_FLAGS, stateDirOf } from "../../flags/state-dir.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class ServerBackup extends BaseCommand<typeof ServerBackup> {
-  static override summary = "Copy the server's database and keys into a folder, with the server running or not";
+  static override summary = "Copy the server's database and keys into a folder, whether or not it is running";
   static override description =
-    "Run this on the server's machine, as its user. The copy is the state of one moment, is checked, and appears whole or not at all. It holds the keys of the deployment: keep it as safe as the server itself. TLS certificates and the server's options are not in it.";
+    "Run this on the server's machine, as its user. The copy is the state of one moment, is checked, and appears whole or not at all. It contains the deployment's keys: protect it like the server itself. TLS certificates and the server's options are not in it.";
   static override examples = [
     "<%= config.bin %> server backup --to /var/backups/coder/$(date +%F)",
     "<%= config.bin %> server restore --from /var/backups/coder/2026-11-29",

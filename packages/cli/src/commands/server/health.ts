@@ -2,9 +2,9 @@ import { givenServerFlags, SERVER_FLAGS } from "../../flags/server.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class ServerHealth extends BaseCommand<typeof ServerHealth> {
-  static override summary = "Ask the server of this machine whether it serves, for health checks";
+  static override summary = "Ask the server on this machine whether it is healthy";
   static override description =
-    "Exits with 0 when it does, with 1 when it does not. Takes the same options and variables as the server, of which it needs the address.";
+    "Exits with 0 if it is, otherwise with 1. Takes the same options and variables as the server, but uses only the address.";
   static override examples = [
     "<%= config.bin %> server health",
     "<%= config.bin %> server health --http-address 127.0.0.1:8080",

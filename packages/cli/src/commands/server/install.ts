@@ -3,9 +3,9 @@ import { givenSettings, INSTALL_FLAGS } from "../../flags/service.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class ServerInstall extends BaseCommand<typeof ServerInstall> {
-  static override summary = "Install the server as a service of systemd, and start it";
+  static override summary = "Install the server as a systemd service and start it";
   static override description =
-    "Writes a unit and a file of settings. As root it is a service of the system with an account of its own, coder-server, and its state in /var/lib/coder-server; without root it is one of your own. What the options and variables of the server say is kept in the settings; called again, it changes what is given and leaves the rest. To have new certificates read: systemctl reload coder-server.";
+    "Writes a unit and a settings file. Run as root, it installs a system service with the account coder-server and its state in /var/lib/coder-server; otherwise, a service of your own. The server's options and variables are stored in the settings; another run changes those that are given and keeps the rest. To load new certificates: systemctl reload coder-server.";
   static override examples = [
     "sudo <%= config.bin %> server install --access-url https://coder.example.com --http-address 127.0.0.1:3000",
     "sudo <%= config.bin %> server install --tls-enable --tls-address :443 --tls-cert-file cert.pem --tls-key-file key.pem",

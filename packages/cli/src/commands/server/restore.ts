@@ -4,7 +4,7 @@ import { STATE_DIR_FLAGS, stateDirOf } from "../../flags/state-dir.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class ServerRestore extends BaseCommand<typeof ServerRestore> {
-  static override summary = "Put a backup in place as the server's database and keys";
+  static override summary = "Restore the server's database and keys from a backup";
   static override description =
     "Stop the server first, and run this as its user. The backup is checked before anything is changed; the existing files are moved into a folder beside it, never removed. Logins and tokens return to what they were at the time of the backup: repeat every suspension and logout made since then.";
   static override examples = [
@@ -13,7 +13,7 @@ export default class ServerRestore extends BaseCommand<typeof ServerRestore> {
   ];
   static override flags = {
     from: text({ helpValue: "<folder>", summary: 'A folder that "coder server backup" wrote' }),
-    replace: toggle({ summary: "Replace the deployment that is there, which is moved aside" }),
+    replace: toggle({ summary: "Replace the existing deployment, which is moved aside" }),
     ...STATE_DIR_FLAGS,
   };
 

@@ -5,9 +5,9 @@ import { YES_FLAG } from "../../flags/output.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class SupportBundle extends BaseCommand<typeof SupportBundle> {
-  static override summary = "Collect what somebody needs to help you, in one zip file";
+  static override summary = "Collect information for support, in one zip file";
   static override description =
-    "Gathers what this machine, the deployment and, when one is named, a workspace and its agent say about their network. Secrets are replaced; a part that cannot be had says why. Nothing is sent anywhere.";
+    "Gathers what this machine, the deployment and, if named, a workspace and its agent know about their network. Secrets are replaced, and a part that is not available contains the reason. Nothing is sent anywhere.";
   static override examples = [
     "<%= config.bin %> support bundle dev",
     "<%= config.bin %> support bundle --yes --output-file bundle.zip",
@@ -22,7 +22,7 @@ export default class SupportBundle extends BaseCommand<typeof SupportBundle> {
     "url-override": text({
       env: "CODER_SUPPORT_BUNDLE_URL_OVERRIDE",
       helpValue: "<url>",
-      summary: "Reach the deployment at this URL, when its own is not the one that works here",
+      summary: "Reach the deployment at this URL if its own does not work here",
     }),
     ...YES_FLAG,
   };
@@ -44,7 +44,7 @@ export default class SupportBundle extends BaseCommand<typeof SupportBundle> {
       workspace: workspace === undefined || agent === undefined ? workspace : `${workspace}.${agent}`,
       disableDirect: flags["disable-direct-connections"],
       file,
-      confirm: async () => flags.yes || this.confirm(`Write what there is to know about ${about} to ${file}?`, signal),
+      confirm: async () => flags.yes || this.confirm(`Write information about ${about} to ${file}?`, signal),
     };
     await runSupportBundle(options, this.display, signal);
   }

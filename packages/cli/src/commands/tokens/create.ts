@@ -3,7 +3,7 @@ import { duration, list, text } from "../../flags/kinds.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class TokensCreate extends BaseCommand<typeof TokensCreate> {
-  static override summary = "Create an API token and print it, this once";
+  static override summary = "Create an API token and print it once";
   static override examples = ["<%= config.bin %> tokens create --name ci --lifetime 720h"];
   static override flags = {
     lifetime: duration({
@@ -14,7 +14,7 @@ export default class TokensCreate extends BaseCommand<typeof TokensCreate> {
     name: text({ char: "n", env: "CODER_TOKEN_NAME", helpValue: "<name>", summary: "A name to recognise it by" }),
     scope: list({
       helpValue: "<scope>",
-      summary: "What the token may do: all, everything that its user may; this deployment knows no other",
+      summary: "What the token may do: all means everything that its user may; this deployment has no other scope",
       hidden: true,
     }),
     allow: list({

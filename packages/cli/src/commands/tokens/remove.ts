@@ -3,7 +3,7 @@ import { BaseCommand } from "../base-command.ts";
 
 export default class TokensRemove extends BaseCommand<typeof TokensRemove> {
   static override aliases = ["tokens:rm"];
-  static override summary = "Remove an API token: it is refused from then on";
+  static override summary = "Remove an API token, which is then refused";
   static override examples = ["<%= config.bin %> tokens remove ci"];
   static override args = { token: word({ required: true, description: "Name, id, or the token itself" }) };
 

@@ -4,7 +4,7 @@ import { BaseCommand } from "../base-command.ts";
 
 export default class UsersCreate extends BaseCommand<typeof UsersCreate> {
   static override summary = "Create a user";
-  static override description = "Asks for the user name and email address that no flag gives. Owners only.";
+  static override description = "Asks for the user name and email address unless flags give them. Owners only.";
   static override examples = [
     "<%= config.bin %> users create",
     "<%= config.bin %> users create --username alice --email alice@example.com",
@@ -22,7 +22,7 @@ export default class UsersCreate extends BaseCommand<typeof UsersCreate> {
     "login-type": text({
       helpValue: "<type>",
       default: "password",
-      summary: "How the user logs in: with a password, this deployment knows no other way",
+      summary: "How the user logs in: password is the only way in this deployment",
       hidden: true,
     }),
     org: text({

@@ -5,7 +5,7 @@ export default class UsersDelete extends BaseCommand<typeof UsersDelete> {
   static override aliases = ["users:rm"];
   static override summary = "Delete a user";
   static override description =
-    "The user must have no workspaces left. Name and email address are free for others afterwards. Asks nothing.";
+    "The user must have no workspaces left. Others can use the name and email address afterwards. Does not ask for confirmation.";
   static override examples = ["<%= config.bin %> users delete alice"];
   static override args = USER_WORD;
 

@@ -4,7 +4,7 @@ import { BaseCommand } from "../base-command.ts";
 export default class UsersEditConnectionPolicy extends BaseCommand<typeof UsersEditConnectionPolicy> {
   static override summary = "Set which clients a user may connect with";
   static override description =
-    "browser-only leaves the user's connections to web browsers: open tunnels end within seconds, web terminals and apps stay. inherit and any leave the decision to the deployment and the workspace. Owners only.";
+    "browser-only: the user may connect only with web browsers; open tunnels end within seconds, web terminals and apps stay. inherit and any leave the decision to the deployment and the workspace. Owners only.";
   static override examples = [
     "<%= config.bin %> users edit-connection-policy alice browser-only",
     "<%= config.bin %> users edit-connection-policy alice inherit",

@@ -4,7 +4,7 @@ import { BaseCommand } from "../base-command.ts";
 
 export default class WsproxyCreate extends BaseCommand<typeof WsproxyCreate> {
   static override aliases = ["workspace-proxy:create"];
-  static override summary = "Create a workspace proxy and print its token, this once";
+  static override summary = "Create a workspace proxy and print its token once";
   static override description =
     "Without --name it asks for the name, and for the display name unless --display-name gives it. Owners only.";
   static override examples = [
@@ -15,7 +15,7 @@ export default class WsproxyCreate extends BaseCommand<typeof WsproxyCreate> {
     name: text({ helpValue: "<name>", summary: "Lower-case letters, digits and hyphens" }),
     ...PROXY_TEXT_FLAGS,
     ...PROXY_TOKEN_FLAGS,
-    "no-prompt": toggle({ summary: "Ask nothing: what no flag gives stays empty, and a missing name is an error" }),
+    "no-prompt": toggle({ summary: "Do not ask: values without a flag stay empty, and a missing name is an error" }),
   };
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
@@ -26,7 +26,7 @@ export default class WsproxyCreate extends BaseCommand<typeof WsproxyCreate> {
     const { name: given, icon = "", output } = this.flags;
     const asks = !this.flags["no-prompt"];
     const instead = "give --name";
-    if (given === undefined && !asks) throw new UsageError("--name is missing, and --no-prompt forbids to ask for it");
+    if (given === undefined && !asks) throw new UsageError("--name is missing, and --no-prompt forbids asking for it");
     const problem = given === undefined ? undefined : proxyNameProblem(given);
     if (problem !== undefined) throw new UsageError(problem.replace(/\.$/, ""));
     const name = given ?? (await ask("Name of the proxy: ", { signal, instead, check: proxyNameProblem }));

@@ -7,7 +7,7 @@ export default class WsproxyEdit extends BaseCommand<typeof WsproxyEdit> {
   static override aliases = ["workspace-proxy:edit"];
   static override summary = "Change a workspace proxy's name, display name, icon or address";
   static override description =
-    "A running proxy cannot take another address by itself while the one that is known answers: an owner moves it with --access-url and --wildcard-access-url. Owners only.";
+    "A running proxy cannot change its address while the registered one answers: an owner changes it with --access-url and --wildcard-access-url. Owners only.";
   static override examples = [
     '<%= config.bin %> wsproxy edit sydney --display-name "Sydney, Australia"',
     "<%= config.bin %> wsproxy edit sydney --access-url https://sydney.coder.example.com",
@@ -15,10 +15,10 @@ export default class WsproxyEdit extends BaseCommand<typeof WsproxyEdit> {
   static override flags = {
     name: text({ helpValue: "<name>", summary: "Another name" }),
     ...PROXY_TEXT_FLAGS,
-    "access-url": text({ helpValue: "<url>", summary: "Another access URL, which the proxy has to state as well" }),
+    "access-url": text({ helpValue: "<url>", summary: "New access URL, which the proxy has to be started with too" }),
     "wildcard-access-url": exactText({
       helpValue: "<host>",
-      summary: "Another wildcard host name, such as *.apps.example.com; empty for none",
+      summary: "New wildcard host name, such as *.apps.example.com; empty for none",
     }),
   };
   static override args = PROXY_WORD;

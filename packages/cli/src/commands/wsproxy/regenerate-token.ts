@@ -3,7 +3,7 @@ import { BaseCommand } from "../base-command.ts";
 
 export default class WsproxyRegenerateToken extends BaseCommand<typeof WsproxyRegenerateToken> {
   static override aliases = ["workspace-proxy:regenerate-token"];
-  static override summary = "Give a workspace proxy another token and print it, this once";
+  static override summary = "Give a workspace proxy a new token and print it once";
   static override description =
     "The old token is refused from then on, and the proxy's region leaves the relay map until it has registered with the new one. Terminals and web apps that are open through it end at once. Owners only.";
   static override examples = [

@@ -6,7 +6,7 @@ export default class WsproxyServer extends BaseCommand<typeof WsproxyServer> {
   static override aliases = ["workspace-proxy:server"];
   static override summary = "Run a workspace proxy: a relay, terminals and web apps near its users";
   static override description =
-    "Connections that have no direct path go through the nearest relay. A proxy is one more: it registers with the deployment, admits the same clients and agents, and needs no database and no state directory. Browsers may open terminals through it, and web apps with --wildcard-access-url, unless it has --derp-only. It goes on while the deployment is away.";
+    "Connections without a direct path go through the nearest relay. A proxy adds one: it registers with the deployment, admits the same clients and agents, and needs neither a database nor a state directory. Browsers may open terminals through it, and web apps with --wildcard-access-url, unless it runs with --derp-only. It keeps working while the deployment is away.";
   static override examples = [
     "CODER_PROXY_SESSION_TOKEN=… <%= config.bin %> wsproxy server --primary-access-url https://coder.example.com --access-url https://sydney.coder.example.com --derp-only",
     "<%= config.bin %> wsproxy server --primary-access-url https://coder.example.com --access-url https://sydney.coder.example.com --proxy-session-token-file /etc/coder/proxy-token --tls-enable --tls-address 0.0.0.0:443 --tls-cert-file cert.pem --tls-key-file key.pem",

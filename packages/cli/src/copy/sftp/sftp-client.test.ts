@@ -79,11 +79,11 @@ describe("SftpClient", () => {
   };
 
   it.each([
-    ["more data than was asked for", data(0, "12345"), "more data than was asked for"],
-    ["data for another request", data(7, "1"), "data that was not asked for"],
+    ["more data than was requested", data(0, "12345"), "more data than was requested"],
+    ["data for another request", data(7, "1"), "data that was not requested"],
     ["an answer to no request", encodePacket(RESPONSE.status, { u32: 9 }, { u32: 0 }), "an answer to no request"],
     ["a second version", VERSION, "a second version"],
-    ["a handle in the place of data", encodePacket(RESPONSE.handle, { u32: 0 }, { string: "h" }), "of another kind"],
+    ["a handle in the place of data", encodePacket(RESPONSE.handle, { u32: 0 }, { string: "h" }), "unexpected kind"],
     ["success in the place of data", encodePacket(RESPONSE.status, { u32: 0 }, { u32: 0 }), "without meaning"],
     [
       "lengths that disagree",

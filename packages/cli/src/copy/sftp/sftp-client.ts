@@ -286,8 +286,8 @@ export class SftpClient {
 
   #target(id: number, length: number): Uint8Array {
     const target = this.#pending.get(id)?.target;
-    if (target === undefined) throw new Error("data that was not asked for");
-    if (length > target.length) throw new Error("more data than was asked for");
+    if (target === undefined) throw new Error("data that was not requested");
+    if (length > target.length) throw new Error("more data than was requested");
     return target;
   }
 
@@ -326,7 +326,7 @@ function statusOf(answer: Answer): number | undefined {
 
 function unexpected(answer: Answer): Error {
   if (answer.type === "data" || answer.code !== RESPONSE.status)
-    return new Error("the SFTP server sent an answer of another kind than was asked for");
+    return new Error("the SFTP server sent an unexpected kind of answer");
   const code = answer.reader.u32();
   if (answer.reader.failed || code === STATUS.ok) return new Error("the SFTP server sent a status without meaning");
   const message = answer.reader.string().toString("utf8");

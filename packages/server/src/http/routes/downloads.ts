@@ -85,7 +85,7 @@ async function missing(name: DownloadName | undefined, catalogue: Catalogue): Pr
   const folder =
     "An administrator can add it: put it into the folder that the server's --binaries-dir (CODER_BINARIES_DIR) names";
   if (name.kind === "sums") {
-    return new HttpFailure(404, "This deployment hands out no coder command.", { detail: `${folder}.` });
+    return new HttpFailure(404, "This deployment provides no coder command.", { detail: `${folder}.` });
   }
   const what = programFile(name.platform);
   if (name.kind === "signature" && there.includes(what)) {
