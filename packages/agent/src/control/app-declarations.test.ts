@@ -80,7 +80,7 @@ test("apps of the line and of the file are declared, again when the file changes
   ]);
 });
 
-test("a change is noticed without looking again and again, also after the file was replaced", async () => {
+test("a change is noticed without polling, also after the file was replaced", async () => {
   const folder = mkdtempSync(join(tmpdir(), "coder-apps-"));
   const file = join(folder, "apps.json");
   const at = deployment();
@@ -97,7 +97,7 @@ test("a change is noticed without looking again and again, also after the file w
   expect(at.sent).toEqual([[], [{ slug: "one" }], [{ slug: "two" }], [{ slug: "three" }]]);
 });
 
-test("a folder that cannot be watched is looked at", async () => {
+test("a folder that cannot be watched is polled", async () => {
   const folder = mkdtempSync(join(tmpdir(), "coder-apps-"));
   const file = join(folder, "later", "apps.json");
   const at = deployment();
@@ -141,7 +141,7 @@ test("a stock deployment is asked once", async () => {
   expect([at.sent.length, run.log]).toEqual([1, ["debug the deployment takes no apps from agents"]]);
 });
 
-test("a deployment that is away is asked again, and what it refuses is not sent again", async () => {
+test("a deployment that is away is asked again; what it refuses is not sent again", async () => {
   let answers = 0;
   const at = deployment(() => {
     answers++;

@@ -156,7 +156,7 @@ function looks(): Looks {
   return state;
 }
 
-test("a program that was slow to start is looked at again after a pause, and then known", async () => {
+test("a program that was slow to start is checked again after a pause, and then known", async () => {
   const state = looks();
   const ask = () => state.kinds.of([row(3000, "1")], new Set([3000]));
   expect(await ask()).toEqual(new Map());
@@ -174,7 +174,7 @@ test.each([
   ["of another protocol", "other"],
   ["not known", undefined],
 ] as const)(
-  "a program that ends with each connection, and is %s, is looked at ever more seldom",
+  "a program that ends with each connection, and is %s, is checked less and less often",
   async (_kind, found) => {
     const state = looks();
     state.found = found;
@@ -190,14 +190,14 @@ test.each([
   },
 );
 
-test("a server of HTTP that is started again is looked at at once", async () => {
+test("an HTTP server that is started again is checked at once", async () => {
   const state = looks();
   state.found = "http";
   for (const listener of ["1", "2", "3"]) await state.kinds.of([row(3000, listener)], new Set([3000]));
   expect(state.looked).toHaveLength(3);
 });
 
-test("ports that are closed take no place from those that listen", async () => {
+test("closed ports take no place from those that listen", async () => {
   const state = looks();
   state.found = "http";
   const wanted = new Set(Array.from({ length: 256 }, (_, i) => 3000 + i));

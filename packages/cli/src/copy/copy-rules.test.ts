@@ -188,7 +188,7 @@ describe("the shell of the workspace", () => {
 });
 
 describe("sources that change", () => {
-  it("a log that has grown at every look arrives as it was when it was opened", async () => {
+  it("a log that keeps growing arrives as it was when it was opened", async () => {
     const world = await lab({
       fault: ({ type, path }) => {
         const log = world.server.tree.file("log")!;
@@ -201,7 +201,7 @@ describe("sources that change", () => {
     expect(world.here.file("log")!.bytes().toString()).toMatch(/^begin\n(a line\n)+$/);
   });
 
-  it.each(WAYS)("%s: a beginning that changes behind its comparison is noticed", async (way) => {
+  it.each(WAYS)("%s: a prefix that changes after its comparison is noticed", async (way) => {
     const world = await lab();
     const { from, to } = sides(world, way);
     const content = randomBytes(3_000_000);

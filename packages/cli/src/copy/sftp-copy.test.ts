@@ -385,7 +385,7 @@ describe("faults", () => {
 });
 
 describe("--fsync", () => {
-  it("asks for every file to be written to disk behind its last write", async () => {
+  it("asks for every file to be written to disk after its last write", async () => {
     const { here, server, copier } = await lab();
     fill(here, 1, 64);
     await copier("up", { sync: true }).copy(["from/d0"], "to");

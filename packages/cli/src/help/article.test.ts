@@ -15,7 +15,7 @@ test("a section is an article, as wide as the terminal", () => {
   expect(articleOf(page, "troubleshooting", "troubleshooting", 60)).toContain("\nnot-direct\n");
 });
 
-test("whatever the diagnosis refers to is there", () => {
+test("every article that the diagnosis refers to exists", () => {
   const sources = [
     "../../../client/src/diagnosis/causes.ts",
     "../../../client/src/diagnosis/path-causes.ts",

@@ -59,7 +59,7 @@ test("what listens and what is shared is one list by port", () => {
   ]);
 });
 
-test("servers that know less, and answers that are none", () => {
+test("accepts servers that know less, and refuses malformed answers", () => {
   const stock = { agent_name: "main", port: 3000, share_level: "public", protocol: "http" };
   expect(mergedPorts({ ports: [] }, { shares: [stock] }, "main")).toEqual([
     {

@@ -16,7 +16,7 @@ test("a control connection that stands ends the wait after the race of the two e
   expect(await waited(Promise.resolve())).toBe(200);
 });
 
-test("one that is dialled again is waited for, for five seconds at most", async () => {
+test("one that is being dialled again is waited for, at most five seconds", async () => {
   const dialled = Promise.withResolvers<void>();
   setTimeout(dialled.resolve, 1_000);
   expect(await waited(dialled.promise)).toBe(1_000);

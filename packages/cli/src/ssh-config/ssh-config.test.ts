@@ -293,7 +293,7 @@ describe("security 32: words of a ProxyCommand", () => {
     );
   });
 
-  it("are one argument of Match exec, unless they hold what has no spelling there", () => {
+  it("are one argument of Match exec, unless they cannot be written there", () => {
     expect(matchExecArgument(["'a b'", "connect"])).toBe("\"'a b' connect\"");
     expect(matchExecArgument(['"c d"', "connect"])).toBeUndefined();
     expect(matchExecArgument(["c\\d", "connect"])).toBeUndefined();

@@ -14,7 +14,7 @@ test("a word of a command stays one word, without specifiers and variables", () 
   expect(unitValue("/etc/100%")).toBe("/etc/100%%");
 });
 
-test("nothing begins a line of its own", () => {
+test("no value begins a new line", () => {
   for (const text of ["a\nExecStart=/bin/sh", "a\rb", "a\0b", "\u007f"]) {
     expect(() => unitValue(text)).toThrow(UsageError);
     expect(() => unitCommand(["/bin/x", text])).toThrow(UsageError);

@@ -318,7 +318,7 @@ describe("peers", () => {
     expect(output.take()).toEqual(["remove 1"]);
   });
 
-  it("that we asked for and that our relay goes on not to find make us dial it again, while they are announced there", () => {
+  it("that we asked for and that our relay keeps not finding make us redial it, while they are announced there", () => {
     const core = coreOf();
     core.setDerpMap(mapOf(1), now);
     const agent = peer(2);

@@ -27,7 +27,7 @@ test("data is loaded once for all viewers, and followed from then on", async () 
   expect([resource.data.value, followed.length]).toEqual(["first", 1]);
 });
 
-test("reloads asked for during a load count as one", async () => {
+test("reloads requested during a load count as one", async () => {
   const answers: ((text: string) => void)[] = [];
   const resource = new LiveResource<string>({ load: () => new Promise((resolve) => void answers.push(resolve)) });
   resource.enter();

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { findingsOfSection } from "./health-findings.ts";
 
-test("a code stands once, beside its text, and nothing is said twice", () => {
+test("a code appears once, beside its text, and nothing is repeated", () => {
   const found = findingsOfSection({
     error: "EDERP02: no relay works",
     warnings: [

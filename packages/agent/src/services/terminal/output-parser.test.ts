@@ -43,7 +43,7 @@ test("a soft reset leaves the screen and the mouse", () => {
   });
 });
 
-test("what only looks like a mode or a title is none", () => {
+test("text that only looks like a mode or a title has no effect", () => {
   for (const text of [
     "\u001b[1049h",
     "\u001b[?1049",

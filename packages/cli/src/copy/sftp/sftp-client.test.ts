@@ -94,7 +94,7 @@ describe("SftpClient", () => {
     expect(await read(answer)).toContain(message);
   });
 
-  it("arbitrary answers are errors or answers, and no request stays without an end", async () => {
+  it("arbitrary bytes are errors or answers, and every request ends", async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ minLength: 1, maxLength: 60 }), async (bytes) => {
         const channel = answering(Buffer.from(bytes));

@@ -83,7 +83,7 @@ test("a stopped connection starts again while the former is still closing", () =
   expect([latest().sent, events]).toEqual([["sub"], ["opened", "lost", "opened"]]);
 });
 
-test("a connection that is refused each time is tried less and less often, and only when the login holds", () => {
+test("a connection that is always refused is tried less and less often, and only while the login holds", () => {
   const { connection, events } = setUp();
   const waits: number[] = [];
   for (let i = 0; i < 8; i++) {

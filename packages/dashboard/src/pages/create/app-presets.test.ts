@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { chosenApps } from "./app-presets.tsx";
 
-test("what is ticked is declared, and a port is one or nothing", () => {
+test("ticked apps are declared, and a port is valid or left out", () => {
   expect(chosenApps({})).toEqual([]);
   expect(chosenApps({ "app-code": "on", "app-port": "5173" })).toEqual([
     { slug: "code", display_name: "VS Code", url: "http://127.0.0.1:13337" },
