@@ -1,23 +1,14 @@
 /** Programs on a pseudo-terminal. Their output is read to the end before the terminal closes. */
-import type { ChildProcess } from "node:child_process";
-import { existsSync } from "node:fs";
 import type { SocketConstructorOpts } from "node:net";
 import { ReadStream } from "node:tty";
 import { libc } from "../os/libc.ts";
-import { type ProgramStart, startProgram } from "../os/spawn.ts";
+import { type Argument, type Program, type ProgramExit, type ProgramStart, startOnTerminal } from "../os/spawn.ts";
 import { TerminalDevice, type WindowSize } from "../os/terminal-device.ts";
 
 export interface PtyOptions extends ProgramStart {
   readonly size: WindowSize;
   /** Variable that receives the terminal's device name. */
   readonly ttyVariable?: string;
-}
-
-export interface PtyExit {
-  /** Undefined when the program was ended by a signal. */
-  readonly code: number | undefined;
-  /** Name as in `SIGTERM`. */
-  readonly signal: string | undefined;
 }
 
 /** Interval at which, after the exit, background programs that hold the terminal are checked for silence. */
@@ -41,9 +32,9 @@ export class Pty {
   /** Device of the program's side, for example `/dev/pts/3`. */
   readonly name: string;
   /** Resolves when the program has ended; some output may not have been read yet. */
-  readonly ended: Promise<PtyExit>;
+  readonly ended: Promise<ProgramExit>;
   /** Resolves once the program has ended and its output has been read. */
-  readonly exited: Promise<PtyExit>;
+  readonly exited: Promise<ProgramExit>;
   /** Master side: program output to read, keystrokes to write; honours back-pressure both ways. Never emits `error`. */
   readonly stream: ReadStream;
   readonly #device: TerminalDevice;
@@ -53,20 +44,18 @@ export class Pty {
    * @param device Owned; created when absent.
    */
   constructor(options: PtyOptions, device: TerminalDevice = new TerminalDevice()) {
-    let child: ChildProcess;
+    let program: Program;
     try {
       device.resize(options.size);
-      child = start(options, device);
+      program = start(options, device);
     } catch (error) {
       device.close();
       throw error;
     }
     this.#device = device;
-    this.pid = child.pid!;
+    this.pid = program.pid;
     this.name = device.name;
-    this.ended = new Promise((resolve) => {
-      child.once("exit", (code, signal) => resolve({ code: code ?? undefined, signal: signal ?? undefined }));
-    });
+    this.ended = program.exited;
     // A program may close its terminal a moment before it exits. If ours were then the only open descriptor, the kernel would end
     // our reads, closing would hang up, and the program's exit status would be SIGHUP.
     void this.ended.then(() => device.closeProgramSide());
@@ -119,21 +108,8 @@ export class Pty {
   }
 }
 
-/**
- * A terminal becomes the controlling one when the leader of a session opens it: a shell does so, then executes the
- * program.
- */
-function start(options: PtyOptions, device: TerminalDevice): ChildProcess {
-  const { file, args, directory } = options;
-  const environment: Record<string, string> = { ...options.environment, PWD: directory };
+function start(options: PtyOptions, device: TerminalDevice): Program {
+  const environment: Record<string, Argument> = { ...options.environment, PWD: options.directory };
   if (options.ttyVariable !== undefined) environment[options.ttyVariable] = device.name;
-  const program = existsSync(SHELL)
-    ? { file: SHELL, args: ["-c", 'exec <>"$0" >&0 2>&0 && exec "$@"', device.name, file, ...args] }
-    : { file, args };
-  const child = startProgram({ ...program, directory, environment }, [device.program, device.program, device.program]);
-  if (child.pid !== undefined) return child;
-  child.once("error", () => undefined); // emitted later, and carries no more than this error
-  throw Object.assign(new Error("the program could not be started"), { code: "EAGAIN" });
+  return startOnTerminal({ ...options, environment }, device);
 }
-
-const SHELL = "/bin/sh";

@@ -1,6 +1,6 @@
-import { accessSync, constants, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { basename } from "node:path";
+import { isExecutable } from "../os/executable.ts";
 
 /** The account of all sessions: always the user of the agent itself, whatever name the client gave. */
 export interface SessionUser {
@@ -26,15 +26,6 @@ export function resolveUser(): SessionUser {
 /** $HOME, or the home directory of the passwd entry, or the root: a uid without an entry may have neither. */
 export function homeDirectory(environment: NodeJS.ProcessEnv = process.env): string {
   return environment["HOME"] || passwdEntry()?.home || "/";
-}
-
-export function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false; // missing or forbidden: either way it cannot be run
-  }
 }
 
 function isUsableShell(path: string | null | undefined): path is string {

@@ -5,13 +5,16 @@
 import { readdirSync } from "node:fs";
 import { endianness } from "node:os";
 import { getSystemErrorName } from "node:util";
+import { isMainThread } from "node:worker_threads";
 import { loadAtRunTime, originAtRunTime } from "wg-userspace/io/host/run-time-require";
+import { bindSpawner, type Spawner } from "./posix-spawn.ts";
 
 type LibraryFunction = (...args: readonly unknown[]) => number;
 
 interface Koffi {
   load(path: null): { func(declaration: string): LibraryFunction };
   errno(): number;
+  address(memory: Uint8Array): bigint;
 }
 
 export interface Libc {
@@ -28,6 +31,8 @@ export interface Libc {
   pipe(): readonly [reader: number, writer: number];
   /** Marks every descriptor above 2 close-on-exec, whichever code opened it. */
   sealDescriptors(): void;
+  /** Undefined where programs have to be started by Node. */
+  readonly spawn: Spawner | undefined;
 }
 
 const NAME_BYTES = 128;
@@ -88,8 +93,17 @@ function bind(koffi: Koffi, { readWrite, noControl, closeOnExec }: (typeof CONST
   const poll = library.func("int poll(uint8_t *descriptors, unsigned long count, int milliseconds)");
   const close = library.func("int close(int fd)");
   const closeRange = linux
-    ? optional(() => library.func("int close_range(unsigned first, unsigned last, int flags)"))
+    ? optional(() => library.func("int close_range(uint32_t first, uint32_t last, int flags)"))
     : undefined;
+  // Only the main thread is told of signals.
+  const spawn =
+    linux && isMainThread
+      ? optional(() =>
+          bindSpawner({ func: (declaration) => library.func(declaration), address: koffi.address }, () =>
+            koffi.errno(),
+          ),
+        )
+      : undefined;
 
   const check = (result: number, call: string): number => {
     if (result >= 0) return result;
@@ -138,6 +152,7 @@ function bind(koffi: Koffi, { readWrite, noControl, closeOnExec }: (typeof CONST
       if (closeRange !== undefined && closeRange(FIRST_UNSEALED, LAST_DESCRIPTOR, CLOSE_RANGE_CLOEXEC) === 0) return;
       for (const descriptor of openDescriptors()) if (descriptor >= FIRST_UNSEALED) seal(descriptor);
     },
+    spawn,
   };
 }
 
@@ -146,10 +161,11 @@ function openDescriptors(): readonly number[] {
   return readdirSync("/proc/self/fd").map(Number);
 }
 
-function optional(find: () => LibraryFunction): LibraryFunction | undefined {
+function optional<T>(find: () => T): T | undefined {
   try {
     return find();
-  } catch {
+  } catch (error) {
+    if (!/^Cannot find function/.test((error as Error).message)) throw error;
     return undefined; // an older C library
   }
 }

@@ -1,24 +1,27 @@
-import { closeSync, openSync, readdirSync } from "node:fs";
+import { chmodSync, closeSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { libc } from "./libc.ts";
-import { spawned, startOnPipes } from "./spawn.ts";
+import { type ProgramExit, startOnPipes, startOnTerminal } from "./spawn.ts";
 import { TerminalDevice } from "./terminal-device.ts";
 
-async function run(command: string, input = ""): Promise<{ stdout: string; stderr: string; code: number | null }> {
+const linux = process.platform === "linux";
+
+async function run(command: string, input = ""): Promise<{ stdout: string; stderr: string; code: number | undefined }> {
   const program = startOnPipes({
     file: "/bin/sh",
     args: ["-c", command],
     directory: "/",
     environment: { PATH: process.env["PATH"] ?? "" },
   });
-  const code = new Promise<number | null>((resolve) => program.process.once("exit", resolve));
   const output = Promise.all([text(program.stdout), text(program.stderr)]);
   program.stdin.on("error", () => undefined);
   program.stdin.end(input);
   const [stdout, stderr] = await output;
-  return { stdout, stderr, code: await code };
+  return { stdout, stderr, code: (await program.exited).code };
 }
 
 test.runIf(process.platform === "linux")(
@@ -67,17 +70,95 @@ test("closing the input ends the program's reading, and the program's end closes
   expect((await run("head -c 1", "x".repeat(1 << 20))).stdout).toBe("x");
 });
 
-test.runIf(process.platform === "linux")("a program that does not exist leaves no descriptor", async () => {
+test.runIf(process.platform === "linux")("a program that does not exist leaves no descriptor", () => {
   const before = openDescriptors();
   for (let round = 0; round < 20; round++) {
-    const program = startOnPipes({ file: "/no/such/program", args: [], directory: "/", environment: {} });
-    await expect(spawned(program.process)).rejects.toThrow("ENOENT");
-    const closed = [program.stdin, program.stdout, program.stderr].map(
-      (stream) => new Promise((resolve) => stream.destroy().once("close", resolve)),
-    );
-    await Promise.all(closed);
+    const start = { file: "/no/such/program", args: [], directory: "/", environment: {} };
+    expect(() => startOnPipes(start)).toThrow("ENOENT");
   }
   expect(openDescriptors()).toBe(before);
+});
+
+const SIGNALS: readonly (readonly [number, string])[] = [
+  [9, "SIGKILL"],
+  [15, "SIGTERM"],
+  [16, "SIGSTKFLT"],
+  [34, "SIGRTMIN+0"],
+  [37, "SIGRTMIN+3"],
+  [50, "SIGRTMIN+16"],
+  [64, "SIGRTMIN+30"],
+];
+
+test.runIf(linux).each(SIGNALS)("a program ended by signal %i did not succeed", async (number, signal) => {
+  const start = { file: "/bin/sh", args: ["-c", `kill -${number} $$; sleep 10`], directory: "/", environment: {} };
+  expect(await startOnPipes(start).exited).toEqual({ code: undefined, signal });
+  const device = new TerminalDevice();
+  try {
+    expect(await startOnTerminal(start, device).exited).toEqual({ code: undefined, signal });
+  } finally {
+    device.close();
+  }
+});
+
+test.runIf(linux)("programs have the usual limit of open files, whatever this process has", async () => {
+  // Node has raised its own when it started.
+  const own = (await run("ulimit -Hn")).stdout;
+  const expected = `${Math.min(1024, own === "unlimited\n" ? 1024 : Number(own))}\n`;
+  expect((await run("ulimit -Sn")).stdout).toBe(expected);
+  const opened = Array.from({ length: 1000 }, () => openSync("/dev/null", "r"));
+  try {
+    expect((await run("read go; ulimit -Sn", "go\n")).stdout).toBe(expected);
+    // More than programs may have.
+    for (let more = 0; more < 100; more++) opened.push(openSync("/dev/null", "r"));
+  } finally {
+    for (const fd of opened) closeSync(fd);
+  }
+});
+
+test.runIf(linux)("arguments and variables are bytes", async () => {
+  const program = startOnPipes({
+    file: "sh",
+    name: "-called",
+    args: ["-c", 'printf %s "$1$A" | od -An -tx1; cat /proc/$$/cmdline', "x", Buffer.of(0xff, 0xc3, 0x28)],
+    directory: "/",
+    environment: { PATH: process.env["PATH"] ?? "", A: Buffer.of(0xfe) },
+  });
+  program.stdin.end();
+  const stdout = await text(program.stdout);
+  expect(stdout).toContain(" ff c3 28 fe\n");
+  expect(stdout).toContain("-called\0-c\0");
+  expect(await program.exited).toEqual({ code: 0, signal: undefined });
+});
+
+test.runIf(linux)("a program that cannot be started fails with the kernel's reason", () => {
+  const start = { args: [], directory: "/", environment: {} };
+  expect(() => startOnPipes({ ...start, file: "/etc/passwd" })).toThrow("EACCES");
+  expect(() => startOnPipes({ ...start, file: "no-such-program" })).toThrow("ENOENT");
+  expect(() => startOnPipes({ ...start, file: "/bin/sh", directory: "/etc/passwd" })).toThrow("ENOTDIR");
+});
+
+test.runIf(linux)("a script without an interpreter line runs by sh", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "spawn-"));
+  try {
+    const file = join(folder, "script");
+    writeFileSync(file, 'echo "$0 $1"\n');
+    chmodSync(file, 0o755);
+    const program = startOnPipes({ file, args: ["one"], directory: "/", environment: {} });
+    expect(await text(program.stdout)).toBe(`${file} one\n`);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test.runIf(linux)("many programs at once are all waited for", async () => {
+  const start = { file: "/bin/sh", directory: "/", environment: {} };
+  const exits = await Promise.all(
+    Array.from({ length: 50 }, (_, code): Promise<ProgramExit> => {
+      return startOnPipes({ ...start, args: ["-c", `exit ${code}`] }).exited;
+    }),
+  );
+  expect(exits.map((exit) => exit.code)).toEqual(exits.map((_, code) => code));
+  expect(process.listenerCount("SIGCHLD")).toBe(0);
 });
 
 function openDescriptors(): number {

@@ -1,49 +1,47 @@
 /** Starts programs with only the descriptors that they are given, and on real pipes. */
-import { type ChildProcess, type IOType, spawn } from "node:child_process";
-import { closeSync } from "node:fs";
+import { isUtf8 } from "node:buffer";
+import { type ChildProcess, spawn } from "node:child_process";
+import { accessSync, closeSync, constants, existsSync } from "node:fs";
 import { Socket } from "node:net";
+import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
+import { isExecutable } from "./executable.ts";
 import { libc } from "./libc.ts";
+import type { Program, ProgramExit, Spawner } from "./posix-spawn.ts";
+import type { TerminalDevice } from "./terminal-device.ts";
+
+export type { Program, ProgramExit };
+
+/** Text, or bytes that need not be text; without a NUL. */
+export type Argument = string | Uint8Array;
 
 export interface ProgramStart {
+  /** A path, or a name to look for in the environment's PATH. */
   readonly file: string;
-  readonly args: readonly string[];
+  /** What the program is called (its argument 0); `file` when absent. */
+  readonly name?: string | undefined;
+  readonly args: readonly Argument[];
   readonly directory: string;
-  readonly environment: Readonly<Record<string, string>>;
+  readonly environment: Readonly<Record<string, Argument>>;
 }
 
-/** Descriptors 0, 1 and 2; `pipe` makes a stream for us. */
-type Stdio<In extends IOType | number, Out extends IOType | number> = readonly [stdin: In, stdout: Out, stderr: Out];
-
-/** Starts a program that leads its own kernel session. Failures are its `error` event, as with Node's spawn. */
-export function startProgram(start: ProgramStart, stdio: Stdio<IOType | number, IOType | number>): ChildProcess {
-  const library = libc();
-  // Programs must not get descriptors that other code of this process, or its parent, left open.
-  if (!(library instanceof Error)) library.sealDescriptors();
-  return spawn(start.file, start.args, {
-    cwd: start.directory,
-    env: start.environment,
-    detached: true,
-    stdio: [...stdio],
-  });
-}
-
-export interface PipedProgram {
-  readonly process: ChildProcess;
+export interface PipedProgram extends Program {
   readonly stdin: Writable;
   readonly stdout: Readable;
   readonly stderr: Readable;
 }
 
+const SHELL = "/bin/sh";
+
 /**
- * Starts a program on three pipes. Node's own "pipes" are socket pairs, which no program can reopen as `/dev/stdin` or
- * `/proc/self/fd/1`. Throws a system error when no descriptors are left.
+ * Starts a program that leads its own kernel session, on three pipes. Node's own "pipes" are socket pairs, which no program can
+ * reopen as `/dev/stdin` or `/proc/self/fd/1`. Throws a system error when it cannot be started.
  */
 export function startOnPipes(start: ProgramStart): PipedProgram {
   const library = libc();
   if (library instanceof Error) {
-    const child = startProgram(start, ["pipe", "pipe", "pipe"]);
-    return { process: child, stdin: child.stdin!, stdout: child.stdout!, stderr: child.stderr! };
+    const child = spawnByNode(start, ["pipe", "pipe", "pipe"]);
+    return { ...programOf(child), stdin: child.stdin!, stdout: child.stdout!, stderr: child.stderr! };
   }
   /** Descriptors that we must close. */
   const held = new Set<number>();
@@ -59,9 +57,14 @@ export function startOnPipes(start: ProgramStart): PipedProgram {
   };
   try {
     const [[input, stdin], [stdout, output], [stderr, errors]] = [pipe(), pipe(), pipe()];
-    const child = startProgram(start, [input, output, errors]);
+    const descriptors = [input, output, errors] as const;
+    library.sealDescriptors();
+    const program =
+      library.spawn === undefined
+        ? programOf(spawnByNode(start, descriptors))
+        : spawnNatively(library.spawn, start, descriptors, undefined);
     return {
-      process: child,
+      ...program,
       stdin: own(stdin, { readable: false, writable: true }),
       stdout: own(stdout, { readable: true, writable: false }),
       stderr: own(stderr, { readable: true, writable: false }),
@@ -72,10 +75,93 @@ export function startOnPipes(start: ProgramStart): PipedProgram {
   }
 }
 
-/** Resolves when the program runs, rejects with the reason when it could not be started. */
-export function spawned(child: ChildProcess): Promise<void> {
-  return new Promise((resolve, reject) => {
-    child.once("spawn", resolve);
-    child.once("error", reject);
+/** Starts a program whose controlling terminal is the device. Throws a system error when it cannot be started. */
+export function startOnTerminal(start: ProgramStart, device: TerminalDevice): Program {
+  const library = libc();
+  if (library instanceof Error) throw library;
+  const descriptors = [device.program, device.program, device.program] as const;
+  library.sealDescriptors();
+  if (library.spawn !== undefined) return spawnNatively(library.spawn, start, descriptors, device.name);
+  // A session leader gets the terminal that it opens: a shell does so, then becomes the program.
+  const { file, args } = start;
+  const script = 'exec <>"$0" >&0 2>&0 && exec "$@"';
+  const program = existsSync(SHELL)
+    ? { file: SHELL, args: ["-c", script, device.name, file, ...args] }
+    : { file, args };
+  return programOf(spawnByNode({ ...start, ...program, name: undefined }, descriptors));
+}
+
+function spawnNatively(
+  spawner: Spawner,
+  start: ProgramStart,
+  descriptors: readonly [number, number, number],
+  terminal: string | undefined,
+): Program {
+  const { name = start.file, args, environment } = start;
+  return spawner({
+    file: Buffer.from(locate(start)),
+    argv: [name, ...args].map(bytesOf),
+    environment: Object.entries(environment).map(([key, value]) =>
+      Buffer.concat([Buffer.from(`${key}=`), bytesOf(value)]),
+    ),
+    directory: Buffer.from(start.directory),
+    descriptors,
+    terminal: terminal === undefined ? undefined : Buffer.from(terminal),
   });
+}
+
+/** As execvp(3), by the program's own PATH. */
+function locate({ file, environment }: ProgramStart): string {
+  if (file.includes("/")) return file;
+  const places = textOf(environment["PATH"] ?? "").split(":");
+  return places.map((place) => join(place, file)).find(isExecutable) ?? file;
+}
+
+function spawnByNode(
+  start: ProgramStart,
+  stdio: readonly ["pipe", "pipe", "pipe"] | readonly [number, number, number],
+): ChildProcess {
+  const child = spawn(start.file, start.args.map(textOf), {
+    argv0: start.name,
+    cwd: start.directory,
+    env: Object.fromEntries(Object.entries(start.environment).map(([name, value]) => [name, textOf(value)])),
+    detached: true,
+    stdio: [...stdio],
+  });
+  if (child.pid !== undefined) return child;
+  child.once("error", () => undefined); // emitted later, too late for our caller, and carries no more than this error
+  throw systemError("start the program", reasonOf(start));
+}
+
+/** Node tells the reason of a failed start only later. */
+function reasonOf({ file, directory }: ProgramStart): string {
+  try {
+    accessSync(directory, constants.X_OK);
+    if (file.includes("/")) accessSync(file, constants.X_OK);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? "EACCES";
+  }
+  return file.includes("/") ? "EAGAIN" : "ENOENT";
+}
+
+/** Node reports a real-time signal as code 0, as it does success. */
+function programOf(child: ChildProcess): Program {
+  const exited = new Promise<ProgramExit>((resolve) => {
+    child.once("exit", (code, signal) => resolve({ code: code ?? undefined, signal: signal ?? undefined }));
+  });
+  return { pid: child.pid!, exited };
+}
+
+function bytesOf(argument: Argument): Uint8Array {
+  return typeof argument === "string" ? Buffer.from(argument) : argument;
+}
+
+function textOf(argument: Argument): string {
+  if (typeof argument === "string") return argument;
+  if (!isUtf8(argument)) throw systemError("pass bytes that are not UTF-8 to a program here", "EILSEQ");
+  return Buffer.from(argument).toString();
+}
+
+function systemError(what: string, code: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(`cannot ${what}: ${code}`), { code });
 }

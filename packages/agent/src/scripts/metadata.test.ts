@@ -127,6 +127,10 @@ describe("one piece of metadata", () => {
     expect(await collect("echo $NAME; echo two >&2")).toEqual({ value: "demo\ntwo", error: "" });
   });
 
+  it.runIf(process.platform === "linux")("of a script killed by a real-time signal is an error", async () => {
+    expect(await collect("echo some; kill -37 $$; sleep 10")).toEqual({ value: "some", error: "exit code 255" });
+  });
+
   it("is cut at 2048 bytes, not inside a character", async () => {
     const cut = await collect("i=0; while [ $i -lt 1000 ]; do printf '€€'; i=$((i+1)); done");
     expect(cut.value).toBe("€".repeat(682));

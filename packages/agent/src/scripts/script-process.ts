@@ -1,12 +1,10 @@
 /** One script of the deployment as the leader of its own session: its output, its time limit, its end. */
-import type { ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { resolveCommand } from "../host/command.ts";
 import { buildEnvironment } from "../host/environment.ts";
 import type { SessionUser } from "../host/user.ts";
-import { type PipedProgram, spawned, startOnPipes } from "../os/spawn.ts";
+import { type PipedProgram, startOnPipes } from "../os/spawn.ts";
 
 /** Time from SIGTERM to SIGKILL. */
 const KILL_GRACE_MS = 5_000;
@@ -46,30 +44,26 @@ export interface ScriptEnd {
  */
 export async function runScript(run: ScriptProcess): Promise<ScriptEnd> {
   if (run.signal.aborted) return { exitCode: KILLED_CODE, how: "stopped", pipesLeftOpen: false };
-  let program: PipedProgram | undefined;
+  let program: PipedProgram;
   try {
     program = start(run);
-    await spawned(program.process);
   } catch (error) {
-    program?.stdout.destroy();
-    program?.stderr.destroy();
     const text = error instanceof Error ? error.message : String(error);
     return { exitCode: START_FAILED_CODE, how: "not started", error: text, pipesLeftOpen: false };
   }
-  const { process: child, stdout, stderr } = program;
+  const { pid, exited, stdout, stderr } = program;
   let how: ScriptEnd["how"] = "exited";
   let ending: Promise<void> | undefined;
   const cut = (why: "timed out" | "stopped"): void => {
     if (ending !== undefined) return;
     how = why;
-    ending = endGroup(-child.pid!, run.killGraceMs ?? KILL_GRACE_MS);
+    ending = endGroup(-pid, run.killGraceMs ?? KILL_GRACE_MS);
   };
   const onAbort = (): void => cut("stopped");
   run.signal.addEventListener("abort", onAbort, { once: true });
-  if (run.signal.aborted) onAbort(); // while the process was being started
   const timer = run.timeoutMs > 0 ? setTimeout(() => cut("timed out"), run.timeoutMs) : undefined;
   const outputs = [readAll(stdout, "stdout", run), readAll(stderr, "stderr", run)];
-  const [code] = (await exited(child)) as [number | null];
+  const { code } = await exited;
   await ending;
   clearTimeout(timer);
   run.signal.removeEventListener("abort", onAbort);
@@ -102,11 +96,6 @@ function start(run: ScriptProcess): PipedProgram {
   program.stdin.on("error", () => undefined); // it has ended already
   program.stdin.end();
   return program;
-}
-
-async function exited(child: ChildProcess): Promise<unknown[]> {
-  if (child.exitCode !== null || child.signalCode !== null) return [child.exitCode];
-  return once(child, "exit");
 }
 
 /** Sends SIGTERM to the group, and kills what is left of it after the grace period. */

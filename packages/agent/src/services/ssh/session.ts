@@ -15,7 +15,7 @@ import { buildEnvironment, ClientEnvironment, type SessionEndpoints } from "../.
 import type { ProcessSessions } from "../../host/processes.ts";
 import { Pty, ptyAvailability } from "../../host/pty.ts";
 import type { SessionUser } from "../../host/user.ts";
-import { spawned, startOnPipes } from "../../os/spawn.ts";
+import { startOnPipes } from "../../os/spawn.ts";
 import { TerminalDevice, type WindowSize } from "../../os/terminal-device.ts";
 import type { TerminalModes } from "../../os/termios.ts";
 import type { ExitReport, SshChannel } from "./channel.ts";
@@ -326,23 +326,13 @@ export class SshSession {
     const channel = this.#channel;
     if (channel.peerClosed) return ABANDONED;
     const program = startOnPipes({ ...command, directory, environment });
-    const { process: child, stdin, stdout, stderr } = program;
+    const { pid, exited, stdin, stdout, stderr } = program;
     for (const stream of [stdin, stdout, stderr]) {
       stream.on("error", (error) => this.#context.logger.log("debug", "program stream", { error: error.message }));
     }
-    const ended = new Promise<ExitReport>((resolve) => {
-      child.once("exit", (code, signal) => resolve(report(code ?? undefined, signal ?? undefined)));
-    });
     const read = Promise.all([closed(stdout), closed(stderr)]);
-    try {
-      await spawned(child);
-    } catch (error) {
-      for (const stream of [stdin, stdout, stderr]) stream.destroy();
-      throw error;
-    }
-    const pid = child.pid!;
     this.#context.processes.add(pid);
-    void ended.then(() => {
+    void exited.then(() => {
       this.#context.processes.ended(pid);
       stdin.destroy(); // a background program it left behind reads end of file, as with sshd
     });
@@ -362,7 +352,8 @@ export class SshSession {
     channel.once("peerclose", abandon);
     if (channel.peerClosed) abandon();
     await read;
-    return ended;
+    const { code, signal } = await exited;
+    return report(code, signal);
   }
 
   /** On a terminal, a hang-up is sent when the client leaves. */

@@ -32,6 +32,16 @@ test("a signal the protocol has no name for is reported as sshd does", async () 
   expect(result.status).toBe(undefined);
 });
 
+test.runIf(process.platform === "linux").each([{}, { pty: { term: "xterm" } }])(
+  "a program ended by a real-time signal did not succeed (%j)",
+  async (options) => {
+    await using t = new TestService();
+    const result = await run(await t.connect(), "kill -37 $$; sleep 10", options);
+    expect(result.signal).toBe("SIGSIG@openssh.com");
+    expect(result.status).toBe(undefined);
+  },
+);
+
 test("a shell that does not exist is status 229 with a reason on stderr", async () => {
   await using t = new TestService({ user: () => ({ name: "x", shell: "/no/such/shell", home: "/", uid: 0 }) });
   const result = await run(await t.connect(), "true");

@@ -186,16 +186,12 @@ test("a hundred terminals open and close without leaving one behind", async () =
   }
 });
 
-test("a terminal reports a program that cannot be executed by its exit code", async () => {
-  const pty = new Pty({
-    file: "/no/such/program",
-    args: [],
-    directory: "/",
-    environment: {},
-    size: { columns: 80, rows: 24 },
-  });
-  pty.stream.resume();
-  expect((await pty.exited).code).not.toBe(0);
+test.runIf(process.platform === "linux")("a terminal fails with the reason why its program cannot be started", () => {
+  const options = { args: [], environment: {}, size: { columns: 80, rows: 24 } };
+  const make = (file: string, directory: string) => (): Pty => new Pty({ ...options, file, directory });
+  expect(make("/no/such/program", "/")).toThrow("ENOENT");
+  expect(make("/etc/passwd", "/")).toThrow("EACCES");
+  expect(make("/bin/sh", "/etc/passwd")).toThrow("ENOTDIR");
 });
 
 test("the client's terminal modes are set before the program starts", async () => {

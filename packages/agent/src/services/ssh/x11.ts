@@ -2,12 +2,11 @@
  * X11 forwarding (RFC 4254 §6.3): a display of this machine whose windows appear on the client's. Programs find it by DISPLAY and
  * authenticate with the cookie that xauth stores; the client replaces that with its own.
  */
-import { once } from "node:events";
 import { accessSync, constants } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Logger } from "wg-userspace/base/ports";
-import { spawned, startOnPipes } from "../../os/spawn.ts";
+import { startOnPipes } from "../../os/spawn.ts";
 import { type ChannelOpener, joinStreams } from "./forwarding.ts";
 
 /** Display 0 is TCP port 6000. Lower displays are left to X servers of this machine. */
@@ -125,12 +124,7 @@ function listens(server: Server, port: number): Promise<boolean> {
 }
 
 async function runXauth(file: string, environment: Readonly<Record<string, string>>, commands: string): Promise<void> {
-  const {
-    process: child,
-    stdin,
-    stdout,
-    stderr,
-  } = startOnPipes({
+  const { pid, exited, stdin, stdout, stderr } = startOnPipes({
     file,
     args: ["-q", "-"],
     directory: "/",
@@ -138,12 +132,10 @@ async function runXauth(file: string, environment: Readonly<Record<string, strin
   });
   for (const output of [stdout, stderr]) output.on("error", () => output.destroy()).resume();
   stdin.on("error", () => undefined); // its exit code reports the failure
-  const ended = once(child, "exit");
-  const timer = setTimeout(() => child.kill("SIGKILL"), XAUTH_TIMEOUT_MS);
+  const timer = setTimeout(() => process.kill(pid, "SIGKILL"), XAUTH_TIMEOUT_MS);
   try {
-    await spawned(child);
     stdin.end(commands);
-    const [code] = (await ended) as [number | null];
+    const { code } = await exited;
     if (code !== 0) throw new Error(`xauth ended with ${code ?? "a signal"}`);
   } finally {
     clearTimeout(timer);

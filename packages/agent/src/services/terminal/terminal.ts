@@ -1,7 +1,8 @@
 import type { Duplex } from "node:stream";
 import type { TerminalControl } from "coder-protocol/terminal/events";
-import type { Pty, PtyExit } from "../../host/pty.ts";
+import type { Pty } from "../../host/pty.ts";
 import type { Schedule } from "../../host/schedule.ts";
+import type { ProgramExit } from "../../os/spawn.ts";
 import type { WindowSize } from "../../os/terminal-device.ts";
 import { OutputParser } from "./output-parser.ts";
 import { Scrollback } from "./scrollback.ts";
@@ -300,7 +301,7 @@ export class Terminal {
     if (this.#viewers.size === 0) this.#events.onAttended(false);
   }
 
-  #end({ code, signal }: PtyExit): void {
+  #end({ code, signal }: ProgramExit): void {
     this.#ended = true;
     for (const viewer of this.#viewers) {
       viewer.event({ type: "exit", code: code ?? -1, signal: signal ?? "" });

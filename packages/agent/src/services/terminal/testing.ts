@@ -3,7 +3,8 @@ import type { Duplex } from "node:stream";
 import { parseTerminalEvent, type TerminalEvent } from "coder-protocol/terminal/events";
 import { OUTPUT_RECORD, REPLAY_RECORD, RecordReader } from "coder-protocol/terminal/records";
 import type { Logger } from "wg-userspace/base/ports";
-import type { PtyExit, PtyOptions } from "../../host/pty.ts";
+import type { PtyOptions } from "../../host/pty.ts";
+import type { ProgramExit } from "../../os/spawn.ts";
 import type { WindowSize } from "../../os/terminal-device.ts";
 import { duplexPair, eventually } from "../ssh/testing.ts";
 import type { TerminalProgram } from "./terminal.ts";
@@ -38,7 +39,7 @@ export class FakeProgram implements TerminalProgram {
   readonly sizes: WindowSize[] = [];
   readonly screen: Duplex;
   readonly stream: Duplex;
-  readonly #exit = Promise.withResolvers<PtyExit>();
+  readonly #exit = Promise.withResolvers<ProgramExit>();
   readonly exited = this.#exit.promise;
   closed = false;
 

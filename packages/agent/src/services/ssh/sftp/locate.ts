@@ -1,4 +1,4 @@
-import { isExecutable } from "../../../host/user.ts";
+import { isExecutable } from "../../../os/executable.ts";
 
 /** Where distributions install OpenSSH's SFTP server. */
 const PLACES = [
