@@ -1,21 +1,25 @@
-import { statSync } from "node:fs";
+import { accessSync, constants, statSync } from "node:fs";
 import { basename } from "node:path";
 import type { SessionUser } from "./user.ts";
 
 export interface ResolvedCommand {
   readonly file: string;
+  /** The program's argument 0, where that is not its file. */
+  readonly name?: string | undefined;
   readonly args: readonly string[];
 }
 
 /**
- * What to run: without a command, the login shell; a script whose first line names an interpreter, by that interpreter; anything
+ * What to run: without a command, the login shell, which a name with a hyphen asks to be one; a script whose first line names an interpreter, by that interpreter; anything
  * else, by `<shell> -c`.
  */
 export function resolveCommand(user: SessionUser, command: string | undefined): ResolvedCommand {
-  if (command === undefined || command === "") return { file: user.shell, args: ["-l"] };
+  if (command === undefined || command === "") return { file: user.shell, name: `-${basename(user.shell)}`, args: [] };
   const interpreter = /^\s*#!([^\r\n]*)/.exec(command)?.[1]?.trim().split(/\s+/);
   const [file, ...args] = interpreter ?? [];
-  if (file === undefined || file === "") return { file: user.shell, args: ["-c", command] };
+  if (file === undefined || file === "") {
+    return { file: user.shell, name: basename(user.shell), args: ["-c", command] };
+  }
   const language = basename([file, ...args].findLast((word) => !word.startsWith("-")) ?? file);
   return { file, args: [...args, TAKES_DASH_E.test(language) ? "-e" : "-c", command.trimStart()] };
 }
@@ -32,11 +36,33 @@ export function isFileTransfer(command: string): boolean {
   return TRANSFER_PROGRAMS.has(basename(first));
 }
 
-/** The first candidate that is a directory. */
-export function existingDirectory(candidates: readonly (string | undefined)[]): string {
-  return candidates.find((path) => path !== undefined && isDirectory(path)) ?? "/";
+export interface StartDirectory {
+  readonly path: string;
+  /** Why it is not the home directory, in sshd's words. */
+  readonly problem: string | undefined;
 }
 
-function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+/** Where programs start: the preferred directory, or the home directory, or the root: the first that can be entered. */
+export function startDirectory(preferred: string | undefined, home: string): StartDirectory {
+  if (preferred !== undefined && entering(preferred) === undefined) return { path: preferred, problem: undefined };
+  const reason = entering(home);
+  if (reason === undefined) return { path: home, problem: undefined };
+  return { path: "/", problem: `Could not chdir to home directory ${home}: ${REASONS[reason] ?? reason}` };
 }
+
+/** The code of the error that prevents it. */
+function entering(path: string): string | undefined {
+  try {
+    if (!statSync(path).isDirectory()) return "ENOTDIR";
+    accessSync(path, constants.X_OK);
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? "EIO";
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: "Permission denied",
+  ENOENT: "No such file or directory",
+  ENOTDIR: "Not a directory",
+};

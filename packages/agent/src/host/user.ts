@@ -17,7 +17,7 @@ export function resolveUser(): SessionUser {
   const uid = entry?.uid ?? process.getuid?.() ?? -1;
   return {
     name: entry?.name ?? environment["USER"] ?? environment["LOGNAME"] ?? String(uid),
-    shell: [entry?.shell, environment["SHELL"], "/bin/bash"].find(isUsableShell) ?? "/bin/sh",
+    shell: shellOf(entry?.shell, environment),
     home: homeDirectory(environment),
     uid,
   };
@@ -26,6 +26,12 @@ export function resolveUser(): SessionUser {
 /** $HOME, or the home directory of the passwd entry, or the root: a uid without an entry may have neither. */
 export function homeDirectory(environment: NodeJS.ProcessEnv = process.env): string {
   return environment["HOME"] || passwdEntry()?.home || "/";
+}
+
+/** An entry with an empty field means /bin/sh (passwd(5)). */
+export function shellOf(entry: string | null | undefined, environment: NodeJS.ProcessEnv): string {
+  const candidates = [entry === "" ? "/bin/sh" : entry, environment["SHELL"], "/bin/bash"];
+  return candidates.find(isUsableShell) ?? "/bin/sh";
 }
 
 function isUsableShell(path: string | null | undefined): path is string {

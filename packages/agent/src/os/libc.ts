@@ -95,15 +95,6 @@ function bind(koffi: Koffi, { readWrite, noControl, closeOnExec }: (typeof CONST
   const closeRange = linux
     ? optional(() => library.func("int close_range(uint32_t first, uint32_t last, int flags)"))
     : undefined;
-  // Only the main thread is told of signals.
-  const spawn =
-    linux && isMainThread
-      ? optional(() =>
-          bindSpawner({ func: (declaration) => library.func(declaration), address: koffi.address }, () =>
-            koffi.errno(),
-          ),
-        )
-      : undefined;
 
   const check = (result: number, call: string): number => {
     if (result >= 0) return result;
@@ -152,8 +143,14 @@ function bind(koffi: Koffi, { readWrite, noControl, closeOnExec }: (typeof CONST
       if (closeRange !== undefined && closeRange(FIRST_UNSEALED, LAST_DESCRIPTOR, CLOSE_RANGE_CLOEXEC) === 0) return;
       for (const descriptor of openDescriptors()) if (descriptor >= FIRST_UNSEALED) seal(descriptor);
     },
-    spawn,
+    spawn: linux ? spawnerOf(koffi, library) : undefined,
   };
+}
+
+function spawnerOf(koffi: Koffi, library: ReturnType<Koffi["load"]>): Spawner | undefined {
+  if (!isMainThread) return undefined; // only the main thread gets signals
+  const functions = { func: (declaration: string) => library.func(declaration), address: koffi.address };
+  return optional(() => bindSpawner(functions, () => koffi.errno()));
 }
 
 /** close_range needs Linux 5.11. */

@@ -81,7 +81,7 @@ export function bindSpawner(library: CLibrary, errno: () => number): Spawner {
     try {
       check(addDirectory(actions, terminated(request.directory)), "start a program");
       if (request.terminal === undefined) {
-        request.descriptors.forEach((from, to) => check(addDup(actions, from, to), "start a program"));
+        for (const [to, from] of request.descriptors.entries()) check(addDup(actions, from, to), "start a program");
       } else {
         // The leader of a session gets the terminal that it opens as its controlling one.
         check(addOpen(actions, 0, terminated(request.terminal), O_RDWR, 0), "start a program");

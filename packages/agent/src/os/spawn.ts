@@ -32,6 +32,14 @@ export interface PipedProgram extends Program {
 }
 
 const SHELL = "/bin/sh";
+/** Not every sh can name a program; a shell whose name asks for a login shell has an option for it as well. */
+const ON_TERMINAL = `
+exec <>"$0" >&0 2>&0 || exit
+name=$1; shift
+if (exec -a x true) 2>/dev/null; then exec -a "$name" "$@"; fi
+case $name in -*) exec "$@" -l;; esac
+exec "$@"
+`;
 
 /**
  * Starts a program that leads its own kernel session, on three pipes. Node's own "pipes" are socket pairs, which no program can
@@ -83,12 +91,10 @@ export function startOnTerminal(start: ProgramStart, device: TerminalDevice): Pr
   library.sealDescriptors();
   if (library.spawn !== undefined) return spawnNatively(library.spawn, start, descriptors, device.name);
   // A session leader gets the terminal that it opens: a shell does so, then becomes the program.
-  const { file, args } = start;
-  const script = 'exec <>"$0" >&0 2>&0 && exec "$@"';
-  const program = existsSync(SHELL)
-    ? { file: SHELL, args: ["-c", script, device.name, file, ...args] }
-    : { file, args };
-  return programOf(spawnByNode({ ...start, ...program, name: undefined }, descriptors));
+  if (!existsSync(SHELL)) return programOf(spawnByNode(start, descriptors));
+  const { file, name = file, args } = start;
+  const shell = { file: SHELL, name: undefined, args: ["-c", ON_TERMINAL, device.name, name, file, ...args] };
+  return programOf(spawnByNode({ ...start, ...shell }, descriptors));
 }
 
 function spawnNatively(

@@ -127,6 +127,13 @@ describe("one piece of metadata", () => {
     expect(await collect("echo $NAME; echo two >&2")).toEqual({ value: "demo\ntwo", error: "" });
   });
 
+  it("is collected in the root where there is no home directory", async () => {
+    const { signal } = new AbortController();
+    const options = { user: { ...user, home: "/no/such/home" }, environment: () => ({}), signal };
+    const description = { key: "k", script: "pwd", intervalMs: 0, timeoutMs: 0 };
+    expect(await collectMetadata(description, options)).toEqual({ value: "/", error: "" });
+  });
+
   it.runIf(process.platform === "linux")("of a script killed by a real-time signal is an error", async () => {
     expect(await collect("echo some; kill -37 $$; sleep 10")).toEqual({ value: "some", error: "exit code 255" });
   });

@@ -1,7 +1,7 @@
 /** One script of the deployment as the leader of its own session: its output, its time limit, its end. */
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { resolveCommand } from "../host/command.ts";
+import { resolveCommand, startDirectory } from "../host/command.ts";
 import { buildEnvironment } from "../host/environment.ts";
 import type { SessionUser } from "../host/user.ts";
 import { type PipedProgram, startOnPipes } from "../os/spawn.ts";
@@ -24,6 +24,8 @@ export interface ScriptProcess {
   readonly timeoutMs: number;
   /** Ends the script early. */
   readonly signal: AbortSignal;
+  /** Told when the script does not start in the home directory. */
+  readonly onMoved?: ((reason: string) => void) | undefined;
   readonly onOutput: (stream: "stdout" | "stderr", chunk: Buffer) => void;
   readonly killGraceMs?: number;
   readonly pipesGraceMs?: number;
@@ -39,7 +41,8 @@ export interface ScriptEnd {
 }
 
 /**
- * Runs a script with the user's shell, or the interpreter that it names, in the home directory. Never rejects. At the time limit
+ * Runs a script with the user's shell, or the interpreter that it names, in the home directory, or in the root if
+ * that cannot be entered. Never rejects. At the time limit
  * or when stopped, its process group gets SIGTERM, and after a grace period SIGKILL.
  */
 export async function runScript(run: ScriptProcess): Promise<ScriptEnd> {
@@ -92,7 +95,9 @@ export function scriptEnvironment(
 /** Starts the script with an empty input. */
 function start(run: ScriptProcess): PipedProgram {
   const { user, environment } = run;
-  const program = startOnPipes({ ...resolveCommand(user, run.script), directory: user.home, environment });
+  const { path: directory, problem } = startDirectory(undefined, user.home);
+  if (problem !== undefined) run.onMoved?.(problem);
+  const program = startOnPipes({ ...resolveCommand(user, run.script), directory, environment });
   program.stdin.on("error", () => undefined); // it has ended already
   program.stdin.end();
   return program;

@@ -117,6 +117,10 @@ export class StartupScripts {
       environment: variables,
       timeoutMs: script.timeoutMs > 0 ? script.timeoutMs : stage === "stop" ? STOP_LIMIT_MS : 0,
       signal,
+      onMoved: (reason) => {
+        say("error", reason);
+        file?.write(Buffer.from(`${reason}\n`));
+      },
       onOutput: (stream, chunk) => {
         file?.write(chunk);
         lines[stream].push(chunk);

@@ -4,10 +4,10 @@ import type { Readable } from "node:stream";
 import type { Logger } from "wg-userspace/base/ports";
 import { ownedPipe } from "wg-userspace/io/sockets/owned-pipe";
 import {
-  existingDirectory,
   isFileTransfer,
   type ResolvedCommand,
   resolveCommand,
+  startDirectory,
   TRANSFER_BLOCKED_MESSAGE,
   TRANSFER_BLOCKED_STATUS,
 } from "../../host/command.ts";
@@ -285,16 +285,26 @@ export class SshSession {
     if (command !== undefined && this.#context.blockFileTransfer && isFileTransfer(command))
       return this.#blockTransfer();
     const { user } = this.#context;
-    const directory = existingDirectory([this.#context.directory(), user.home]);
     const resolved = resolveCommand(user, command);
     if (this.#terminal !== undefined) {
       if (command === undefined) await this.#greet();
+      const directory = this.#directory(this.#context.directory());
       return this.#runOnTerminal(resolved, directory, environment, this.#terminal);
     }
     if (this.#terminalMissing !== undefined) {
       this.#channel.stderr.write(`coder agent: no terminal here (${this.#terminalMissing}), continuing without one\n`);
     }
-    return this.#runOnPipes(resolved, directory, environment);
+    return this.#runOnPipes(resolved, this.#directory(this.#context.directory()), environment);
+  }
+
+  /** Where the program starts. As sshd does, it tells the client when the home directory cannot be entered. */
+  #directory(preferred: string | undefined): string {
+    const { path, problem } = startDirectory(preferred, this.#context.user.home);
+    if (problem !== undefined && !this.#channel.peerClosed) {
+      if (this.#terminal === undefined) this.#channel.stderr.write(`${problem}\n`);
+      else this.#channel.write(`${problem}\r\n`);
+    }
+    return path;
   }
 
   async #runSftp(environment: Record<string, string>): Promise<ExitReport> {
@@ -302,7 +312,7 @@ export class SshSession {
     const program = this.#context.sftpServer ?? findSftpServer() ?? "builtin";
     const { home } = this.#context.user;
     if (program !== "builtin") {
-      return this.#runOnPipes({ file: program, args: [] }, existingDirectory([home]), environment);
+      return this.#runOnPipes({ file: program, args: [] }, this.#directory(undefined), environment);
     }
     return { status: await serveSftp(this.#channel, { home, logger: this.#context.logger }) };
   }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { silentLogger } from "wg-userspace/base/ports";
 import { type SessionEvent, SshService } from "./ssh-service.ts";
-import { eventually, exec, isAlive, outcome, run, TestService } from "./testing.ts";
+import { eventually, exec, isAlive, outcome, run, shell, TestService } from "./testing.ts";
 
 test("stdout and stderr are separate and the exit status is the program's", async () => {
   await using t = new TestService();
@@ -76,6 +76,37 @@ test("sessions start in the configured directory, or at home when it is missing"
   directory = "/does/not/exist";
   expect((await run(client, "pwd -P")).stdout.toString()).toBe(`${realpathSync(t.home)}\n`);
 });
+
+test.runIf(process.platform !== "win32")(
+  "without a home directory programs start in the root, and the client learns why",
+  async () => {
+    const home = "/no/such/home";
+    await using t = new TestService({ user: () => ({ name: "x", shell: "/bin/sh", home, uid: 0 }) });
+    const client = await t.connect();
+    const sentence = `Could not chdir to home directory ${home}: No such file or directory`;
+    const piped = await run(client, "pwd; exit 3");
+    expect(piped.stderr.toString()).toBe(`${sentence}\n`);
+    expect(piped.stdout.toString()).toBe("/\n");
+    expect(piped.status).toBe(3);
+    const onTerminal = await run(client, "pwd; exit 4", { pty: { term: "xterm" } });
+    expect(onTerminal.stdout.toString()).toBe(`${sentence}\r\n/\r\n`);
+    expect(onTerminal.status).toBe(4);
+  },
+);
+
+test.runIf(process.platform !== "win32")(
+  "a command's shell is called by its name, a login shell has a hyphen",
+  async () => {
+    await using t = new TestService();
+    const client = await t.connect();
+    expect((await run(client, "echo $0")).stdout.toString()).toBe("bash\n");
+    const channel = await shell(client, { term: "dumb" });
+    channel.end("shopt login_shell; echo called $0; exit\n");
+    const { stdout } = await outcome(channel);
+    expect(stdout.toString()).toMatch(/login_shell\s+on\r\n/);
+    expect(stdout.toString()).toContain("called -bash\r\n");
+  },
+);
 
 test("the environment names the workspace and the account, and holds nothing of the agent's own", async () => {
   process.env["CODER_AGENT_URL"] = "https://control.example";

@@ -5,7 +5,7 @@
 import type { Duplex } from "node:stream";
 import { EVENT_RECORD, toRecords } from "coder-protocol/terminal/records";
 import type { Logger } from "wg-userspace/base/ports";
-import { existingDirectory, resolveCommand } from "../../host/command.ts";
+import { resolveCommand, startDirectory } from "../../host/command.ts";
 import { buildEnvironment, type SessionEndpoints } from "../../host/environment.ts";
 import { foregroundProgram, workingDirectory } from "../../host/foreground.ts";
 import { ProcessSessions } from "../../host/processes.ts";
@@ -237,9 +237,11 @@ export class TerminalService {
     const { logger } = this.#options;
     const user = this.#options.user();
     const start = this.#options.start ?? startOnTerminal;
+    const directory = startDirectory(this.#options.directory(), user.home);
+    if (directory.problem !== undefined) logger.log("warn", "a terminal starts in /", { reason: directory.problem });
     const program = start({
       ...resolveCommand(user, init.command),
-      directory: existingDirectory([this.#options.directory(), user.home]),
+      directory: directory.path,
       environment: buildEnvironment({
         inherited: process.env,
         user,
