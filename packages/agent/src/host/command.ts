@@ -1,27 +1,36 @@
 import { accessSync, constants, statSync } from "node:fs";
 import { basename } from "node:path";
+import type { Argument } from "../os/spawn.ts";
 import type { SessionUser } from "./user.ts";
 
 export interface ResolvedCommand {
   readonly file: string;
   /** The program's argument 0, where that is not its file. */
   readonly name?: string | undefined;
-  readonly args: readonly string[];
+  readonly args: readonly Argument[];
 }
 
 /**
- * What to run: without a command, the login shell, which a name with a hyphen asks to be one; a script whose first line names an interpreter, by that interpreter; anything
- * else, by `<shell> -c`.
+ * What to run: without a command, the shell, which a name with a hyphen makes a login shell; a script whose first line names an
+ * interpreter, by that interpreter; anything else, by `<shell> -c`.
  */
-export function resolveCommand(user: SessionUser, command: string | undefined): ResolvedCommand {
-  if (command === undefined || command === "") return { file: user.shell, name: `-${basename(user.shell)}`, args: [] };
-  const interpreter = /^\s*#!([^\r\n]*)/.exec(command)?.[1]?.trim().split(/\s+/);
+export function resolveCommand(user: SessionUser, command: Argument | undefined): ResolvedCommand {
+  if (command === undefined || command.length === 0)
+    return { file: user.shell, name: `-${basename(user.shell)}`, args: [] };
+  const interpreter = /^\s*#!([^\r\n]*)/.exec(characters(command))?.[1]?.trim().split(/\s+/);
   const [file, ...args] = interpreter ?? [];
   if (file === undefined || file === "") {
     return { file: user.shell, name: basename(user.shell), args: ["-c", command] };
   }
   const language = basename([file, ...args].findLast((word) => !word.startsWith("-")) ?? file);
-  return { file, args: [...args, TAKES_DASH_E.test(language) ? "-e" : "-c", command.trimStart()] };
+  const given = (text: string): Argument => (typeof command === "string" ? text : Buffer.from(text, "latin1"));
+  const option = TAKES_DASH_E.test(language) ? "-e" : "-c";
+  return { file, args: [...args.map(given), option, given(characters(command).trimStart())] };
+}
+
+/** A command that is not text as one character for each byte. */
+function characters(command: Argument): string {
+  return typeof command === "string" ? command : Buffer.from(command).toString("latin1");
 }
 
 const TAKES_DASH_E = /^(?:node|nodejs|perl|ruby)[\d.]*$/;
@@ -31,8 +40,8 @@ const TRANSFER_PROGRAMS = new Set(["nc", "rsync", "scp", "sftp"]);
 export const TRANSFER_BLOCKED_STATUS = 65;
 export const TRANSFER_BLOCKED_MESSAGE = "\x02File transfer has been disabled.\n";
 
-export function isFileTransfer(command: string): boolean {
-  const first = command.trimStart().split(/\s+/, 1)[0] ?? "";
+export function isFileTransfer(command: Argument): boolean {
+  const first = characters(command).trimStart().split(/\s+/, 1)[0] ?? "";
   return TRANSFER_PROGRAMS.has(basename(first));
 }
 

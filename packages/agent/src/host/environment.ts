@@ -1,3 +1,4 @@
+import { type Argument, byteLength, hasNul } from "../os/spawn.ts";
 import type { SessionUser } from "./user.ts";
 
 /** Bounds on what one session may set; exceeding them fails the single request. */
@@ -28,7 +29,7 @@ export const CONTAINER_USER_VARIABLE = "CODER_CONTAINER_USER";
 /** The variables that a client set with `env` requests. */
 export class ClientEnvironment {
   readonly #maxBytes: number;
-  readonly #variables = new Map<string, string>();
+  readonly #variables = new Map<string, Argument>();
   #bytes = 0;
   sessionType: "ssh" | "vscode" | "jetbrains" = "ssh";
   container = "";
@@ -37,16 +38,17 @@ export class ClientEnvironment {
     this.#maxBytes = maxBytes;
   }
 
-  get variables(): Readonly<Record<string, string>> {
+  get variables(): Readonly<Record<string, Argument>> {
     return Object.fromEntries(this.#variables);
   }
 
   /** @returns whether the variable was accepted. */
-  set(name: string, value: string): boolean {
-    if (name.length > MAX_NAME_BYTES || !NAME.test(name) || value.includes("\0")) return false;
-    if (name === SESSION_TYPE_VARIABLE) return this.#setSessionType(value);
+  set(name: string, value: Argument): boolean {
+    if (name.length > MAX_NAME_BYTES || !NAME.test(name) || hasNul(value)) return false;
+    if (name === SESSION_TYPE_VARIABLE) return typeof value === "string" && this.#setSessionType(value);
     if (name === CONTAINER_USER_VARIABLE) return true;
     if (name === CONTAINER_VARIABLE) {
+      if (typeof value !== "string") return false;
       this.container = value.slice(0, MAX_NAME_BYTES);
       return true;
     }
@@ -76,18 +78,18 @@ export interface SessionEndpoints {
  * The environment of a session. Later entries win: what the agent inherited (without its own and dangerous variables), the
  * account, the client's variables, the workspace's, and finally what describes the connection.
  */
-export function buildEnvironment(parts: {
+export function buildEnvironment<Value extends Argument = string>(parts: {
   readonly inherited: NodeJS.ProcessEnv;
   readonly user: SessionUser;
-  readonly client: Readonly<Record<string, string>>;
+  readonly client: Readonly<Record<string, Value>>;
   readonly workspace: Readonly<Record<string, string>>;
   readonly endpoints: SessionEndpoints;
-  readonly terminal?: { readonly type: string } | undefined;
+  readonly terminal?: { readonly type: Value | string } | undefined;
   readonly agentSocket?: string | undefined;
-}): Record<string, string> {
+}): Record<string, Value | string> {
   const { user, endpoints } = parts;
   const { remote, local } = endpoints;
-  const variables: Record<string, string> = {
+  const variables: Record<string, Value | string> = {
     ...inheritable(parts.inherited),
     PATH: parts.inherited["PATH"] || DEFAULT_PATH,
     HOME: user.home,
@@ -113,6 +115,6 @@ function inheritable(inherited: NodeJS.ProcessEnv): Record<string, string> {
   return result;
 }
 
-function cost(name: string, value: string): number {
-  return Buffer.byteLength(name) + Buffer.byteLength(value) + 2;
+function cost(name: string, value: Argument): number {
+  return byteLength(name) + byteLength(value) + 2;
 }

@@ -15,6 +15,14 @@ export type { Program, ProgramExit };
 /** Text, or bytes that need not be text; without a NUL. */
 export type Argument = string | Uint8Array;
 
+export function byteLength(argument: Argument): number {
+  return typeof argument === "string" ? Buffer.byteLength(argument) : argument.length;
+}
+
+export function hasNul(argument: Argument): boolean {
+  return typeof argument === "string" ? argument.includes("\0") : argument.includes(0);
+}
+
 export interface ProgramStart {
   /** A path, or a name to look for in the environment's PATH. */
   readonly file: string;
@@ -162,6 +170,7 @@ function bytesOf(argument: Argument): Uint8Array {
   return typeof argument === "string" ? Buffer.from(argument) : argument;
 }
 
+/** Throws a system error for bytes that are not UTF-8. */
 function textOf(argument: Argument): string {
   if (typeof argument === "string") return argument;
   if (!isUtf8(argument)) throw systemError("pass bytes that are not UTF-8 to a program here", "EILSEQ");

@@ -381,7 +381,8 @@ export class SshConnection implements ChannelHost, ChannelOpener {
     else if (info.type === "session") this.#acceptSession(info);
     else if (info.type === "direct-tcpip") void this.#dial(info, dialTcp(this.#context.dial, destIP, destPort), refuse);
     else if (info.type === "direct-streamlocal@openssh.com") {
-      void this.#dial(info, dialSocket(this.#context.dial, socketPath), refuse);
+      if (typeof socketPath !== "string") refuse(OPEN_FAILURE.connectFailed, "the socket's path is not UTF-8");
+      else void this.#dial(info, dialSocket(this.#context.dial, socketPath), refuse);
     } else refuse(OPEN_FAILURE.unknownType, "unknown channel type");
   }
 

@@ -15,6 +15,8 @@ describe("channel requests", () => {
     ["window-change", SIZE, { size: PARSED_SIZE }],
     ["shell", null, {}],
     ["exec", "ls", { command: "ls" }],
+    ["exec", Buffer.of(0xff), { command: Buffer.of(0xff) }],
+    ["env", { name: "LANG", value: Buffer.of(0xff) }, { name: "LANG", value: Buffer.of(0xff) }],
     ["subsystem", "sftp", { name: "sftp" }],
     ["signal", "TERM", { name: "TERM" }],
     ["auth-agent-req@openssh.com", null, {}],
@@ -53,6 +55,7 @@ describe("global requests", () => {
   it.each(["streamlocal-forward@openssh.com", "cancel-streamlocal-forward@openssh.com"])("%s is parsed", (name) => {
     expect(parseGlobalRequest(name, { socketPath: "/tmp/socket" })).toEqual({ name, path: "/tmp/socket" });
     expect(parseGlobalRequest(name, null)).toBeUndefined();
+    expect(parseGlobalRequest(name, { socketPath: Buffer.of(0xff) })).toBeUndefined();
   });
 
   it("anything else is unknown", () => {

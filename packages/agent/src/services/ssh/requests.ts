@@ -2,24 +2,25 @@
  * The requests that the agent serves, on a channel (RFC 4254 §6) and on the connection (RFC 4254 §7.1, OpenSSH's PROTOCOL),
  * parsed from the data that ssh2's codecs pass untyped. Undefined for unknown or malformed requests.
  */
+import type { Argument } from "../../os/spawn.ts";
 import type { WindowSize } from "../../os/terminal-device.ts";
 import type { TerminalModes } from "../../os/termios.ts";
 import { parseX11Request, type X11Request } from "./x11.ts";
 
 export interface TerminalRequest {
-  readonly term: string;
+  readonly term: Argument;
   readonly size: WindowSize;
   readonly modes: TerminalModes;
 }
 
 export type ChannelRequest =
   | { readonly type: "pty-req"; readonly terminal: TerminalRequest }
-  | { readonly type: "env"; readonly name: string; readonly value: string }
+  | { readonly type: "env"; readonly name: string; readonly value: Argument }
   | { readonly type: "auth-agent-req@openssh.com" | "eow@openssh.com" | "shell" }
   | { readonly type: "x11-req"; readonly x11: X11Request }
   | { readonly type: "window-change"; readonly size: WindowSize }
   | { readonly type: "signal" | "subsystem"; readonly name: string }
-  | { readonly type: "exec"; readonly command: string };
+  | { readonly type: "exec"; readonly command: Argument };
 
 export type GlobalRequest =
   | { readonly name: "tcpip-forward" | "cancel-tcpip-forward"; readonly address: string; readonly port: number }
@@ -37,7 +38,7 @@ export function parseChannelRequest(type: string, data: unknown): ChannelRequest
     }
     case "env": {
       const { name, value } = fieldsOf(data);
-      return typeof name === "string" && typeof value === "string" ? { type, name, value } : undefined;
+      return typeof name === "string" && isArgument(value) ? { type, name, value } : undefined;
     }
     case "auth-agent-req@openssh.com":
     case "eow@openssh.com":
@@ -55,7 +56,7 @@ export function parseChannelRequest(type: string, data: unknown): ChannelRequest
     case "subsystem":
       return typeof data === "string" ? { type, name: data } : undefined;
     case "exec":
-      return typeof data === "string" ? { type, command: data } : undefined;
+      return isArgument(data) ? { type, command: data } : undefined;
     default:
       return undefined;
   }
@@ -83,7 +84,7 @@ export function parseGlobalRequest(name: string, data: unknown): GlobalRequest |
 function parseTerminalRequest(data: unknown): TerminalRequest | undefined {
   const { term, modes } = fieldsOf(data);
   const size = parseSize(data);
-  if (typeof term !== "string" || size === undefined) return undefined;
+  if (!isArgument(term) || size === undefined) return undefined;
   const known = Object.entries(fieldsOf(modes)).filter(
     (entry): entry is [string, number] => typeof entry[1] === "number",
   );
@@ -95,6 +96,11 @@ function parseSize(data: unknown): WindowSize | undefined {
   if (typeof columns !== "number" || typeof rows !== "number") return undefined;
   if (typeof pixelWidth !== "number" || typeof pixelHeight !== "number") return undefined;
   return { columns, rows, pixelWidth, pixelHeight };
+}
+
+/** Bytes are passed where they are not text. */
+function isArgument(value: unknown): value is Argument {
+  return typeof value === "string" || value instanceof Uint8Array;
 }
 
 function fieldsOf(data: unknown): Readonly<Record<string, unknown>> {

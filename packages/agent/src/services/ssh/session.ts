@@ -15,7 +15,7 @@ import { buildEnvironment, ClientEnvironment, type SessionEndpoints } from "../.
 import type { ProcessSessions } from "../../host/processes.ts";
 import { Pty, ptyAvailability } from "../../host/pty.ts";
 import type { SessionUser } from "../../host/user.ts";
-import { startOnPipes } from "../../os/spawn.ts";
+import { type Argument, byteLength, hasNul, startOnPipes } from "../../os/spawn.ts";
 import { TerminalDevice, type WindowSize } from "../../os/terminal-device.ts";
 import type { TerminalModes } from "../../os/termios.ts";
 import type { ExitReport, SshChannel } from "./channel.ts";
@@ -32,7 +32,7 @@ const ABANDONED: ExitReport = { status: 255 };
 /** Longest single argument of Linux, with its NUL (execve(2), MAX_ARG_STRLEN). */
 const MAX_COMMAND_BYTES = 128 * 1024 - 1;
 const MAX_SUBSYSTEM_LENGTH = 64;
-const MAX_TERM_LENGTH = 64;
+const MAX_TERM_BYTES = 1024;
 const MAX_LOGIN_TEXT = 64 * 1024;
 /** RFC 4254 §6.10. */
 const SIGNALS = new Set([
@@ -88,8 +88,10 @@ export interface Admission {
   ended(): void;
 }
 
+type Environment = Readonly<Record<string, Argument>>;
+
 interface Terminal {
-  readonly type: string;
+  readonly type: Argument;
   readonly device: TerminalDevice;
   size: WindowSize;
 }
@@ -143,7 +145,7 @@ export class SshSession {
         return this.#start((environment) => this.#runShell(environment, undefined));
       case "exec": {
         const { command } = request;
-        if (Buffer.byteLength(command) > MAX_COMMAND_BYTES || command.includes("\0")) return false;
+        if (byteLength(command) > MAX_COMMAND_BYTES || hasNul(command)) return false;
         return this.#start((environment) => this.#runShell(environment, command));
       }
       case "subsystem":
@@ -171,6 +173,8 @@ export class SshSession {
   /** The terminal is created here, while the client can still be refused one. */
   #requestTerminal(request: TerminalRequest): boolean {
     if (this.#started || this.#terminal !== undefined || this.#channel.peerClosed) return false;
+    // Any other name is passed on, as sshd does: it is the value of a variable, which programs look up or ignore.
+    if (hasNul(request.term) || byteLength(request.term) > MAX_TERM_BYTES) return false;
     const availability = this.#context.terminals
       ? ptyAvailability()
       : ({ available: false, reason: "switched off" } as const);
@@ -178,10 +182,9 @@ export class SshSession {
       this.#terminalMissing = availability.reason;
       return false;
     }
-    const type = TERM_NAME.test(request.term) ? request.term.slice(0, MAX_TERM_LENGTH) : "xterm";
     const device = this.#makeTerminal(request.modes);
     if (device === undefined) return false;
-    this.#terminal = { type, device, size: request.size };
+    this.#terminal = { type: request.term, device, size: request.size };
     // A program takes the terminal over; without a program it closes with the channel.
     this.#channel.once("peerclose", () => this.#releaseTerminal());
     return true;
@@ -221,7 +224,7 @@ export class SshSession {
     return true;
   }
 
-  #start(run: (environment: Record<string, string>) => Promise<ExitReport>): boolean {
+  #start(run: (environment: Environment) => Promise<ExitReport>): boolean {
     if (this.#started || this.#channel.peerClosed) return false;
     const admission = this.#context.admit(this.#client.sessionType);
     if (admission === undefined) return false;
@@ -239,7 +242,7 @@ export class SshSession {
     return true;
   }
 
-  async #run(run: (environment: Record<string, string>) => Promise<ExitReport>): Promise<ExitReport> {
+  async #run(run: (environment: Environment) => Promise<ExitReport>): Promise<ExitReport> {
     await Promise.resolve(); // the request is answered first
     try {
       if (this.#client.container !== "") return this.#refuse("this agent has no containers", START_FAILED_STATUS);
@@ -257,7 +260,7 @@ export class SshSession {
     }
   }
 
-  async #openDisplay(environment: Record<string, string>): Promise<X11Display | undefined> {
+  async #openDisplay(environment: Environment): Promise<X11Display | undefined> {
     if (this.#x11 === undefined) return undefined;
     const { opener, logger } = this.#context;
     try {
@@ -269,7 +272,7 @@ export class SshSession {
     }
   }
 
-  #environment(): Record<string, string> {
+  #environment(): Environment {
     return buildEnvironment({
       inherited: process.env,
       user: this.#context.user,
@@ -281,7 +284,7 @@ export class SshSession {
     });
   }
 
-  async #runShell(environment: Record<string, string>, command: string | undefined): Promise<ExitReport> {
+  async #runShell(environment: Environment, command: Argument | undefined): Promise<ExitReport> {
     if (command !== undefined && this.#context.blockFileTransfer && isFileTransfer(command))
       return this.#blockTransfer();
     const { user } = this.#context;
@@ -307,7 +310,7 @@ export class SshSession {
     return path;
   }
 
-  async #runSftp(environment: Record<string, string>): Promise<ExitReport> {
+  async #runSftp(environment: Environment): Promise<ExitReport> {
     if (this.#context.blockFileTransfer) return this.#blockTransfer();
     const program = this.#context.sftpServer ?? findSftpServer() ?? "builtin";
     const { home } = this.#context.user;
@@ -328,11 +331,7 @@ export class SshSession {
   }
 
   /** Separate streams, as in OpenSSH: the program is not killed when the client leaves, but its next write fails. */
-  async #runOnPipes(
-    command: ResolvedCommand,
-    directory: string,
-    environment: Record<string, string>,
-  ): Promise<ExitReport> {
+  async #runOnPipes(command: ResolvedCommand, directory: string, environment: Environment): Promise<ExitReport> {
     const channel = this.#channel;
     if (channel.peerClosed) return ABANDONED;
     const program = startOnPipes({ ...command, directory, environment });
@@ -370,7 +369,7 @@ export class SshSession {
   async #runOnTerminal(
     command: ResolvedCommand,
     directory: string,
-    environment: Record<string, string>,
+    environment: Environment,
     terminal: Terminal,
   ): Promise<ExitReport> {
     const channel = this.#channel;
@@ -404,8 +403,6 @@ export class SshSession {
   }
 }
 
-const TERM_NAME = /^[A-Za-z0-9][A-Za-z0-9+._-]*$/;
-
 function closed(stream: Readable): Promise<void> {
   return new Promise((resolve) => stream.once("close", resolve));
 }
@@ -432,4 +429,5 @@ const REASONS: Readonly<Record<string, string>> = {
   ENFILE: "too many open files",
   ENOMEM: "out of memory",
   E2BIG: "arguments and environment are too long",
+  EILSEQ: "the command or a variable is not UTF-8, which this machine's agent cannot pass on",
 };

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { existsSync, mkdirSync, realpathSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { silentLogger } from "wg-userspace/base/ports";
@@ -105,6 +105,23 @@ test.runIf(process.platform !== "win32")(
     const { stdout } = await outcome(channel);
     expect(stdout.toString()).toMatch(/login_shell\s+on\r\n/);
     expect(stdout.toString()).toContain("called -bash\r\n");
+  },
+);
+
+test.runIf(process.platform === "linux").each([{}, { pty: { term: "dumb" } }])(
+  "a command and variables may be any bytes (%j)",
+  async (options) => {
+    await using t = new TestService();
+    const client = await t.connect();
+    // ssh2's client sends buffers as they are, although its types name only text.
+    const text = (latin1: string): string => Buffer.from(latin1, "latin1") as unknown as string;
+    const command = text('printf %s "\xff\xfe\xc3$NAME" | od -An -tx1; echo data > caf\xe9; exit 3');
+    const result = await run(client, command, { ...options, env: { NAME: text("\xfa") } });
+    expect(result.stdout.toString().trim()).toBe("ff fe c3 fa");
+    expect(result.status).toBe(3);
+    expect(readdirSync(t.home, "latin1" as "utf8")).toContain("caf\xe9");
+    const script = await run(client, text("#!/usr/bin/env sh\nprintf '\xff' | od -An -tx1"), options);
+    expect(script.stdout.toString().trim()).toBe("ff");
   },
 );
 

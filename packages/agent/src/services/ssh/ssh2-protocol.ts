@@ -23,7 +23,8 @@ export interface ChannelOpenInfo {
     readonly destPort?: number;
     readonly srcIP?: string;
     readonly srcPort?: number;
-    readonly socketPath?: string;
+    /** Bytes where the path is not UTF-8. */
+    readonly socketPath?: string | Uint8Array;
   };
 }
 

@@ -6,7 +6,7 @@ import { accessSync, constants } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Logger } from "wg-userspace/base/ports";
-import { startOnPipes } from "../../os/spawn.ts";
+import { type Argument, startOnPipes } from "../../os/spawn.ts";
 import { type ChannelOpener, joinStreams } from "./forwarding.ts";
 
 /** Display 0 is TCP port 6000. Lower displays are left to X servers of this machine. */
@@ -52,7 +52,7 @@ export function findXauth(path: string | undefined): string | undefined {
 export interface X11Options {
   readonly request: X11Request;
   readonly xauth: string;
-  readonly environment: Readonly<Record<string, string>>;
+  readonly environment: Readonly<Record<string, Argument>>;
   readonly opener: ChannelOpener;
   readonly logger: Logger;
 }
@@ -123,7 +123,11 @@ function listens(server: Server, port: number): Promise<boolean> {
   });
 }
 
-async function runXauth(file: string, environment: Readonly<Record<string, string>>, commands: string): Promise<void> {
+async function runXauth(
+  file: string,
+  environment: Readonly<Record<string, Argument>>,
+  commands: string,
+): Promise<void> {
   const { pid, exited, stdin, stdout, stderr } = startOnPipes({
     file,
     args: ["-q", "-"],
