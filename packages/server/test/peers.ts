@@ -86,11 +86,12 @@ export class TestPeer implements AsyncDisposable {
     this.send({ addTunnel: { id: uuidToBytes(id) } });
   }
 
-  /** The next answer: "node <id>", "lost <id>" …, or "error: …"; "end" when the server ended the stream. */
+  /** The next answer: "node <id>", "lost <id>", "doubt <id>" …, or "error: …"; "end" when the server ended the stream. */
   async next(): Promise<string> {
     const { value, done } = await this.#answers.next();
     if (done === true) return "end";
     if (value.error !== "") return `error: ${value.error}`;
+    if (value.doubtedRights.length > 0) return value.doubtedRights.map((id) => `doubt ${uuidFromBytes(id)}`).join(", ");
     return value.peerUpdates.map((update) => `${KIND_NAMES[update.kind]} ${uuidFromBytes(update.id)}`).join(", ");
   }
 

@@ -80,6 +80,7 @@ export async function tunnelOf(on: Proxied): Promise<TestPeer> {
   const peer = await TestPeer.ofProxy(on.at.url, on.proxy.token);
   peer.tunnelTo(on.agentId);
   expect(await peer.next()).toBe(`node ${on.agentId}`);
+  expect(await peer.next()).toBe(`doubt ${on.agentId}`); // what it was granted before there was the tunnel
   return peer;
 }
 

@@ -223,25 +223,48 @@ test("security R10: a tunnel that a resumed connection did not request again end
   expect(await on.agent.next()).toMatch(/^disconnected /);
 });
 
-test("a tunnel stays while another user's terminal depends on it", async () => {
+test("a tunnel stays while another user's terminal depends on it, and the proxy is informed", async () => {
   await using on = await proxied({ recheckMs: 3_600_000 });
   await askForTerminal(on, on.ada.token);
   await askForTerminal(on, on.at.token);
   await using peer = await tunnelOf(on);
-  const { grants } = on.at.server.parts.proxyApps;
-  const [concerned, looked] = [vi.spyOn(grants, "concerned"), vi.spyOn(grants, "workspaceOf")];
   await send(on.at.url, "POST", "/api/v2/users/logout", { token: on.ada.token });
-  // Other checks may be in progress; the one that counts began after the logout.
-  await vi.waitFor(() => {
-    const since = concerned.mock.invocationCallOrder[0] ?? Number.POSITIVE_INFINITY;
-    const at = looked.mock.invocationCallOrder.findIndex((order) => order > since);
-    expect(looked.mock.settledResults[at]?.type).toBe("fulfilled");
-  }, 30_000);
+  expect(await peer.next()).toBe(`doubt ${on.agentId}`);
   on.agent.send({ updateSelf: { node: agentNode(on.agentId, 43n) } });
   expect(await peer.next()).toBe(`node ${on.agentId}`);
   await send(on.at.url, "POST", "/api/v2/users/logout", { token: on.at.token });
   expect(await ending(peer)).toBe(true);
 });
+
+test.each<[string, (on: Proxied) => Promise<unknown>]>([
+  ["a login that ends", ({ at, ada }) => send(at.url, "POST", "/api/v2/users/logout", { token: ada.token })],
+  [
+    "a change of the workspace's apps",
+    ({ at, ada, workspaceId }) =>
+      send(at.url, "POST", `/api/v2/workspaces/${workspaceId}/port-share`, {
+        token: ada.token,
+        body: { agent_name: "main", port: 8080, share_level: "public", protocol: "http" },
+      }),
+  ],
+])(
+  "security R10: a proxy is informed of %s while another's right holds, also where other servers looked first",
+  async (_name, take) => {
+    await using on = await proxied({ recheckMs: 3_600_000 });
+    await askForTerminal(on, on.ada.token);
+    await askForTerminal(on, on.at.token);
+    await using peer = await tunnelOf(on);
+    const { grants } = on.at.server.parts.proxyApps;
+    // As the look of another server that is done before this one's begins.
+    const { concerned } = grants;
+    vi.spyOn(grants, "concerned").mockImplementation(async (...args) => {
+      await grants.workspaceOf(on.proxy.id, on.agentId);
+      return await concerned.apply(grants, args);
+    });
+    const answer = (await take(on)) as { status: number; text: string };
+    expect([answer.text, Math.floor(answer.status / 100)]).toEqual([answer.text, 2]);
+    expect(await peer.next()).toBe(`doubt ${on.agentId}`);
+  },
+);
 
 test("security R20: a new token ends the proxy's control connections, keys and grants", async () => {
   await using on = await proxied();

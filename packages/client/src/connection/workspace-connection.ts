@@ -41,8 +41,11 @@ export interface WorkspaceConnectionOptions extends TunnelOptions, ConnectionCho
   readonly agentId: string;
   /** Path of the Tailnet service for these credentials; absent for the one that users have. @internal */
   readonly coordinatePath?: string | undefined;
-  /** A control connection ended, perhaps together with the access. @internal */
-  readonly onCoordinationEnded?: (() => void) | undefined;
+  /**
+   * Called when the access, or that of a user it serves, may have ended: the deployment reported it, or a control connection ended.
+   * @internal
+   */
+  readonly onAccessDoubted?: (() => void) | undefined;
 }
 
 export interface WorkspaceUdpHandler {
@@ -114,7 +117,7 @@ export class WorkspaceConnection implements AsyncDisposable {
       agentId,
       node,
       path: options.coordinatePath,
-      onEnded: options.onCoordinationEnded,
+      onDoubt: options.onAccessDoubted,
       onRefused: async (refusal) => this.#setupMs !== undefined && (await this.#checkAccess(refusal)),
       logger,
     });

@@ -31,8 +31,8 @@ export interface CoordinationOptions {
    * continue, because a working tunnel needs no coordinator.
    */
   readonly onRefused?: (error: ClientError) => Promise<boolean>;
-  /** A control connection ended, for whatever reason. */
-  readonly onEnded?: (() => void) | undefined;
+  /** Rights to the agent may have ended: the deployment says so, or a control connection ended, for whatever reason. */
+  readonly onDoubt?: (() => void) | undefined;
   readonly logger?: Logger | undefined;
 }
 
@@ -162,6 +162,7 @@ export class Coordination {
         node,
         destinations: agentId === undefined ? [] : [agentId],
         announcesReady: false,
+        onDoubtedRights: (id) => void (id === agentId && this.#options.onDoubt?.()),
         logger: this.#logger,
       });
       this.#session = session;
@@ -181,7 +182,7 @@ export class Coordination {
       this.#session = undefined;
       this.#connection = undefined;
       node.coordinationLost();
-      this.#options.onEnded?.();
+      this.#options.onDoubt?.();
       await connection.close();
     }
   }

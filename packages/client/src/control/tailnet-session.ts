@@ -32,6 +32,8 @@ export interface TailnetSessionOptions {
   readonly announcesReady: boolean;
   readonly logger: Logger;
   readonly onUnusableMap?: (error: string) => void;
+  /** Rights by which others use the tunnel to this agent may have ended. */
+  readonly onDoubtedRights?: ((agentId: string) => void) | undefined;
 }
 
 export class TailnetSession {
@@ -87,6 +89,10 @@ export class TailnetSession {
       if (response.error !== "") {
         this.#isDismissed = true;
         this.#options.logger.log("warn", "coordinator", { error: response.error });
+      }
+      for (const id of response.doubtedRights) {
+        const agentId = uuidFromBytes(id);
+        if (agentId !== undefined) this.#options.onDoubtedRights?.(agentId);
       }
       for (const { id, reason } of response.peerUpdates) this.#noteSession(uuidFromBytes(id), reason);
       const updates = response.peerUpdates.flatMap((update) => peerUpdateFromProto(update) ?? []);

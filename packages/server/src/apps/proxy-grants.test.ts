@@ -5,6 +5,7 @@ import { ProxyGrants } from "./proxy-grants.ts";
 
 const APP: ProxyApp = { method: "subdomain", label: "8080--main--dev--ada" };
 const TERMINAL: ProxyApp = { method: "terminal" };
+const NOW = 3_600_000;
 
 let opened: ProxyGrants | undefined;
 afterEach(() => opened?.close());
@@ -19,7 +20,7 @@ function row(fields: Partial<ProxyAppGrantRow>): ProxyAppGrantRow {
     key_id: "k",
     user_id: "u",
     app: proxyAppText(TERMINAL),
-    renewed_at: 1_000,
+    renewed_at: NOW - 3 * 60_000,
     ...fields,
   };
 }
@@ -52,7 +53,7 @@ function grantsOver(rows: ProxyAppGrantRow[], right: { mayReach?: (keyId: string
       asked.apps++;
       return right.holds ?? true;
     },
-    clock: { now: () => 1_000 },
+    clock: { now: () => NOW },
     onError: () => undefined,
   });
   return { grants: opened, kept, asked };
@@ -93,6 +94,13 @@ test("one valid login of several is enough, and grants that no longer hold are r
   expect([...on.kept.keys()]).toEqual(["2"]);
 });
 
+test("a grant that ended a moment ago is kept, so that other servers can inform the proxy", async () => {
+  const rows = [row({ key_id: "over", renewed_at: NOW - 60_000 })];
+  const on = grantsOver(rows, { mayReach: () => false });
+  expect(await on.grants.workspaceOf("p", "a")).toBeUndefined();
+  expect(on.kept.size).toBe(1);
+});
+
 test("a grant that another release wrote is ignored and kept", async () => {
   const on = grantsOver([row({ app: '{"method":"later"}' })]);
   expect(await on.grants.workspaceOf("p", "a")).toBeUndefined();
@@ -114,7 +122,7 @@ test("a grant outlives the 15 minutes for which a proxy goes on without an answe
   const on = grantsOver([]);
   await on.grants.put({ ...GRANT, app: TERMINAL, handle: "random" });
   const renewed = (agoMs: number): void => {
-    for (const one of on.kept.values()) on.kept.set(one.id_hash, { ...one, renewed_at: 1_000 - agoMs });
+    for (const one of on.kept.values()) on.kept.set(one.id_hash, { ...one, renewed_at: NOW - agoMs });
   };
   renewed(15 * 60_000);
   expect(await on.grants.byHandle("p", "random")).toBeDefined();

@@ -14,6 +14,11 @@ import { type ProxyApp, proxyAppText, readProxyApp } from "./proxy-app.ts";
  * minutes without an answer, so a shorter outage between the two servers ends nothing.
  */
 export const GRANT_MS = 16 * 60_000;
+/**
+ * An ended grant is kept for this long after its last renewal, as long as the proxy may still serve under it: every server of the
+ * deployment uses it to find out which proxies it has to inform.
+ */
+const ENDED_GRANT_MS = 2 * 60_000;
 /** Maximum number of grants for one login, proxy and agent. */
 const MAX_GRANTS = 256;
 const SWEEP_MS = 60_000;
@@ -88,12 +93,12 @@ export class ProxyGrants {
   }
 
   /**
-   * The workspace of the agent, if a recent grant for the agent holds now. Grants that no longer hold are removed. Grants that
-   * another release wrote and this one cannot read are ignored and kept.
+   * The workspace of the agent, if a recent grant for the agent holds now. Grants that no longer hold are removed after a while.
+   * Grants that another release wrote and this one cannot read are ignored and kept.
    */
   async workspaceOf(proxyId: string, agentId: string): Promise<string | undefined> {
     const { proxyAppGrants } = this.#options.store;
-    const ended: string[] = [];
+    const ended: ProxyAppGrantRow[] = [];
     const logins = new Map<string, Grant[]>();
     for (const row of await proxyAppGrants.recent(proxyId, this.#since, agentId)) {
       const app = readProxyApp(row.app);
@@ -108,25 +113,26 @@ export class ProxyGrants {
       const looked = all.slice(at, at + IN_PARALLEL).map((grants) => this.#workspaceOfLogin(grants, ended));
       found = (await Promise.all(looked)).find((workspaceId) => workspaceId !== undefined);
     }
-    await proxyAppGrants.remove(ended);
+    const over = ended.filter(({ renewed_at }) => renewed_at <= this.#options.clock.now() - ENDED_GRANT_MS);
+    await proxyAppGrants.remove(over.map(({ id_hash }) => id_hash));
     return found;
   }
 
   /** Like {@link workspaceOf}, for the grants of one login. */
-  async #workspaceOfLogin(grants: readonly Grant[], ended: string[]): Promise<string | undefined> {
+  async #workspaceOfLogin(grants: readonly Grant[], ended: ProxyAppGrantRow[]): Promise<string | undefined> {
     const { holds, mayReach } = this.#options;
     const [first] = grants;
     if (first === undefined) return undefined;
     const { key_id, agent_id, workspace_id } = first.row;
     if (key_id === "" || !(await mayReach(key_id, agent_id))) {
-      ended.push(...grants.map(({ row }) => row.id_hash));
+      ended.push(...grants.map(({ row }) => row));
       return undefined;
     }
     if (grants.some(({ app }) => app.method === "terminal")) return workspace_id;
     for (let at = 0; at < grants.length; at += IN_PARALLEL) {
       const some = grants.slice(at, at + IN_PARALLEL);
       const looked = await Promise.all(some.map(({ row, app }) => app.method !== "terminal" && holds(row, app)));
-      for (const [index, { row }] of some.entries()) if (looked[index] !== true) ended.push(row.id_hash);
+      for (const [index, { row }] of some.entries()) if (looked[index] !== true) ended.push(row);
       if (looked.includes(true)) return workspace_id;
     }
     return undefined;

@@ -371,6 +371,14 @@ export class Coordinator {
     this.#end(this.#former.endTunnels(isOver), reason, nowMs);
   }
 
+  /** Tells the connected peers of `holder` that have a tunnel to `to` that rights under which they use it may have ended. */
+  doubtRights(holder: string, to: string, nowMs: number): void {
+    for (const id of this.sourcesOf(to)) {
+      const peer = this.#peers.get(id);
+      if (peer?.auth.holder === holder) this.#updates.send(peer, { doubtedRights: [uuidToBytes(to)] }, nowMs);
+    }
+  }
+
   /** Forgets what has expired. Call periodically. */
   sweep(nowMs: number): void {
     this.#keys.sweep(nowMs);

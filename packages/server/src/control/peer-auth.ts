@@ -20,6 +20,8 @@ export interface PeerAuth {
   /** Looks up what checkTunnel needs for `to`; awaited before every request for a tunnel. */
   beforeTunnel?(to: string): Promise<void>;
   checkTunnel(to: string): string | undefined;
+  /** Called after a request for a tunnel to `to` was handled. */
+  afterTunnel?(to: string): void;
   /**
    * Whether only browsers may connect to `to`, as beforeTunnel last found; such a tunnel is refused and the stream stays open.
    */

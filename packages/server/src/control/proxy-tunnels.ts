@@ -186,6 +186,8 @@ export class ProxyTunnels {
         // An event that came meanwhile found no tunnel to end; by the time it is looked up again there is one.
         if (changes !== this.#changes) void this.#proxies.get(proxy.id)?.looks.doubt({ agentIds: [agentId] });
       },
+      // Of what ended before there was this tunnel the proxy was not informed.
+      afterTunnel: (agentId) => this.#doubtRights(proxy.id, agentId),
     };
   }
 
@@ -216,6 +218,7 @@ export class ProxyTunnels {
         concerned: (agentIds, userIds) => rights.concerned(id, agentIds, userIds),
         holds: async (agentId) => (await rights.workspaceOf(id, agentId)) !== undefined,
         end: (agentId) => this.#endTunnels(state, agentId),
+        stays: (agentId) => this.#doubtRights(id, agentId),
         onError: (error) => this.#failed(error),
         pause: (ms) => setTimeout(ms, undefined, { signal: this.#stopped.signal }).catch(() => undefined),
         now: () => performance.now(),
@@ -300,6 +303,11 @@ export class ProxyTunnels {
     // A connection that was for this agent only ends, so that the proxy notices at once.
     for (const peer of had) if (peer.admitted.size === 0) peer.end(ACCESS_ENDED);
     this.#forgetIfUnused(state);
+  }
+
+  #doubtRights(proxyId: string, agentId: string): void {
+    const { control, clock } = this.#options;
+    control.coordinator.doubtRights(proxyHolder(proxyId), agentId, clock.now());
   }
 
   #forgetUnused({ id, admitted }: ProxyPeer): void {

@@ -119,6 +119,7 @@ export function tailnetService(peer: TailnetPeer, deps: TailnetServiceDeps): Rpc
           const destination = request.addTunnel === undefined ? undefined : uuidFromBytes(request.addTunnel.id);
           if (destination !== undefined) await peer.auth.beforeTunnel?.(destination);
           handle.handle(request, deps.now());
+          if (destination !== undefined) peer.auth.afterTunnel?.(destination);
           if (request.lostPeers.length > 0) onLostPeers(request.lostPeers);
         }
         resolve();

@@ -9,6 +9,7 @@ function looks(options: {
   const admitted = new Set(["a", "b", "c"]);
   const ended: string[] = [];
   const asked: string[] = [];
+  const stayed: string[] = [];
   let now = 0;
   const subject = new TunnelLooks({
     admitted: () => [...admitted],
@@ -21,13 +22,14 @@ function looks(options: {
       admitted.delete(agentId);
       ended.push(agentId);
     },
+    stays: (agentId) => void stayed.push(agentId),
     onError: () => undefined,
     pause: async (ms) => {
       now += ms;
     },
     now: () => now,
   });
-  return { doubt: (what: Doubt) => subject.doubt(what), ended, asked, at: () => now };
+  return { doubt: (what: Doubt) => subject.doubt(what), ended, stayed, asked, at: () => now };
 }
 
 const fails = (): Promise<never> => Promise.reject(new Error("no database"));
@@ -35,7 +37,7 @@ const fails = (): Promise<never> => Promise.reject(new Error("no database"));
 test("ends only the tunnels to agents for which no right is valid", async () => {
   const on = looks({ holds: async (agentId) => agentId !== "b" });
   await on.doubt({ userId: "u" });
-  expect(on.ended).toEqual(["b"]);
+  expect([on.ended, on.stayed]).toEqual([["b"], ["a", "c"]]);
 });
 
 test("a lasting failure ends only the tunnels to the agents in doubt", async () => {

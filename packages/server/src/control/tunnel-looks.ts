@@ -18,6 +18,8 @@ export interface TunnelLooksOptions {
   readonly concerned: (agentIds: readonly string[], userIds: readonly string[]) => Promise<readonly string[]>;
   readonly holds: (agentId: string) => Promise<boolean>;
   readonly end: (agentId: string) => void;
+  /** The tunnel stays, and the proxy has to find out which of the rights that it serves under still hold. */
+  readonly stays: (agentId: string) => void;
   readonly onError: (error: unknown) => void;
   /** Resolves after this time, or earlier when everything ends. */
   readonly pause: (ms: number) => Promise<void>;
@@ -81,14 +83,18 @@ export class TunnelLooks {
     for (const agentId of users.length > 0 ? admitted() : left) end(agentId);
   }
 
-  /** Ends the tunnels to agents that may no longer be reached. Returns the agents that could not be checked. */
+  /**
+   * Ends the tunnels to agents that may no longer be reached, and reports the others as staying. Returns the agents that could
+   * not be checked.
+   */
   async #unknown(agentIds: readonly string[]): Promise<string[]> {
-    const { holds, end, onError } = this.#options;
+    const { holds, end, onError, stays } = this.#options;
     const unknown: string[] = [];
     for (let at = 0; at < agentIds.length; at += IN_PARALLEL) {
       const looked = agentIds.slice(at, at + IN_PARALLEL).map(async (agentId) => {
         try {
-          if (!(await holds(agentId))) end(agentId);
+          if (await holds(agentId)) stays(agentId);
+          else end(agentId);
         } catch (error) {
           onError(error);
           unknown.push(agentId);

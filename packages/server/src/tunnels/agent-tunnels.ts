@@ -35,8 +35,8 @@ export interface AgentTunnelsOptions {
   /** The path of the Tailnet service for these credentials; absent: the path that users use. */
   readonly coordinatePath?: string;
   /**
-   * Called when the right to the tunnels of an agent may have ended, because their control connection ended or the agent was
-   * removed.
+   * Called when the right to the tunnels of an agent, or a right under which they are used, may have ended: the control plane
+   * reported it, their control connection ended, or the agent was removed.
    */
   readonly onDoubt?: (agentId: string) => void;
   /** How agents are reached, if the credentials do not allow requesting it; absent: it is requested. */
@@ -113,7 +113,7 @@ export class AgentTunnels {
       agentId,
       connectionInfo: connectionInfo?.(),
       coordinatePath,
-      onCoordinationEnded: () => onDoubt?.(agentId),
+      onAccessDoubted: () => onDoubt?.(agentId),
       signal: this.#stop.signal,
       timeoutMs: this.#options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
     });

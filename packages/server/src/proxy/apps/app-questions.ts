@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage } from "node:http";
 import type { AppGrantTarget, AppRequest, IssueAppTokenRequest } from "coder-protocol/rest/proxy-apps";
+import type { Instant } from "wg-userspace/base/instant";
 import type { Admission } from "../../apps/app-traffic.ts";
 import { chainId } from "../../apps/chains.ts";
 import { cookieCounts, isNavigation, type Relation, type RequestFacts } from "../../apps/cross-origin.ts";
@@ -35,6 +36,7 @@ export interface AppQuestionsOptions {
   readonly deploymentUrl: () => URL;
   readonly accessUrl: URL;
   readonly reasonOf: (error: unknown) => string;
+  readonly clock: () => Instant;
   /** The time of day in milliseconds. */
   readonly now: () => number;
   /** Limits questions to the primary that requests cause. Questions about what is already open need no place. */
@@ -75,6 +77,8 @@ export interface DecisionOrigin {
   readonly question: IssueAppTokenRequest;
   /** By the time of day. */
   readonly decidedAt: number;
+  /** By the proxy's own clock: the primary was asked no earlier, or what it said before was not in doubt by then. */
+  readonly decidedAfter: Instant;
 }
 
 export class AppQuestions {
@@ -122,6 +126,7 @@ export class AppQuestions {
     const byHeader = headerToken(facts.headers);
     const credential = byHeader ?? (cookieCounts(facts, relation) ? this.#session(visit) : "");
     const question = this.#question(visit, credential);
+    const decidedAfter = this.#options.clock();
     const right = await this.#right(request, question, facts.headers.accept ?? "application/json");
     if ("status" in right) return readable(right);
     if ("unknown" in right) return readable(unreached(right.unknown));
@@ -130,7 +135,7 @@ export class AppQuestions {
       if (byHeader !== undefined || !isNavigation(facts)) return loginNeeded();
       return this.beginSignIn(origin, request.url ?? "/");
     }
-    return this.#admitted(visit, admittance, question, right.claims);
+    return this.#admitted(visit, admittance, { question, decidedAfter }, right.claims);
   }
 
   /** Redirects a navigation to the deployment. */
@@ -152,10 +157,11 @@ export class AppQuestions {
   }
 
   /** What the primary was asked for a decision of {@link admit}, and how long ago. */
-  originOf(decision: AppDecision): { readonly ageMs: number; readonly question: IssueAppTokenRequest } {
+  originOf(decision: AppDecision): Omit<DecisionOrigin, "decidedAt"> & { readonly ageMs: number } {
     const origin = this.#origins.get(decision);
     if (origin === undefined) throw new TypeError("the decision is not one of this proxy");
-    return { ageMs: this.#options.now() - origin.decidedAt, question: origin.question };
+    const { decidedAfter, decidedAt, question } = origin;
+    return { ageMs: this.#options.now() - decidedAt, decidedAfter, question };
   }
 
   /** The known right, or the primary's answer; a refusal if there are too many questions to ask it. */
@@ -189,7 +195,7 @@ export class AppQuestions {
   #admitted(
     { origin, request }: Visit,
     { answerRelation, loginNeeded, onApp, onMainHost, prefix, readable, rest }: Admittance,
-    question: IssueAppTokenRequest,
+    asked: Omit<DecisionOrigin, "decidedAt">,
     claims: AppTokenClaims,
   ): Admission | AppAnswer {
     const { deploymentUrl, now } = this.#options;
@@ -201,7 +207,7 @@ export class AppQuestions {
     if (app.state !== "running") return readable(notRunning(app, decision.visitor, deploymentUrl()));
     const first = firstPage(app.target, prefix, request);
     if (first !== undefined) return first;
-    this.#origins.set(decision, { question, decidedAt: claims.iat * 1_000 });
+    this.#origins.set(decision, { ...asked, decidedAt: claims.iat * 1_000 });
     return {
       decision,
       app,

@@ -24,6 +24,7 @@ function started(options: { agentId?: string; endsAt?: number; askAfterMs?: numb
     agentId: options.agentId ?? "a",
     endsAt: options.endsAt,
     askAfterMs: options.askAfterMs ?? 60_000,
+    decidedAfter: undefined,
     question: "q",
     ask: async () => {
       at.asked++;
@@ -82,7 +83,7 @@ test("a doubt that arises while the primary is being asked is not settled by tha
   let asked = 0;
   const end = vi.fn();
   const ask = () => answers[asked++]!.promise;
-  rights.add({ agentId: "a", endsAt: undefined, askAfterMs: 60_000, question: "q", ask, end });
+  rights.add({ agentId: "a", endsAt: undefined, askAfterMs: 60_000, decidedAfter: undefined, question: "q", ask, end });
   rights.doubt("a");
   await vi.advanceTimersByTimeAsync(0);
   rights.doubt("a");
@@ -142,6 +143,7 @@ test("the end of many control connections at once causes a limited number of dif
         agentId: `a${agent}`,
         endsAt: undefined,
         askAfterMs: 60_000,
+        decidedAfter: undefined,
         question: `q${agent}`,
         ask: async () => {
           asked.push(`q${agent}`);
@@ -156,5 +158,42 @@ test("the end of many control connections at once causes a limited number of dif
   expect([asked.length, new Set(asked).size]).toEqual([200, 100]);
   await vi.advanceTimersByTimeAsync(1_000);
   expect(new Set(asked).size).toBe(150);
+  rights.endAll("over");
+});
+
+test("a right that may have been decided before a doubt is asked about at once, and one that was decided after it is not", async () => {
+  const rights = rightsWith();
+  const asked: string[] = [];
+  const add = (question: string, agentId: string, decidedAfter: number | undefined): void => {
+    const ask = async (): Promise<RightAnswer> => {
+      asked.push(question);
+      return HOLDS;
+    };
+    const after = decidedAfter === undefined ? undefined : instant(decidedAfter);
+    rights.add({
+      agentId,
+      endsAt: undefined,
+      askAfterMs: 60_000,
+      decidedAfter: after,
+      question,
+      ask,
+      end: () => undefined,
+    });
+  };
+  const before = Date.now();
+  await vi.advanceTimersByTimeAsync(10);
+  rights.doubt("a");
+  await vi.advanceTimersByTimeAsync(10);
+  add("before", "a", before);
+  add("after", "a", Date.now());
+  add("whenever", "a", undefined);
+  add("of another agent", "b", before);
+  await vi.advanceTimersByTimeAsync(500);
+  expect(asked).toEqual(["before", "whenever"]);
+  await minutes(6);
+  add("long after", "a", undefined);
+  asked.length = 0;
+  await vi.advanceTimersByTimeAsync(500);
+  expect(asked).not.toContain("long after");
   rights.endAll("over");
 });

@@ -12,6 +12,9 @@ const ASK_AGAIN_MS = 5_000;
 /** As long as a relay serves clients that the primary does not confirm. */
 const UNANSWERED_MS = 15 * 60_000;
 const SWEEP_MS = 500;
+/** A doubt is remembered for longer than a decision is valid, including the error of both clocks and the time of a question. */
+const REMEMBER_DOUBT_MS = 5 * 60_000;
+const MAX_DOUBTS = 10_000;
 /**
  * Different questions that may begin in one interval of sweeps, the oldest first, so that the end of an outage causes no flood.
  */
@@ -29,6 +32,8 @@ export interface OpenRight {
   readonly endsAt: number | undefined;
   /** When to ask for the first time, since the decision may have been made some time before the use began. */
   readonly askAfterMs: number;
+  /** The decision was made after this time, on the clock of these rights. Undefined if the time is not known. */
+  readonly decidedAfter: Instant | undefined;
   /** Equal for rights that one answer of the primary covers: they are asked about together. */
   readonly question: string;
   /** Asks the primary. Never rejects. */
@@ -57,6 +62,8 @@ export interface OpenRightsOptions {
 
 export class OpenRights {
   readonly #open = new Set<Entry>();
+  /** When rights to each agent were last doubted, the oldest first. */
+  readonly #doubts = new Map<string, Instant>();
   readonly #options: OpenRightsOptions;
   #timer: NodeJS.Timeout | undefined;
   #soon: NodeJS.Immediate | undefined;
@@ -75,34 +82,58 @@ export class OpenRights {
   add(right: OpenRight): () => void {
     const at = this.#options.clock();
     const { askAfterMs, endsAt } = right;
-    const dueAt = at + Math.min(ASK_EVERY_MS, Math.max(0, askAfterMs));
+    const isDoubted = this.#isDoubted(right, at);
+    const dueAt = isDoubted ? at : at + Math.min(ASK_EVERY_MS, Math.max(0, askAfterMs));
     const entry = { right, endsAt, dueAt, lastHeldAt: at, asking: false, doubted: false };
     this.#open.add(entry);
     this.#timer ??= setInterval(() => {
       this.#left = MAX_ASKED_PER_SWEEP;
       this.#sweep();
     }, SWEEP_MS).unref();
+    if (isDoubted) this.#sweepSoon();
     return () => this.#remove(entry);
   }
 
   /** The rights to an agent may have ended. */
   doubt(agentId: string): void {
+    const at = this.#options.clock();
+    this.#remember(agentId, at);
     if (!this.#has(agentId)) this.#options.onNoneLeft(agentId);
     for (const entry of this.#open) {
       if (entry.right.agentId !== agentId) continue;
-      entry.dueAt = this.#options.clock();
+      entry.dueAt = at;
       entry.doubted = entry.asking;
     }
-    // Once for all agents: if the primary ends, so do the control connections to all of them.
-    this.#soon ??= setImmediate(() => {
-      this.#soon = undefined;
-      this.#sweep();
-    });
+    this.#sweepSoon();
   }
 
   /** Ends everything, because no right is valid any more. */
   endAll(reason: string): void {
     for (const entry of [...this.#open]) this.#end(entry, reason);
+  }
+
+  /** Whether the decision may be older than the latest doubt about it. The two arrive on different connections. */
+  #isDoubted({ agentId, decidedAfter }: OpenRight, at: Instant): boolean {
+    const doubtedAt = this.#doubts.get(agentId);
+    if (doubtedAt === undefined || at - doubtedAt > REMEMBER_DOUBT_MS) return false;
+    return decidedAfter === undefined || doubtedAt >= decidedAfter;
+  }
+
+  #remember(agentId: string, at: Instant): void {
+    this.#doubts.delete(agentId);
+    this.#doubts.set(agentId, at);
+    for (const [oldest, doubtedAt] of this.#doubts) {
+      if (this.#doubts.size <= MAX_DOUBTS && at - doubtedAt <= REMEMBER_DOUBT_MS) return;
+      this.#doubts.delete(oldest);
+    }
+  }
+
+  /** Once for all agents: if the primary ends, so do the control connections to all of them. */
+  #sweepSoon(): void {
+    this.#soon ??= setImmediate(() => {
+      this.#soon = undefined;
+      this.#sweep();
+    });
   }
 
   #sweep(): void {

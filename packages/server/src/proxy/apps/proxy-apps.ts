@@ -31,7 +31,7 @@ import { AppGrants, grantKey } from "./app-grants.ts";
 import { AppQuestions } from "./app-questions.ts";
 import { AppTokens } from "./app-tokens.ts";
 import { AppUses, type UsedApp } from "./app-uses.ts";
-import { ASK_EVERY_MS, OpenRights, type RightAnswer } from "./open-rights.ts";
+import { ASK_EVERY_MS, OpenRights } from "./open-rights.ts";
 import { ProxyGate } from "./proxy-gate.ts";
 import { ProxyPathGate } from "./proxy-path-gate.ts";
 import { ProxyTerminals } from "./terminals.ts";
@@ -226,6 +226,7 @@ export class ProxyApps implements AppHosts {
       deploymentUrl: () => this.#deploymentUrl(),
       accessUrl,
       reasonOf: publicReasonOf,
+      clock: monotonicNow,
       now: Date.now,
       places: new Places("questions about apps", APP_QUESTIONS),
       clientAddress,
@@ -241,10 +242,16 @@ export class ProxyApps implements AppHosts {
         add: ({ decision, endsAt, end }) => {
           const leave = streams.add({ end, destroy: end });
           const { agentId } = decision.target;
-          const { ageMs, question } = questions.originOf(decision);
-          const askAfterMs = ASK_EVERY_MS - ageMs;
-          const ask = (): Promise<RightAnswer> => questions.askAgain(decision);
-          const over = this.#rights.add({ agentId, endsAt, askAfterMs, question: grantKey(question), ask, end });
+          const { ageMs, decidedAfter, question } = questions.originOf(decision);
+          const over = this.#rights.add({
+            agentId,
+            endsAt,
+            askAfterMs: ASK_EVERY_MS - ageMs,
+            decidedAfter,
+            question: grantKey(question),
+            ask: () => questions.askAgain(decision),
+            end,
+          });
           const unused = this.#useOf(decision, question.app_request);
           return () => {
             over();

@@ -93,6 +93,7 @@ export class ProxyTerminals {
           agentId,
           endsAt: claims.grant.ends_at,
           askAfterMs: ageMs > FRESH_TOKEN_MS ? 0 : ASK_EVERY_MS - ageMs,
+          decidedAfter: undefined, // by the primary's clock: a page brought the token
           question: claims.jti,
           ask: () => this.#askAgain(claims),
           end,
