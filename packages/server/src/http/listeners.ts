@@ -18,6 +18,11 @@ import type { Certificates } from "./tls.ts";
  */
 const BACKLOG = 8_192;
 
+/**
+ * Of a connection that carries nothing for this long the system asks the other side for a sign of life: a WebSocket between a
+ * browser and a program is not read here, and would never end once the browser's machine is gone.
+ */
+const PROBE_IDLE_MS = 60_000;
 const BAD_REQUEST = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 /** How long the rest of an oversized head is read. */
 const LONG_HEAD_MS = 5_000;
@@ -97,6 +102,8 @@ function createListener(certificates: Certificates | undefined, limits: Listener
     headersTimeout: limits.headersTimeoutMs,
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
+    keepAlive: true,
+    keepAliveInitialDelay: PROBE_IDLE_MS,
     connectionsCheckingInterval: limits.connectionsCheckMs,
     requireHostHeader: true,
     shouldUpgradeCallback: (request) => door.upgrades(request),

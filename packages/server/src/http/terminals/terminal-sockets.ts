@@ -149,9 +149,9 @@ function keepAsking(webSocket: WebSocket): () => void {
     answered = true;
   });
   const pinging = setInterval(() => {
-    // A paused socket receives no pong, because the agent and not the page is being waited for.
-    if (!answered && !webSocket.isPaused) webSocket.terminate();
-    answered = false;
+    if (!answered && !webSocket.isPaused) return webSocket.terminate();
+    // A paused socket receives no pong, because the agent and not the page is being waited for. Pongs that wait are read later.
+    answered = webSocket.isPaused;
     webSocket.ping();
   }, PING_EVERY_MS);
   pinging.unref();
