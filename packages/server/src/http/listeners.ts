@@ -8,6 +8,7 @@ import type { OpenStreams } from "../base/open-streams.ts";
 import { closeResponses } from "./closed-responses.ts";
 import { limitConnections } from "./descriptor-limit.ts";
 import type { FrontDoor } from "./front-door.ts";
+import { ignoreUpgrade } from "./ignored-upgrades.ts";
 import type { HttpLimits } from "./limits.ts";
 import { longHeadAnswer } from "./long-head.ts";
 import type { Certificates } from "./tls.ts";
@@ -109,11 +110,14 @@ function createListener(certificates: Certificates | undefined, limits: Listener
     shouldUpgradeCallback: (request) => door.upgrades(request),
   };
   const server = certificates === undefined ? createHttpServer(options) : createTlsServer(options, certificates);
-  closeResponses(server);
+  const open = closeResponses(server);
   server.on("request", (request, response) => door.request(request, response));
   // 100 Continue is sent only once a route accepts the body.
   server.on("checkContinue", (request, response) => door.request(request, response));
-  server.on("upgrade", (request, socket, head) => door.upgrade(request, socket, head));
+  server.on("upgrade", (request, socket, head) => {
+    if (door.upgrades(request)) door.upgrade(request, socket, head);
+    else ignoreUpgrade(server, open, request, socket, head);
+  });
   server.on("clientError", (error, socket) => {
     const tooLong = nodeErrorCode(error) === "HPE_HEADER_OVERFLOW";
     // Not HTTP, too large or too slow: send an answer and close.
