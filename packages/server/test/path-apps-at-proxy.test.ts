@@ -194,3 +194,21 @@ test("a WebSocket below a path needs a page of the proxy, and ends with the righ
   expect(await opened.reader.closed).toBe(1006);
   echoes.close();
 });
+
+test("names that are longer than any are those of no app, as at the deployment itself", async () => {
+  const at = await start();
+  at.apps.issue = ({ app_request, session_token }) => {
+    if (session_token !== SESSION) return SIGN_IN;
+    const { username_or_id, workspace_name_or_id, agent_name_or_id, app_slug_or_port } = app_request;
+    const names = [username_or_id, workspace_name_or_id, agent_name_or_id, app_slug_or_port];
+    return names.join() === "ada,dev,main,code" ? granted() : { status: 404, body: "{}" };
+  };
+  for (const length of [257, 8_000]) {
+    const long = "a".repeat(length);
+    for (const path of [`/@${long}/dev.main/apps/code/`, `/@ada/${long}/apps/code/`, `/@ada/dev.${long}/apps/code/`]) {
+      expect([length, (await at.ask(path, SIGNED_IN)).status]).toEqual([length, 404]);
+      expect((await at.ask(path, HOST)).status).toBe(401);
+    }
+    expect((await at.ask(`/@ada/dev.main/apps/${long}/`, SIGNED_IN)).status).toBe(400);
+  }
+});

@@ -22,10 +22,14 @@ export interface Proxied extends AsyncDisposable {
   readonly agent: TestPeer;
 }
 
-/** A proxy that serves terminals, and a workspace whose agent is connected. */
-export async function proxied(limits: Partial<HttpLimits> = {}, flags: ServerFlagValues = {}): Promise<Proxied> {
+/** A proxy that serves terminals, and a workspace whose agent is connected. @param address Of the proxy. */
+export async function proxied(
+  limits: Partial<HttpLimits> = {},
+  flags: ServerFlagValues = {},
+  address?: string,
+): Promise<Proxied> {
   const at = await proxyDeployment({ "max-share-level": "public", ...flags }, limits);
-  const process = await FakeProxy.start();
+  const process = await FakeProxy.start(address);
   const proxy = await createProxy(at, "near");
   const registered = await process.register(at, proxy.token, {
     derp_only: false,

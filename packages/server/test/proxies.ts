@@ -43,6 +43,8 @@ export async function createOtherProxy(at: Deployment, name: string): Promise<{ 
 /** A process that answers GET /healthz-report with what the test has set. */
 export class FakeProxy implements AsyncDisposable {
   readonly #server: Server;
+  /** As it stands in an address. */
+  readonly host: string;
   readonly replicaId = randomUUID();
   status = 200;
   body: string = JSON.stringify({ errors: [], warnings: [] });
@@ -63,13 +65,15 @@ export class FakeProxy implements AsyncDisposable {
     this.#held = undefined;
   }
 
-  static async start(): Promise<FakeProxy> {
-    const proxy = new FakeProxy();
-    await new Promise<void>((resolve) => proxy.#server.listen(0, "127.0.0.1", resolve));
+  /** @param address That it listens on. */
+  static async start(address = "127.0.0.1"): Promise<FakeProxy> {
+    const proxy = new FakeProxy(address);
+    await new Promise<void>((resolve) => proxy.#server.listen(0, address, resolve));
     return proxy;
   }
 
-  private constructor() {
+  private constructor(address: string) {
+    this.host = address.includes(":") ? `[${address}]` : address;
     this.#server = createServer(async (request, response) => {
       if (request.url === "/healthz-report") this.checks++;
       this.#held?.asked();
@@ -83,7 +87,7 @@ export class FakeProxy implements AsyncDisposable {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}`;
+    return `http://${this.host}:${this.port}`;
   }
 
   registration(fields: Partial<RegisterProxyRequest> = {}): RegisterProxyRequest {

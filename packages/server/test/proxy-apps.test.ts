@@ -97,19 +97,23 @@ test("a logged-in browser gets a session for one host, for which the proxy gets 
   expect((await issue(on, `${"a".repeat(10)}-${"b".repeat(22)}`)).status).toBe(401);
 });
 
-test("an app below a path uses a session of the proxy's own host", async () => {
-  await using on = await proxied();
+test.each([
+  ["127.0.0.1", "127.0.0.1"],
+  ["::1", "[::1]"],
+])("an app below a path uses a session of the proxy's own host, at %s", async (address, host) => {
+  await using on = await proxied({}, {}, address);
   expect((await declare(on)).status).toBe(201);
   const url = `${on.process.url}/@member/dev.main/apps/notes/`;
   const session = await sessionFor(on, on.ada.token, url);
-  const issued = await issue(on, session, PATH_APP);
+  const app = { ...PATH_APP, host };
+  const issued = await issue(on, session, app);
   expect(issued.status).toBe(201);
   expect(await claimsOf(on, issued.json.signed_token_str)).toMatchObject({
     access_method: "path",
     app_slug_or_port: "notes",
     app_url: "http://127.0.0.1:8081/base",
   });
-  const anonymous = await issue(on, "", PATH_APP);
+  const anonymous = await issue(on, "", app);
   expect([anonymous.status, anonymous.headers["coder-app-login"]]).toEqual([401, url]);
   // Only the owner may use it, whatever its level.
   const bob = await addMember(on.at.url, on.at.token, "bob");

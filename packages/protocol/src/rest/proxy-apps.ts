@@ -19,7 +19,8 @@ export const PTY_SIGNED_TOKEN_PATH = "/api/v2/applications/reconnecting-pty-sign
 /** Query parameter in which a page passes such a token to the proxy. */
 export const SIGNED_APP_TOKEN_PARAMETER = "coder_signed_app_token";
 
-const MAX_NAME_LENGTH = 256;
+/** Maximum length of a name in a request. No user, workspace, agent or app has a name of this length. */
+export const MAX_ASKED_NAME_LENGTH = 256;
 const MAX_HOST_LENGTH = 253;
 const MAX_URL_LENGTH = 2_048;
 const MAX_PATH_LENGTH = 32 * 1_024;
@@ -51,12 +52,12 @@ export type AppAccessMethod = z.infer<typeof appAccessMethod>;
 export const appRequest = z.object({
   access_method: appAccessMethod,
   base_path: z.string().max(MAX_PATH_LENGTH).default(""),
-  app_prefix: z.string().max(MAX_NAME_LENGTH).default(""),
+  app_prefix: z.string().max(MAX_ASKED_NAME_LENGTH).default(""),
   /** Never "me": the proxy does not know the caller. */
-  username_or_id: z.string().max(MAX_NAME_LENGTH).default(""),
-  workspace_name_or_id: z.string().max(MAX_NAME_LENGTH).default(""),
-  agent_name_or_id: z.string().max(MAX_NAME_LENGTH).default(""),
-  app_slug_or_port: z.string().max(MAX_NAME_LENGTH).default(""),
+  username_or_id: z.string().max(MAX_ASKED_NAME_LENGTH).default(""),
+  workspace_name_or_id: z.string().max(MAX_ASKED_NAME_LENGTH).default(""),
+  agent_name_or_id: z.string().max(MAX_ASKED_NAME_LENGTH).default(""),
+  app_slug_or_port: z.string().max(MAX_ASKED_NAME_LENGTH).default(""),
 });
 export type AppRequest = z.infer<typeof appRequest>;
 
@@ -90,7 +91,7 @@ export const appUse = z.object({
   workspace_id: uuid,
   agent_id: uuid,
   access_method: appAccessMethod,
-  slug_or_port: z.string().max(MAX_NAME_LENGTH),
+  slug_or_port: z.string().max(MAX_ASKED_NAME_LENGTH),
   session_id: uuid,
   session_started_at: timestamp,
   session_ended_at: timestamp,

@@ -149,12 +149,14 @@ export function destinationOf(
   text: string,
 ): { readonly url: URL; readonly hostname: string; readonly target: string } | undefined {
   if (
-    !/^https?:\/\/[A-Za-z0-9._-]+(?::[0-9]{1,5})?\/[\x21-\x7e]*$/.test(text) ||
+    !/^https?:\/\/(?:[A-Za-z0-9._-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?\/[\x21-\x7e]*$/.test(text) ||
     /^[^?]*\\|#/.test(text) ||
     !URL.canParse(text)
   )
     return undefined;
   const url = new URL(text);
+  // An IPv6 address has many spellings. Only the one that a URL parser writes is accepted.
+  if (url.hostname.startsWith("[") && !text.startsWith(`${url.protocol}//${url.hostname}`)) return undefined;
   // The path is taken as received: a URL parser would resolve dot segments.
   const target = withoutOwnParameters(text.slice(text.indexOf("/", text.indexOf("//") + 2)));
   return { url, hostname: url.hostname.toLowerCase(), target };

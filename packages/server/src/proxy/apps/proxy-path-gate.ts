@@ -1,4 +1,5 @@
 /** Decides who may use which app below a path of this proxy's own host: asks the primary, and lets a browser sign in there. */
+import { MAX_ASKED_NAME_LENGTH } from "coder-protocol/rest/proxy-apps";
 import type { Admission } from "../../apps/app-traffic.ts";
 import type { AppAnswer } from "../../apps/pages.ts";
 import { type PathAsked, type PathGate, pathLoginNeeded } from "../../apps/path-gate.ts";
@@ -40,10 +41,15 @@ function visitOf({ request, facts, hostname, origin, names, prefix }: PathAsked)
       access_method: "path",
       base_path: `${prefix}/`,
       app_prefix: "",
-      username_or_id: names.owner,
-      workspace_name_or_id: names.workspace,
-      agent_name_or_id: names.agent ?? "",
+      username_or_id: asked(names.owner),
+      workspace_name_or_id: asked(names.workspace),
+      agent_name_or_id: asked(names.agent ?? ""),
       app_slug_or_port: names.slug,
     },
   };
+}
+
+/** Shortens names that are too long to send. Neither the name nor its beginning exists, so the primary answers as for any unknown app. */
+function asked(name: string): string {
+  return name.slice(0, MAX_ASKED_NAME_LENGTH);
 }
