@@ -24,7 +24,7 @@ export function ignoreUpgrade(
     // With the answer before, the connection may have ended.
     if (socket.destroyed || socket.writableEnded) return;
     request.socket.setTimeout(0);
-    // Node's own, from before: it adds them anew.
+    // Node's own, from before: it adds them again.
     request.socket.removeAllListeners("timeout");
     if (head.length > 0) socket.unshift(head);
     socket.unshift(withoutOffer(request));
