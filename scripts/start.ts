@@ -2,7 +2,7 @@
  * `npm start`: the whole system on this machine. A control plane on loopback, a workspace "demo" with its agent, and the
  * CLI logged in to it in a folder of its own. On a terminal it opens a shell in the workspace; without one it shows that
  * the tunnel carries data both ways and exits. Everything it started is gone when it ends. CODER_DEMO_DIR is another folder
- * for its state; its port is then any that is free.
+ * for its state; its port is then any that is free. CODER_DEMO_MIB is how much it carries each way.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
@@ -21,7 +21,7 @@ const secretFile = join(stateDir, "password");
 const coder = join(root, "packages/cli/dist/coder.cjs");
 const PREFERRED_PORT = 7080;
 const READY_WITHIN_MS = 30_000;
-const TRANSFER_BYTES = 64 * 1024 * 1024;
+const TRANSFER_BYTES = (Number(process.env["CODER_DEMO_MIB"]) || 64) * 1024 * 1024;
 const USER = { email: "demo@example.com", username: "demo" };
 
 /** Keeps settings of the user's own login out of the demo, and those of the demo out of the login. */

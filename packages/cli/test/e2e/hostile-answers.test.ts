@@ -119,7 +119,8 @@ describe("hostile answers", () => {
     rmSync(home, { recursive: true, force: true });
   });
 
-  it.each([
+  // Each is a process that starts, answers and ends: some at a time (vitest's maxConcurrency).
+  it.concurrent.each([
     "whoami",
     "whoami -o json",
     "list",
@@ -188,7 +189,7 @@ describe("hostile answers", () => {
     if (!SILENT.has(line)) expect(done.stdout + done.stderr).toContain("owned");
   });
 
-  it.each(["delete dev", "external-workspaces rotate-token dev"])(
+  it.concurrent.each(["delete dev", "external-workspaces rotate-token dev"])(
     "coder %s asks without driving the terminal",
     async (line) => {
       const command = new PtyCommand(line.split(" "), environment());
@@ -245,7 +246,7 @@ describe("hostile answers", () => {
       env: environment(),
       stdio: ["ignore", "pipe", "pipe"],
     });
-    const late = setTimeout(() => child.kill("SIGTERM"), 15_000);
+    const late = setTimeout(() => child.kill("SIGTERM"), 60_000);
     let [stdout, stderr] = ["", ""];
     child.stdout.setEncoding("utf8").on("data", (text) => (stdout += text));
     child.stderr.setEncoding("utf8").on("data", (text) => (stderr += text));

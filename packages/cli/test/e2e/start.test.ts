@@ -13,7 +13,7 @@ it("carries data both ways, names the install line of a server that stays, and l
     const { stdout } = await promisify(execFile)(process.execPath, [START], { env: demonstrationEnvironment(folder) });
     const url = /Starting the control plane at (http:\/\/coder\.localhost:\d+)/.exec(stdout)?.[1];
     expect(stdout).toMatch(/uname -a in the workspace: \S+/);
-    expect(stdout.match(/SHA-256 equal/g)).toHaveLength(2);
+    expect(stdout.match(/ 4 MiB in .*, SHA-256 equal/g)).toHaveLength(2);
     expect(stdout).toMatch(LAST);
     expect(stdout.slice(stdout.indexOf("To install"))).not.toContain("coder.localhost");
     expect(await answers(url!)).toBe(false);
