@@ -26,3 +26,17 @@ test("a tunnel is released when its connection ends, even one that was reset in 
   await once(open.destroy(), "close");
   expect(users).toBe(0);
 });
+
+test("an agent that acknowledges nothing is given up after a minute", async () => {
+  const dialled: unknown[] = [];
+  const connection = {
+    dial: async (port: number, { userTimeoutMs }: { userTimeoutMs: number }) => {
+      dialled.push([port, userTimeoutMs]);
+      return new PassThrough();
+    },
+  };
+  const dial = appDialer({ acquire: async () => ({ connection, release: () => undefined }) }, "token");
+  const stream = await dial(decision, AbortSignal.timeout(10_000));
+  expect(dialled).toEqual([[80, 60_000]]);
+  stream.destroy();
+});

@@ -5,11 +5,18 @@ import type { DialApp } from "./program-pool.ts";
 
 /** Stands in for a login's key: the tunnels of the server's own client are kept apart from those of users. */
 export const APP_TUNNEL_KEY = "apps";
+/**
+ * An agent that acknowledges nothing for this long while data waits is considered gone. A program that does not read for a while is
+ * not affected, because its agent answers. Without this limit, requests and WebSockets to an agent that vanished stay for days.
+ */
+const AGENT_TIMEOUT_MS = 60_000;
 
 /** The part of the tunnels that the dialer uses. */
 export interface AppTunnels {
   acquire(request: TunnelRequest): Promise<{
-    readonly connection: { dial(port: number, options: { signal: AbortSignal }): Promise<Duplex> };
+    readonly connection: {
+      dial(port: number, options: { signal: AbortSignal; userTimeoutMs: number }): Promise<Duplex>;
+    };
     release(): void;
   }>;
 }
@@ -20,7 +27,7 @@ export function appDialer(tunnels: AppTunnels, token: string): DialApp {
     const acquiring = tunnels.acquire({ agentId: target.agentId, keyId: APP_TUNNEL_KEY, token });
     const tunnel = await unlessAborted(acquiring, signal, (late) => late.release());
     try {
-      const stream = await tunnel.connection.dial(target.port, { signal });
+      const stream = await tunnel.connection.dial(target.port, { signal, userTimeoutMs: AGENT_TIMEOUT_MS });
       // The stream may have been reset in the same turn, in which case its "close" event has already been emitted.
       if (stream.destroyed) tunnel.release();
       else stream.once("close", () => tunnel.release());
