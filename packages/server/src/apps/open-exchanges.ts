@@ -3,8 +3,13 @@ import type { AccessEvent } from "../auth/access-events.ts";
 import type { OpenStreams } from "../base/open-streams.ts";
 import type { AppDecision } from "./decision.ts";
 
-/** How often exchanges whose end is known in advance are checked. */
+/** How often exchanges are swept: those whose end is known in advance, and those that are new. */
 const SWEEP_MS = 1_000;
+/**
+ * An exchange that is still open at this sweep is rechecked once. An event that arrived while its decision was being made found no
+ * exchange to end, and an open WebSocket has no later check. Most requests are over by then.
+ */
+const RECHECK_AT_SWEEP = 2;
 
 export interface OpenExchange {
   readonly decision: AppDecision;
@@ -22,24 +27,20 @@ export interface OpenExchangesOptions {
 }
 
 export class OpenExchanges {
-  readonly #open = new Set<OpenExchange>();
+  /** The number of sweeps that each exchange has seen. */
+  readonly #open = new Map<OpenExchange, number>();
   readonly #options: OpenExchangesOptions;
   readonly #timer: NodeJS.Timeout;
 
   constructor(options: OpenExchangesOptions) {
-    const { now } = options;
     this.#options = options;
-    this.#timer = setInterval(() => {
-      const at = now();
-      for (const exchange of this.#open)
-        if (exchange.endsAt !== undefined && exchange.endsAt <= at) this.#recheck(exchange);
-    }, SWEEP_MS);
+    this.#timer = setInterval(() => this.#sweep(), SWEEP_MS);
     this.#timer.unref();
   }
 
   /** Returns a function that removes the exchange; call it when the exchange is over. */
   add(exchange: OpenExchange): () => void {
-    this.#open.add(exchange);
+    this.#open.set(exchange, 0);
     const end = (): void => exchange.end();
     const leave = this.#options.streams.add({ end, destroy: end });
     return () => {
@@ -50,17 +51,26 @@ export class OpenExchanges {
 
   /** Rechecks the exchanges that an event may have ended. */
   onAccessEvent(event: AccessEvent): void {
-    for (const exchange of this.#open) if (concerns(event, exchange.decision)) this.#recheck(exchange);
+    for (const exchange of this.#open.keys()) if (concerns(event, exchange.decision)) this.#recheck(exchange);
   }
 
   /** Rechecks the exchanges of a workspace that changed, or one of whose shares changed. */
   onWorkspaceChange(workspaceId: string): void {
-    for (const exchange of this.#open)
+    for (const exchange of this.#open.keys())
       if (exchange.decision.target.workspaceId === workspaceId) this.#recheck(exchange);
   }
 
   close(): void {
     clearInterval(this.#timer);
+  }
+
+  #sweep(): void {
+    const at = this.#options.now();
+    for (const [exchange, sweeps] of this.#open) {
+      this.#open.set(exchange, sweeps + 1);
+      const isOver = exchange.endsAt !== undefined && exchange.endsAt <= at;
+      if (isOver || sweeps + 1 === RECHECK_AT_SWEEP) this.#recheck(exchange);
+    }
   }
 
   #recheck(exchange: OpenExchange): void {
