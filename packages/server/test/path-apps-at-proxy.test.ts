@@ -70,34 +70,39 @@ test("security R17: a right that the primary granted for one app is not accepted
   expect(at.apps.requests).toHaveLength(3);
 });
 
-test("a person without a session signs in at the primary and comes back to the path", async () => {
-  const at = await start();
-  at.apps.issue = toAda;
-  const navigation = { ...HOST, "Sec-Fetch-Mode": "navigate", Accept: "text/html" };
-  const away = await at.ask(`${BASE}/a?b=c`, navigation);
-  expect(away.status).toBe(303);
-  const to = new URL(away.headers.location!);
-  expect([to.origin, to.pathname]).toEqual([at.primary.url, "/api/v2/applications/auth-redirect"]);
-  expect(to.searchParams.get("redirect_uri")).toBe(`http://proxy.example${BASE}/a?b=c`);
-  const nonce = /^coder_app_state=([^;]+); Path=\/; HttpOnly; SameSite=Lax/.exec(away.headers["set-cookie"]![0]!)![1]!;
-  expect(to.searchParams.get("state")).toBe(stateOf(nonce));
-  const redeemed: unknown[] = [];
-  at.apps.redeem = (request) => {
-    redeemed.push(request);
-    return SESSION;
-  };
-  const back = await at.ask(`${BASE}/a?b=c&coder_application_connect_api_key_35e783=good`, {
-    ...navigation,
-    Cookie: `coder_app_state=${nonce}`,
-  });
-  expect([back.status, back.headers.location]).toEqual([303, `http://proxy.example${BASE}/a?b=c`]);
-  expect(back.headers["set-cookie"]![0]).toBe(
-    `coder_app_session=${SESSION}; Path=/; HttpOnly; SameSite=Lax; Max-Age=86400`,
-  );
-  expect(redeemed).toEqual([{ ticket: "good", host: "proxy.example", nonce, target: `${BASE}/a?b=c` }]);
-  const program = await at.ask(`${BASE}/x`, HOST);
-  expect([program.status, program.headers["coder-app-login"]]).toEqual([401, `http://proxy.example${BASE}/`]);
-});
+test.each(["proxy.example", "[::1]:7080"])(
+  "a person without a session signs in at the primary and comes back to the path, at %s",
+  async (host) => {
+    const at = await start(echo, { "access-url": `http://${host}` });
+    at.apps.issue = toAda;
+    const navigation = { Host: host, "Sec-Fetch-Mode": "navigate", Accept: "text/html" };
+    const away = await at.ask(`${BASE}/a?b=c`, navigation);
+    expect(away.status).toBe(303);
+    const to = new URL(away.headers.location!);
+    expect([to.origin, to.pathname]).toEqual([at.primary.url, "/api/v2/applications/auth-redirect"]);
+    expect(to.searchParams.get("redirect_uri")).toBe(`http://${host}${BASE}/a?b=c`);
+    const nonce = /^coder_app_state=([^;]+); Path=\/; HttpOnly; SameSite=Lax/.exec(
+      away.headers["set-cookie"]![0]!,
+    )![1]!;
+    expect(to.searchParams.get("state")).toBe(stateOf(nonce));
+    const redeemed: unknown[] = [];
+    at.apps.redeem = (request) => {
+      redeemed.push(request);
+      return SESSION;
+    };
+    const back = await at.ask(`${BASE}/a?b=c&coder_application_connect_api_key_35e783=good`, {
+      ...navigation,
+      Cookie: `coder_app_state=${nonce}`,
+    });
+    expect([back.status, back.headers.location]).toEqual([303, `http://${host}${BASE}/a?b=c`]);
+    expect(back.headers["set-cookie"]![0]).toBe(
+      `coder_app_session=${SESSION}; Path=/; HttpOnly; SameSite=Lax; Max-Age=86400`,
+    );
+    expect(redeemed).toEqual([{ ticket: "good", host: host.replace(":7080", ""), nonce, target: `${BASE}/a?b=c` }]);
+    const program = await at.ask(`${BASE}/x`, { Host: host });
+    expect([program.status, program.headers["coder-app-login"]]).toEqual([401, `http://${host}${BASE}/`]);
+  },
+);
 
 test("refusals and redirects of the primary are passed on unchanged", async () => {
   const at = await start();
