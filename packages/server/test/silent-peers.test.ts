@@ -66,7 +66,10 @@ test.each(TEXTS)("%s stays while its other side answers", async (_name, _longest
 
 test.each<[string, (at: Scene) => [path: string, token: string]]>([
   ["a client's control connection", (at) => ["/tailnet", at.ada.token]],
-  ["a client's control connection for one agent", (at) => [`/workspaceagents/${at.agentOf(at.workspace)}/coordinate`, at.ada.token]],
+  [
+    "a client's control connection for one agent",
+    (at) => [`/workspaceagents/${at.agentOf(at.workspace)}/coordinate`, at.ada.token],
+  ],
   ["an agent's control connection", (at) => ["/workspaceagents/me/rpc", at.agents]],
 ])("%s stays while its other side answers, without a call", async (_name, target) => {
   await using at = await scene();
