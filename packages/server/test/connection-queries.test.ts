@@ -1,29 +1,61 @@
-/** The number of statements that a control connection causes: with several servers, they are most of its cost. */
+/** What a control connection asks the store: with several servers that is most of what a connection costs. */
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { Agent, Lifecycle_State } from "coder-protocol/gen/agent_pb.js";
 import { expect, test, vi } from "vitest";
 import { addWorkspace, agentToken, firstUser, startServer } from "./helpers.ts";
 import { agentNode, nodeOf, TestPeer } from "./peers.ts";
 
-/** Token and user; the workspace for the route; user and workspace for the tunnel; token, user and workspace again at the end. */
+const AGENT_RPC = "/api/v2/workspaceagents/me/rpc";
+/** Token and user; the workspace for the route; user and workspace for the tunnel; token, user and workspace again once it is open. */
 const OF_A_CLIENT = 8;
-/** Agent, workspace, owner and build; whether all of that is still valid; the agent's row, read and written. */
+/** Who it is; that it is connected, if it still may be; its manifest; startup, two states of its life, and that it is in use. */
 const OF_AN_AGENT = 7;
+/** An agent that has logs of an earlier run: they are removed in a transaction. */
+const OF_AN_AGENT_WITH_LOGS = OF_AN_AGENT + 3;
 
-test("an agent's connection takes seven statements, besides what it reports", async () => {
+test.each([
+  { of: "", lines: 0, statements: OF_AN_AGENT },
+  { of: " that has logs of an earlier run", lines: 2, statements: OF_AN_AGENT_WITH_LOGS },
+])("an agent$of takes $statements statements until it is ready", async ({ lines, statements }) => {
   let queries: string[] = [];
   await using server = await startServer({ deps: { onQuery: (sql) => void queries.push(sql) } });
   const { token } = await firstUser(server.url);
   const workspace = await addWorkspace(server.url, token, "dev");
   const agentId = workspace.latest_build.resources[0].agents[0].id as string;
   const secret = await agentToken(server.url, token, workspace.id);
+  const { agentState, store } = server.server.parts;
+  const logs = Array.from({ length: lines }, () => ({ createdAt: 1, output: "of before", level: "info" as const }));
+  if (lines > 0) await agentState.appendLogs(agentId, undefined, logs);
   queries = [];
-  await using agent = await TestPeer.open(server.url, secret, "/api/v2/workspaceagents/me/rpc");
+  await using agent = await TestPeer.open(server.url, secret, AGENT_RPC);
   agent.send({ updateSelf: { node: agentNode(agentId) } });
-  const update = await vi.waitFor(() => {
-    const at = queries.findIndex((sql) => sql.startsWith('update "agents"'));
-    expect(at).toBeGreaterThan(0);
-    return at;
-  });
-  expect(queries.slice(0, update + 1).filter((sql) => /^(select|update)/.test(sql))).toHaveLength(OF_AN_AGENT);
+  const { rpc } = agent.connection;
+  await rpc.unary(Agent.method.getManifest, {});
+  await rpc.unary(Agent.method.updateStartup, { startup: { version: "v2.0.0" } });
+  const changedAt = timestampFromMs(2);
+  for (const state of [Lifecycle_State.STARTING, Lifecycle_State.READY])
+    await rpc.unary(Agent.method.updateLifecycle, { lifecycle: { state, changedAt } });
+  await rpc.unary(Agent.method.updateStats, { stats: { connectionCount: 1n } });
+  const asked = queries;
+  expect(asked).toHaveLength(statements);
+  expect(await store.agents.byId(agentId)).toMatchObject({ lifecycle_state: "ready", disconnected_at: null });
+  expect(await store.agentLogs.list(agentId, { after: 0, limit: 10 })).toEqual([]);
+});
+
+test("the end of an agent's connection takes one statement, and so do signs of life of any number", async () => {
+  let queries: string[] = [];
+  await using server = await startServer({ deps: { onQuery: (sql) => void queries.push(sql) } });
+  const { token } = await firstUser(server.url);
+  const workspaces = [await addWorkspace(server.url, token, "dev"), await addWorkspace(server.url, token, "other")];
+  const ids = workspaces.map((workspace) => workspace.latest_build.resources[0].agents[0].id as string);
+  const { agentState } = server.server.parts;
+  for (const id of ids) await agentState.connected(id, "2.6", `of ${id}`);
+  queries = [];
+  expect(await Promise.all(ids.map((id) => agentState.heartbeat(id, `of ${id}`)))).toEqual([true, true]);
+  expect(queries).toHaveLength(1);
+  queries = [];
+  await agentState.disconnected(ids[0]!, `of ${ids[0]}`);
+  expect(queries).toHaveLength(1);
 });
 
 test("a client's connection with one tunnel takes eight statements", async () => {
@@ -33,7 +65,7 @@ test("a client's connection with one tunnel takes eight statements", async () =>
   const workspace = await addWorkspace(server.url, token, "dev");
   const agentId = workspace.latest_build.resources[0].agents[0].id as string;
   const secret = await agentToken(server.url, token, workspace.id);
-  await using agent = await TestPeer.open(server.url, secret, "/api/v2/workspaceagents/me/rpc");
+  await using agent = await TestPeer.open(server.url, secret, AGENT_RPC);
   agent.send({ updateSelf: { node: agentNode(agentId) } });
   // The first connection records that the token is in use.
   for (const fill of [1, 2]) {
@@ -43,6 +75,8 @@ test("a client's connection with one tunnel takes eight statements", async () =>
     client.tunnelTo(agentId);
     expect(await client.next()).toBe(`node ${agentId}`);
     expect(await agent.next()).toMatch(/^node /);
+    // What it rests on is looked up again beside it.
+    await vi.waitFor(() => expect(queries.length).toBeGreaterThanOrEqual(OF_A_CLIENT));
     await client.connection.close();
     expect(await agent.next()).toMatch(/^lost /);
   }

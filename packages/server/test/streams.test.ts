@@ -141,8 +141,8 @@ test("an agent belongs to a build: after a start it is waited for, and times out
   const started = await build("start");
   const awaited = { status: "connecting", lifecycle_state: "created", health: { healthy: true } };
   expect(started.json.resources[0].agents[0]).toMatchObject(awaited);
-  // The old session's end and its last heartbeat are stored late.
-  await agentState.heartbeat(id);
+  // The old session's end and its last sign of life are stored late.
+  await agentState.heartbeat(id, "c");
   await agentState.disconnected(id, "c");
   expect(await read()).toMatchObject(awaited);
   for (const field of ["first_connected_at", "last_connected_at", "disconnected_at", "started_at", "ready_at"]) {

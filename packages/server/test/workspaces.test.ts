@@ -326,12 +326,12 @@ test("heartbeats of many agents are written together, and do not revive departed
   const connectedAt = test.clock.now();
   await Promise.all(ids.map((id) => agentState.connected(id, "2.6", "c")));
   test.clock.advance(15_000);
-  const heartbeats = Promise.all(ids.slice(0, 4).map((id) => agentState.heartbeat(id)));
+  const heartbeats = Promise.all(ids.slice(0, 4).map((id) => agentState.heartbeat(id, "c")));
   test.clock.advance(100);
   await agentState.disconnected(ids[1]!, "c");
   await heartbeats;
   await agentState.disconnected(ids[2]!, "c");
-  await agentState.heartbeat(ids[2]!);
+  await agentState.heartbeat(ids[2]!, "c");
   const rows = await Promise.all(ids.map((id) => store.agents.byId(id)));
   expect(rows.map((row) => (row?.last_connected_at ?? 0) - connectedAt)).toEqual([15_000, 0, 15_000, 15_000, 0]);
   expect(rows.map((row) => row?.disconnected_at !== null)).toEqual([false, true, true, false, false]);
@@ -365,12 +365,12 @@ test("the agent's reports become its status", async () => {
   expect(ready.started_at).toBeDefined();
   expect(ready.ready_at).toBeDefined();
   test.clock.advance(30_000);
-  await agentState.heartbeat(id);
+  await agentState.heartbeat(id, "c");
   test.clock.advance(30_000);
   expect((await read()).status).toBe("connected");
   test.clock.advance(30_000);
   expect((await read()).status).toBe("disconnected");
-  await agentState.heartbeat(id);
+  await agentState.heartbeat(id, "c");
   await agentState.disconnected(id, "c");
   expect(await read()).toMatchObject({
     status: "disconnected",

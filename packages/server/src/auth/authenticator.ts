@@ -31,8 +31,8 @@ export interface AuthenticatedUser {
 
 export interface AuthenticatedAgent {
   readonly agent: AgentRow;
-  readonly workspace: WorkspaceRow;
-  readonly owner: UserRow;
+  readonly workspace: Pick<WorkspaceRow, "id" | "name">;
+  readonly owner: Pick<UserRow, "id" | "username">;
 }
 
 export interface AuthenticateOptions {
@@ -125,26 +125,18 @@ export class Authenticator {
     if (found === undefined) return unauthorized("An agent token must be provided");
     if (!isAgentToken(found.token)) return unauthorized("The agent token is invalid");
     const digest = hashSecret(found.token.toLowerCase());
-    const agent = await this.#store.agents.byTokenHash(digest);
-    if (agent === undefined || !equalDigests(digest, agent.token_hash))
+    const owned = await this.#store.agents.byTokenHash(digest);
+    if (owned === undefined || !equalDigests(digest, owned.agent.token_hash))
       return unauthorized("The agent token is invalid");
-    const workspace = await this.#store.workspaces.byId(agent.workspace_id);
-    if (workspace === undefined || workspace.deleted_at !== null) return unauthorized("The agent token is invalid");
-    const owner = await this.#store.users.byId(workspace.owner_id);
-    if (owner === undefined) return unauthorized("The agent token is invalid");
+    const { agent, workspace, owner, transition } = owned;
+    if (workspace.deleted_at !== null || owner === undefined) return unauthorized("The agent token is invalid");
     if (owner.status !== "active") return unauthorizedNow("The workspace's owner is suspended");
-    const build = await this.#store.builds.latest(workspace.id);
-    if (build?.transition !== "start") return unauthorizedNow("The workspace is stopped");
+    if (transition !== "start") return unauthorizedNow("The workspace is stopped");
     senderIsKnown(request);
     return { agent, workspace, owner };
   }
 
-  /** Whether an agent returned by authenticateAgent may stay connected. */
-  async agentStillHolds({ agent }: AuthenticatedAgent): Promise<boolean> {
-    return await this.#store.agents.mayConnect(agent.id, agent.token_generation);
-  }
-
-  /** Whether the rights that an open socket depends on still hold. For periodic checks in addition to the events. */
+  /** Whether what an open socket rests on still holds. For checks now and then, besides the events. */
   async stillHolds(holder: AccessHolder): Promise<boolean> {
     return (await this.held(holder)) !== undefined;
   }

@@ -18,6 +18,7 @@ import { derpMapToProto } from "coder-protocol/tailnet/derp-map";
 import type { DerpMap } from "wg-userspace/derp/map";
 import type { AuthenticatedAgent } from "../auth/authenticator.ts";
 import type { AppPlaceNames } from "../base/app-name.ts";
+import type { StoredManifest } from "../db/agent-manifest.ts";
 import type { AgentState } from "../workspaces/agent-state.ts";
 import type { DeclaredApps } from "../workspaces/declared-apps.ts";
 import { appsForManifest, reportedHealths } from "./manifest-apps.ts";
@@ -29,7 +30,7 @@ export interface AgentServiceDeps {
   readonly agentState: AgentState;
   /** Aborted when the connection ends. */
   readonly over: AbortSignal;
-  readonly declaredApps: Pick<DeclaredApps, "ofAgent" | "health">;
+  readonly declaredApps: Pick<DeclaredApps, "health">;
   readonly portProxyAddress: (place: AppPlaceNames) => string;
   readonly now: () => number;
   readonly relayMap: () => DerpMap;
@@ -91,22 +92,26 @@ const SCRIPT_STATUSES = {
 export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDeps): RpcServiceImpl {
   const { agent, workspace, owner } = identity;
   const { agentState } = deps;
+  const hadLogs = agent.logs_length > 0 || agent.last_log_id > 0;
   const kept = <Result>(work: () => Promise<Result>): Promise<Result> => onceDatabaseAnswers(work, deps.over);
   return implement(Agent, {
-    getManifest: async () => ({
-      ...scriptsForManifest(await agentState.scripts(agent.id)),
-      ...appsForManifest(await deps.declaredApps.ofAgent(agent.id), deps.portProxyAddress),
-      motdPath: agent.motd_file,
-      agentId: uuidToBytes(agent.id),
-      agentName: agent.name,
-      ownerUsername: owner.username,
-      workspaceId: uuidToBytes(workspace.id),
-      workspaceName: workspace.name,
-      directory: agent.directory,
-      disableDirectConnections: deps.disableDirectConnections,
-      derpForceWebsockets: deps.forceWebSockets,
-      derpMap: derpMapToProto(deps.relayMap()),
-    }),
+    getManifest: async () => {
+      const stored = await agentState.manifest(agent.id);
+      return {
+        ...scriptsForManifest(stored),
+        ...appsForManifest(stored, deps.portProxyAddress),
+        motdPath: agent.motd_file,
+        agentId: uuidToBytes(agent.id),
+        agentName: agent.name,
+        ownerUsername: owner.username,
+        workspaceId: uuidToBytes(workspace.id),
+        workspaceName: workspace.name,
+        directory: agent.directory,
+        disableDirectConnections: deps.disableDirectConnections,
+        derpForceWebsockets: deps.forceWebSockets,
+        derpMap: derpMapToProto(deps.relayMap()),
+      };
+    },
     getServiceBanner: () => ({}),
     getAnnouncementBanners: () => ({}),
     updateStats: async (request) => {
@@ -121,7 +126,7 @@ export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDep
       const state = LIFECYCLE[(lifecycle?.state ?? 0) as keyof typeof LIFECYCLE];
       if (lifecycle !== undefined && state !== undefined) {
         const at = lifecycle.changedAt === undefined ? deps.now() : timestampMs(lifecycle.changedAt);
-        await kept(() => agentState.lifecycle(agent.id, state, at));
+        await kept(() => agentState.lifecycle(agent.id, state, at, hadLogs));
       }
       return lifecycle ?? {};
     },
@@ -208,7 +213,7 @@ function inUse(stats: Stats): boolean {
   );
 }
 
-function scriptsForManifest({ scripts, metadata }: Awaited<ReturnType<AgentState["scripts"]>>) {
+function scriptsForManifest({ scripts, metadata }: StoredManifest) {
   return {
     scripts: scripts.map((script) => ({
       id: uuidToBytes(script.id),

@@ -12,38 +12,44 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** One agent. Its arrival is stored when `stored` resolves, after `holds` has confirmed its token. */
-class Arrival {
-  readonly stored = Promise.withResolvers<void>();
-  readonly over = new AbortController();
+/** One agent at one server; what is stored of its connections is in `log`, each by the letter of its arrival. */
+class OneAgent implements AsyncDisposable {
+  readonly log: string[] = [];
   readonly ends: string[] = [];
-  connected = 0;
-  holds: () => Promise<boolean> = async () => true;
-  readonly heartbeats: string[] = [];
-  readonly disconnected: string[] = [];
-  session: SessionPlan | undefined;
+  /** What the database makes of an arrival. */
+  connected: () => Promise<boolean> = async () => true;
+  /** Whether the agent's state is of the connection that gives a sign of life. */
+  isStored = true;
+  isHere = true;
+  readonly #letters = new Map<string, string>();
+  readonly #open: { readonly over: AbortController; readonly session: SessionPlan; isOpen: boolean }[] = [];
   readonly #sessions = new AgentSessions({
     sockets: {
       open: new OpenSockets(),
       throwRefusal: () => undefined,
       serve: (_request: unknown, _socket: unknown, _head: unknown, session: SessionPlan) => {
-        this.session = session;
-        return { over: this.over.signal, end: (reason) => this.ends.push(reason) } as Partial<OpenSocket>;
+        const over = new AbortController();
+        this.#open.push({ over, session, isOpen: true });
+        return { over: over.signal, end: (reason) => this.ends.push(reason) } as Partial<OpenSocket>;
       },
     },
     authenticator: {
-      authenticateAgent: async () => ({ agent: { id: "a" }, workspace: {}, owner: { id: "o" } }),
-      agentStillHolds: () => this.holds(),
+      authenticateAgent: async () => ({ agent: { id: "a", connection_id: "" }, workspace: {}, owner: { id: "o" } }),
     },
     agentState: {
-      connected: () => {
-        this.connected++;
-        return this.stored.promise;
+      connected: (_id: string, _version: string, connection: string) => {
+        this.#note("connected", connection);
+        return this.connected();
       },
-      heartbeat: async (id: string) => void this.heartbeats.push(id),
-      disconnected: async (id: string) => void this.disconnected.push(id),
+      heartbeat: async (_id: string, connection: string) => {
+        this.#note("heard", connection);
+        return this.isStored;
+      },
+      disconnected: async (_id: string, connection: string) => this.#note("disconnected", connection),
     },
     reports: { forget: () => undefined },
+    coordinator: { isConnected: () => this.isHere },
+    clock: { now: () => Date.now() },
     clientAddress: () => "192.0.2.1",
     log: { error: () => undefined },
   } as unknown as AgentSessionsOptions);
@@ -53,71 +59,119 @@ class Arrival {
     await this.#sessions.route.handle(request, {} as Duplex, Buffer.alloc(0));
   }
 
-  async closes(isLast: boolean): Promise<void> {
-    this.over.abort();
-    await this.session?.onClosed?.(isLast);
+  /** @param at Which of its connections. */
+  async closes(at = 0): Promise<void> {
+    const closed = this.#open[at]!;
+    closed.isOpen = false;
+    closed.over.abort();
+    await closed.session.onClosed?.(this.#open.every(({ isOpen }) => !isOpen));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const [at, { isOpen }] of this.#open.entries()) if (isOpen) await this.closes(at);
+    expect(vi.getTimerCount()).toBe(0);
+  }
+
+  #note(what: string, connection: string): void {
+    const letter = this.#letters.get(connection) ?? String.fromCharCode(0x41 + this.#letters.size);
+    this.#letters.set(connection, letter);
+    this.log.push(`${what} ${letter}`);
   }
 }
 
 test("an agent that is connected has a heartbeat until its connection is over", async () => {
-  const arrival = new Arrival();
-  arrival.stored.resolve();
-  await arrival.comes();
+  await using agent = new OneAgent();
+  await agent.comes();
+  await vi.advanceTimersByTimeAsync(30_000);
+  await agent.closes();
   await vi.advanceTimersByTimeAsync(60_000);
-  expect(arrival.heartbeats.length).toBeGreaterThan(1);
-  await arrival.closes(true);
-  const before = arrival.heartbeats.length;
-  await vi.advanceTimersByTimeAsync(60_000);
-  expect([arrival.heartbeats.length, arrival.disconnected]).toEqual([before, ["a"]]);
-  expect(vi.getTimerCount()).toBe(0);
+  expect(agent.log).toEqual(["connected A", "heard A", "heard A", "disconnected A"]);
 });
 
-test("an agent that is gone before its arrival is stored has no heartbeat", async () => {
-  const arrival = new Arrival();
-  const comes = arrival.comes();
-  await vi.waitUntil(() => arrival.session !== undefined);
-  await arrival.closes(true);
-  arrival.stored.resolve();
+test("one that is gone before its arrival is stored has none", async () => {
+  await using agent = new OneAgent();
+  const stored = Promise.withResolvers<boolean>();
+  agent.connected = () => stored.promise;
+  const comes = agent.comes();
+  await vi.waitUntil(() => agent.log.length > 0);
+  await agent.closes();
+  stored.resolve(true);
   await comes;
   await vi.advanceTimersByTimeAsync(60_000);
-  expect([arrival.heartbeats, vi.getTimerCount()]).toEqual([[], 0]);
+  expect(agent.log).toEqual(["connected A", "disconnected A"]);
 });
 
-test("an agent whose connection was replaced by another stays connected", async () => {
-  const arrival = new Arrival();
-  arrival.stored.resolve();
-  await arrival.comes();
-  await arrival.closes(false);
-  expect([arrival.disconnected, vi.getTimerCount()]).toEqual([[], 0]);
+test("one whose token is gone by then is ended", async () => {
+  await using agent = new OneAgent();
+  agent.connected = async () => false;
+  await agent.comes();
+  expect(agent.ends).toEqual(["access revoked"]);
 });
 
-test("an agent that is gone before its token is looked up again is not stored as connected", async () => {
-  const arrival = new Arrival();
-  arrival.stored.resolve();
-  const holds = Promise.withResolvers<boolean>();
-  arrival.holds = () => holds.promise;
-  const comes = arrival.comes();
-  await vi.waitUntil(() => arrival.session !== undefined);
-  await arrival.closes(true);
-  holds.resolve(true);
+test("the end of one that another connection replaced is not stored", async () => {
+  await using agent = new OneAgent();
+  await agent.comes();
+  await agent.comes();
+  await agent.closes(0);
+  expect(agent.log).toEqual(["connected A", "connected B"]);
+});
+
+test("when the newest connection ends, the agent's state is of the older one that is still open", async () => {
+  await using agent = new OneAgent();
+  await agent.comes();
+  await agent.comes();
+  await agent.closes(1);
+  await agent.closes(0);
+  expect(agent.log).toEqual(["connected A", "connected B", "connected C", "disconnected C"]);
+});
+
+test("one that serves its agent, while the agent's state is of another connection, is stored again", async () => {
+  await using agent = new OneAgent();
+  await agent.comes();
+  agent.isStored = false;
+  await vi.advanceTimersByTimeAsync(15_000);
+  agent.isStored = true;
+  await vi.advanceTimersByTimeAsync(15_000);
+  await agent.closes();
+  expect(agent.log).toEqual(["connected A", "heard A", "connected B", "heard B", "disconnected B"]);
+});
+
+test("one whose agent coordinates elsewhere is left as it is", async () => {
+  await using agent = new OneAgent();
+  await agent.comes();
+  agent.isStored = false;
+  agent.isHere = false;
+  await vi.advanceTimersByTimeAsync(15_000);
+  expect(agent.log).toEqual(["connected A", "heard A"]);
+});
+
+test("its connection stays open while the database is away, and is not stored once it is gone", async () => {
+  await using agent = new OneAgent();
+  agent.connected = async () => {
+    throw new DatabaseAway(undefined);
+  };
+  const comes = agent.comes();
+  await vi.advanceTimersByTimeAsync(30_000);
+  const attempts = agent.log.filter((line) => line === "connected A").length;
+  expect([agent.ends, attempts > 2]).toEqual([[], true]);
+  await agent.closes();
+  await vi.advanceTimersByTimeAsync(30_000);
   await comes;
-  expect([arrival.connected, arrival.disconnected, vi.getTimerCount()]).toEqual([0, ["a"], 0]);
+  expect(agent.log.slice(attempts)).toEqual(["disconnected A"]);
 });
 
-test("an agent's connection stays open while the database is away", async () => {
-  const arrival = new Arrival();
-  arrival.stored.resolve();
+test("it is stored as connected when the database is back", async () => {
+  await using agent = new OneAgent();
   let isAway = true;
-  arrival.holds = async () => {
+  agent.connected = async () => {
     if (isAway) throw new DatabaseAway(undefined);
     return true;
   };
-  const comes = arrival.comes();
-  await vi.advanceTimersByTimeAsync(30_000);
-  expect([arrival.ends, arrival.connected]).toEqual([[], 0]);
+  const comes = agent.comes();
+  await vi.advanceTimersByTimeAsync(10_000);
   isAway = false;
-  await vi.advanceTimersByTimeAsync(30_000);
+  await vi.advanceTimersByTimeAsync(10_000);
   await comes;
-  expect([arrival.ends, arrival.connected]).toEqual([[], 1]);
-  await arrival.closes(true);
+  await vi.advanceTimersByTimeAsync(15_000);
+  expect([agent.ends, agent.log.at(-1)]).toEqual([[], "heard A"]);
 });

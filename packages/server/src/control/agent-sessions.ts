@@ -1,8 +1,4 @@
-/**
- * The control connections of agents: which agent each belongs to, which one stays when several agents have one token, and their
- * heartbeats.
- */
-import { randomUUID } from "node:crypto";
+/** The control connections of agents: whose they are, who stays when several agents have one token, and their sign of life. */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { MISSING_AGENT_VERSION } from "coder-protocol/version";
@@ -16,13 +12,15 @@ import type { UpgradeRoute } from "../base/routes.ts";
 import type { AgentState } from "../workspaces/agent-state.ts";
 import type { Changes } from "../workspaces/changes.ts";
 import type { DeclaredApps } from "../workspaces/declared-apps.ts";
+import { AgentArrivals, type Arrival } from "./agent-arrivals.ts";
 import { agentService } from "./agent-service.ts";
 import { checkAgain } from "./check-again.ts";
 import { PING_INTERVAL_MS } from "./connection-end.ts";
 import type { ConnectionLog } from "./connection-log.ts";
 import type { ControlSettings } from "./control-settings.ts";
 import type { ControlSockets } from "./control-sockets.ts";
-import { ACCESS_REVOKED, type OpenSocket } from "./open-socket.ts";
+import type { Coordinator } from "./coordinator.ts";
+import type { OpenSocket } from "./open-socket.ts";
 import { agentAuth } from "./peer-auth.ts";
 import type { PeerReports } from "./peer-reports.ts";
 import { requireVersion } from "./require-version.ts";
@@ -40,6 +38,7 @@ export interface AgentSessionsOptions {
   readonly changes: Changes;
   readonly settings: ControlSettings;
   readonly relayMap: () => DerpMap;
+  readonly coordinator: Pick<Coordinator, "isConnected">;
   readonly clientAddress: (request: IncomingMessage) => string;
   readonly clock: WallClock;
   readonly log: Logger;
@@ -54,9 +53,11 @@ export class AgentSessions {
   };
   readonly #options: AgentSessionsOptions;
   readonly #contests = new TokenContests();
+  readonly #arrivals: AgentArrivals;
 
   constructor(options: AgentSessionsOptions) {
     this.#options = options;
+    this.#arrivals = new AgentArrivals(options);
   }
 
   /** The addresses of the agents that compete for one token; undefined if there is no contest. */
@@ -70,7 +71,7 @@ export class AgentSessions {
   }
 
   async #agent(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const { sockets, authenticator, agentState, log } = this.#options;
+    const { sockets, authenticator, reports, log } = this.#options;
     sockets.throwRefusal();
     const url = new URL(request.url ?? "/", "http://server");
     const identity = await authenticator.authenticateAgent(request);
@@ -79,27 +80,22 @@ export class AgentSessions {
     const { agent } = identity;
     const address = this.#options.clientAddress(request);
     this.#refuseContest(identity, address);
-    const connectionId = randomUUID();
+    const version = url.searchParams.get("version") ?? MISSING_AGENT_VERSION;
+    let arrival: Arrival | undefined;
     const open = this.#serve(request, socket, head, {
       identity,
       address,
       onClosed: async (isLast) => {
-        if (!isLast) return;
-        this.#options.reports.forget(agent.id);
-        await agentState.disconnected(agent.id, connectionId);
+        if (isLast) reports.forget(agent.id);
+        if (arrival !== undefined) await this.#arrivals.ended(arrival);
       },
     });
     if (open === undefined) return;
-    const version = url.searchParams.get("version") ?? MISSING_AGENT_VERSION;
-    const stays = await checkAgain(open, log, async () => {
-      if (!(await authenticator.agentStillHolds(identity))) return ACCESS_REVOKED;
-      // Its end has been stored already, so nothing would mark it as disconnected again.
-      if (!open.over.aborted) await agentState.connected(agent.id, version, connectionId);
-      return undefined;
-    });
-    if (!stays) return;
+    const begun = this.#arrivals.begin(agent, version, open);
+    arrival = begun;
+    if (!(await checkAgain(open, log, () => this.#arrivals.store(begun)))) return;
     const heartbeat = setInterval(() => {
-      agentState.heartbeat(agent.id).catch((error: unknown) => log.error({ err: error }, "heartbeat not stored"));
+      this.#arrivals.answers(begun).catch((error: unknown) => log.error({ err: error }, "heartbeat not stored"));
     }, PING_INTERVAL_MS);
     open.over.addEventListener("abort", () => clearInterval(heartbeat), { once: true });
   }

@@ -106,6 +106,7 @@ export class ControlPlane {
     this.rights = new SealedRights(options.signingKey);
     this.lostPeers = new LostPeers({ ...options, coordinator: this.coordinator, rights: this.rights });
     const { relayMaps, clock } = options;
+    const { coordinator } = this;
     const reports = this.#reports;
     const relayMap = (): DerpMap => this.relayMap();
     const resumeTokens = new ResumeTokens(options.signingKey);
@@ -135,7 +136,7 @@ export class ControlPlane {
       reports,
       users: options.store.users,
     });
-    this.#agents = new AgentSessions({ ...options, sockets, connectionLog, reports, relayMap });
+    this.#agents = new AgentSessions({ ...options, coordinator, sockets, connectionLog, reports, relayMap });
     this.upgradeRoutes = [
       ...this.clients.routes,
       this.#agents.route,

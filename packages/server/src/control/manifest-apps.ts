@@ -9,7 +9,7 @@ import {
 } from "coder-protocol/gen/agent_pb.js";
 import type { AppHealth } from "coder-protocol/rest/workspace-apps";
 import { type AppPlaceNames, appLabel } from "../base/app-name.ts";
-import type { AppRow } from "../db/schema.ts";
+import type { StoredManifest } from "../db/agent-manifest.ts";
 
 const LEVELS = {
   owner: WorkspaceApp_SharingLevel.OWNER,
@@ -34,13 +34,13 @@ const REPORTED: ReadonlyMap<number, AppHealth> = new Map([
 
 /** The part of the manifest that describes apps. */
 export function appsForManifest(
-  { place, rows }: { readonly place: AppPlaceNames | undefined; readonly rows: readonly AppRow[] },
+  { place, apps }: Pick<StoredManifest, "place" | "apps">,
   portProxyAddress: (place: AppPlaceNames) => string,
 ) {
   if (place === undefined) return {};
   return {
     vsCodePortProxyUri: portProxyAddress(place),
-    apps: rows.map((row) => ({
+    apps: apps.map((row) => ({
       id: uuidToBytes(row.id),
       url: row.url,
       external: row.external === 1,

@@ -1,4 +1,5 @@
-import type { Kysely } from "kysely";
+import { type Kysely, sql } from "kysely";
+import type { AgentFacts } from "./agents.ts";
 import { inList, lockOnly, lockRow } from "./dialect.ts";
 import type { AgentLogRow, AgentLogSourceRow, Database } from "./schema.ts";
 
@@ -74,23 +75,27 @@ export class AgentLogs {
   }
 
   /**
-   * Starts a new run of the agent: removes the lines from before `startedAt` (both by the agent's clock), so that every run has
-   * the whole limit. Call inside a transaction.
+   * A new run of the agent: forgets the lines from before `startedAt` (both by the agent's clock), so that every run has the
+   * whole limit for itself, and stores `facts` of the agent. Call inside a transaction.
+   * @returns the agent's workspace, if there is such an agent.
    */
-  async beginRun(agentId: string, startedAt: number): Promise<void> {
-    await this.#lock(agentId);
-    await this.#db
+  async beginRun(agentId: string, startedAt: number, facts: AgentFacts): Promise<string | undefined> {
+    const agent = this.#db.selectFrom("agents").select("id").where("id", "=", agentId);
+    const gone = await this.#db
+      .with("locked", () => lockRow(this.#db, agent))
       .deleteFrom("agent_logs")
-      .where("agent_id", "=", agentId)
+      .where("agent_id", "in", (query) => query.selectFrom("locked").select("locked.id"))
       .where("created_at", "<", startedAt)
+      .returning((query) => query.fn<number>("octet_length", ["output"]).as("bytes"))
       .execute();
-    const kept = await this.#db.selectFrom("agent_logs").select("output").where("agent_id", "=", agentId).execute();
-    const length = kept.reduce((sum, { output }) => sum + Buffer.byteLength(output), 0);
-    await this.#db
+    const forgotten = gone.reduce((sum, { bytes }) => sum + bytes, 0);
+    const row = await this.#db
       .updateTable("agents")
-      .set({ logs_length: length, logs_overflowed: 0 })
+      .set({ ...facts, logs_length: sql<number>`logs_length - ${forgotten}`, logs_overflowed: 0 })
       .where("id", "=", agentId)
-      .execute();
+      .returning("workspace_id")
+      .executeTakeFirst();
+    return row?.workspace_id;
   }
 
   /** Oldest first, with ids above `after`. */

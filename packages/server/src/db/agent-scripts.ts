@@ -22,17 +22,7 @@ export class AgentScripts {
     if (rows.length > 0) await this.#db.insertInto("agent_scripts").values(rows).execute();
   }
 
-  /** In the order in which they were given. */
-  async list(agentId: string): Promise<AgentScriptRow[]> {
-    return await this.#db
-      .selectFrom("agent_scripts")
-      .selectAll()
-      .where("agent_id", "=", agentId)
-      .orderBy("position")
-      .execute();
-  }
-
-  /** The scripts of several agents, for each agent in the order in which they were given. */
+  /** The scripts of several agents; of each agent, in the order in which they were given. */
   async listOf(agentIds: readonly string[]): Promise<AgentScriptRow[]> {
     return await this.#db
       .selectFrom("agent_scripts")
@@ -42,14 +32,18 @@ export class AgentScripts {
       .execute();
   }
 
-  /** Does nothing if the script belongs to another agent. */
-  async completed(agentId: string, scriptId: string, run: ScriptRun): Promise<void> {
-    await this.#db
+  /** A script of another agent is left alone. Returns the agent's workspace; undefined where nothing was written. */
+  async completed(agentId: string, scriptId: string, run: ScriptRun): Promise<string | undefined> {
+    const row = await this.#db
       .updateTable("agent_scripts")
       .set(run)
       .where("agent_id", "=", agentId)
       .where("id", "=", scriptId)
-      .execute();
+      .returning((query) =>
+        query.selectFrom("agents").select("workspace_id").whereRef("agents.id", "=", "agent_id").as("workspace_id"),
+      )
+      .executeTakeFirst();
+    return row?.workspace_id ?? undefined;
   }
 
   async insertMetadata(rows: readonly AgentMetadataRow[]): Promise<void> {

@@ -1,8 +1,40 @@
-import type { Kysely, Updateable } from "kysely";
+import {
+  type ExpressionBuilder,
+  type Kysely,
+  type RawBuilder,
+  type SqlBool,
+  sql,
+  type Updateable,
+  type UpdateObject,
+} from "kysely";
 import { appAlias } from "../base/app-alias.ts";
 import type { AppPlaceNames } from "../base/app-name.ts";
-import { inList, lockOnly, lockRow } from "./dialect.ts";
-import type { AgentRow, AgentsTable, Database, NewAgent } from "./schema.ts";
+import { isOrdered } from "../base/connection-id.ts";
+import { type StoredManifest, storedManifest } from "./agent-manifest.ts";
+import { byCodePoint, inList, lockOnly, lockRow } from "./dialect.ts";
+import type { AgentRow, AgentsTable, Database, NewAgent, UserRow, WorkspaceRow } from "./schema.ts";
+
+/** An agent, whose it is, and what decides whether it may connect. */
+export interface OwnedAgent {
+  readonly agent: AgentRow;
+  readonly workspace: Pick<WorkspaceRow, "id" | "name" | "deleted_at">;
+  /** Undefined: deleted. */
+  readonly owner: Pick<UserRow, "id" | "username" | "status"> | undefined;
+  /** Of the latest build. */
+  readonly transition: string | null;
+}
+
+/** What an agent reports; also expressions of what was stored before. */
+export type AgentFacts = UpdateObject<Database, "agents">;
+
+export interface AgentConnection {
+  /** Sorts behind those of the agent's connections that began before, if it is made by connectionId. */
+  readonly id: string;
+  readonly apiVersion: string;
+  readonly at: number;
+  /** The agent has to have the token of that generation and may be connected; undefined: no matter. */
+  readonly tokenGeneration: number | undefined;
+}
 
 export class Agents {
   readonly #db: Kysely<Database>;
@@ -30,13 +62,26 @@ export class Agents {
     await lockOnly(this.#db, this.#db.selectFrom("agents").select("id").where("id", "=", id));
   }
 
-  /** Like byId, and locks the row as `lock` does. */
-  async locked(id: string): Promise<AgentRow | undefined> {
-    return await lockRow(this.#db, this.#db.selectFrom("agents").selectAll().where("id", "=", id)).executeTakeFirst();
-  }
-
-  async byTokenHash(hash: string): Promise<AgentRow | undefined> {
-    return await this.#db.selectFrom("agents").selectAll().where("token_hash", "=", hash).executeTakeFirst();
+  async byTokenHash(hash: string): Promise<OwnedAgent | undefined> {
+    const row = await this.#db
+      .selectFrom("agents")
+      .innerJoin("workspaces", "workspaces.id", "agents.workspace_id")
+      .innerJoin("users", "users.id", "workspaces.owner_id")
+      .selectAll("agents")
+      .select(["workspaces.name as workspace_name", "workspaces.deleted_at as workspace_deleted_at"])
+      .select(["users.id as owner_id", "users.username", "users.status", "users.deleted_at as owner_deleted_at"])
+      .select((query) => latestTransition(query).as("transition"))
+      .where("agents.token_hash", "=", hash)
+      .executeTakeFirst();
+    if (row === undefined) return undefined;
+    const { workspace_name, workspace_deleted_at, owner_id, username, status, owner_deleted_at, transition, ...agent } =
+      row;
+    return {
+      agent,
+      workspace: { id: agent.workspace_id, name: workspace_name, deleted_at: workspace_deleted_at },
+      owner: owner_deleted_at === null ? { id: owner_id, username, status } : undefined,
+      transition,
+    };
   }
 
   /**
@@ -45,24 +90,52 @@ export class Agents {
   async mayConnect(id: string, tokenGeneration: number): Promise<boolean> {
     const row = await this.#db
       .selectFrom("agents")
-      .innerJoin("workspaces", "workspaces.id", "agents.workspace_id")
-      .innerJoin("users", "users.id", "workspaces.owner_id")
-      .select((query) =>
-        query
-          .selectFrom("workspace_builds")
-          .select("transition")
-          .whereRef("workspace_builds.workspace_id", "=", "workspaces.id")
-          .orderBy("build_number", "desc")
-          .limit(1)
-          .as("transition"),
-      )
+      .select("agents.id")
       .where("agents.id", "=", id)
       .where("agents.token_generation", "=", tokenGeneration)
-      .where("workspaces.deleted_at", "is", null)
-      .where("users.deleted_at", "is", null)
-      .where("users.status", "=", "active")
+      .where(workspaceRuns)
       .executeTakeFirst();
-    return row?.transition === "start";
+    return row !== undefined;
+  }
+
+  /**
+   * A connection of the agent began, and its state is of that one from now on. Returns the agent's workspace; undefined where
+   * nothing was written: it may not be connected, or its state is of a connection that began later, perhaps at another server.
+   */
+  async connected(id: string, connection: AgentConnection): Promise<string | undefined> {
+    const { at, tokenGeneration } = connection;
+    let update = this.#db
+      .updateTable("agents")
+      .set({
+        first_connected_at: unlessSet("first_connected_at", at),
+        last_connected_at: at,
+        disconnected_at: null,
+        connection_id: connection.id,
+        api_version: connection.apiVersion,
+        updated_at: at,
+      })
+      .where("agents.id", "=", id);
+    if (tokenGeneration !== undefined)
+      update = update.where("agents.token_generation", "=", tokenGeneration).where(workspaceRuns);
+    if (isOrdered(connection.id)) {
+      const stored = byCodePoint(this.#db, "agents.connection_id");
+      update = update.where(sql<SqlBool>`(substr(connection_id, 15, 1) <> '7' or ${stored} <= ${connection.id})`);
+    }
+    const row = await update.returning("workspace_id").executeTakeFirst();
+    return row?.workspace_id;
+  }
+
+  /** That connection is over. Undefined where nothing was written: the agent's state is of another one. */
+  async disconnected(id: string, connection: string, at: number): Promise<string | undefined> {
+    const row = await this.#db
+      .updateTable("agents")
+      .set({ disconnected_at: at, updated_at: at })
+      .where("id", "=", id)
+      .where("connection_id", "=", connection)
+      .where("first_connected_at", "is not", null) // else it is of before the build
+      .returning("workspace_id")
+      .executeTakeFirst();
+    return row?.workspace_id;
   }
 
   /** In the order in which they were created. */
@@ -116,6 +189,11 @@ export class Agents {
     );
   }
 
+  /** What the agent's manifest is made of, in one statement. */
+  async manifest(id: string): Promise<StoredManifest> {
+    return await storedManifest(this.#db, id);
+  }
+
   async setToken(id: string, token: { generation: number; hash: string }, now: number): Promise<void> {
     await this.update(id, { token_generation: token.generation, token_hash: token.hash, updated_at: now });
   }
@@ -125,17 +203,75 @@ export class Agents {
     await this.#db.updateTable("agents").set(fields).where("id", "=", id).execute();
   }
 
-  /** Records a heartbeat of the agents that are connected. */
-  async heard(ids: readonly string[], at: number): Promise<void> {
-    // Always in the same order: two servers that lock the same rows in different orders would deadlock.
-    const rows = this.#db.selectFrom("agents").select("id").where("id", "in", inList(this.#db, ids)).orderBy("id");
-    await lockOnly(this.#db, rows);
-    await this.#db
+  /**
+   * As update, where the agent's row has `only`. Returns its workspace; undefined where nothing was written.
+   */
+  async report(
+    id: string,
+    fields: AgentFacts,
+    only: Partial<Pick<AgentRow, "lifecycle_state" | "logs_length" | "last_log_id">> = {},
+  ): Promise<string | undefined> {
+    const row = await this.#db
+      .updateTable("agents")
+      .set(fields)
+      .where("id", "=", id)
+      .where((where) => where.and(only))
+      .returning("workspace_id")
+      .executeTakeFirst();
+    return row?.workspace_id;
+  }
+
+  /**
+   * Records a sign of life of the connections, by agent.
+   * @returns the agents whose state is of their connection.
+   */
+  async heard(connections: ReadonlyMap<string, string>, at: number): Promise<string[]> {
+    // In one order: two servers that lock the same rows in different orders would wait for each other.
+    const agents = this.#db
+      .selectFrom("agents")
+      .select("id")
+      .where("id", "in", inList(this.#db, [...connections.keys()]))
+      .orderBy("id");
+    const rows = await this.#db
+      .with("locked", () => lockRow(this.#db, agents))
       .updateTable("agents")
       .set({ last_connected_at: at })
-      .where("id", "in", inList(this.#db, ids))
+      .where("id", "in", (query) => query.selectFrom("locked").select("locked.id"))
+      .where("connection_id", "in", inList(this.#db, [...connections.values()]))
       .where("disconnected_at", "is", null)
       .where("first_connected_at", "is not", null)
+      .returning("id")
       .execute();
+    return rows.map(({ id }) => id);
   }
+}
+
+/** What an agent's row has in this column already, else `value`. */
+export function unlessSet(column: "started_at" | "first_connected_at", value: number): RawBuilder<number> {
+  return sql<number>`coalesce(${sql.ref(column)}, ${value})`;
+}
+
+/** What the latest build of the workspace at hand did. */
+function latestTransition(query: ExpressionBuilder<Database, "workspaces">) {
+  return query
+    .selectFrom("workspace_builds")
+    .select("transition")
+    .whereRef("workspace_builds.workspace_id", "=", "workspaces.id")
+    .orderBy("build_number", "desc")
+    .limit(1);
+}
+
+/** Whether the workspace of the agent at hand runs, and its owner may use it. */
+function workspaceRuns(query: ExpressionBuilder<Database, "agents">) {
+  return query.exists(
+    query
+      .selectFrom("workspaces")
+      .innerJoin("users", "users.id", "workspaces.owner_id")
+      .select("workspaces.id")
+      .whereRef("workspaces.id", "=", "agents.workspace_id")
+      .where("workspaces.deleted_at", "is", null)
+      .where("users.deleted_at", "is", null)
+      .where("users.status", "=", "active")
+      .where((where) => where(latestTransition(where), "=", "start")),
+  );
 }

@@ -35,7 +35,9 @@ export interface Backend {
    * with another one, so `work` must have no effects outside the database.
    */
   transaction<T>(work: (db: Kysely<Database>) => Promise<T>): Promise<T>;
-  /** Whether no server has used the database yet: it has no tables. */
+  /** Runs `work`, one statement on `db`. PostgreSQL runs it again when it may have been lost, though it may have had its effect. */
+  statement<T>(work: () => Promise<T>): Promise<T>;
+  /** Whether no server has used it yet: it has no tables. */
   isEmpty(): Promise<boolean>;
   /** Brings the schema up to date. Throws ServerError. */
   migrate(now: number): Promise<void>;

@@ -1,7 +1,23 @@
-type Transaction<Tables> = <T>(work: (tables: Tables) => Promise<T>) => Promise<T>;
+type Run<Tables> = <T>(work: (tables: Tables) => Promise<T>) => Promise<T>;
+
+/** How work reaches the database. */
+export interface Commits<Tables> {
+  /** All of it or nothing. */
+  readonly transaction: Run<Tables>;
+  /** Work that is one statement, which may run twice. */
+  readonly statement: Run<Tables>;
+}
+
+/** The row that a write locks first, where other servers may lock it too. */
+export interface LockedRow {
+  readonly table: "workspace" | "agent";
+  readonly id: string;
+}
 
 interface Waiting<Tables> {
-  /** Runs the work; `settle` passes its result on. */
+  readonly row: LockedRow;
+  readonly isStatement: boolean;
+  /** The work, whose result `settle` passes on. */
   run(tables: Tables): Promise<void>;
   settle(): void;
   reject(error: unknown): void;
@@ -11,24 +27,36 @@ interface Waiting<Tables> {
 const MAX_PER_TRANSACTION = 64;
 
 /**
- * Combines the small writes that are requested in one turn of the event loop into one transaction, because each commit waits for
- * the disk and, after a power cut, thousands of agents write at the same time. Each promise resolves when its write is durable,
- * and rejects only for its own failure: if a transaction fails, each of its parts is tried again alone.
+ * Puts the small writes that are asked for in one turn of the event loop into one transaction: a commit waits for the disk, and
+ * after a power cut thousands of agents write at the same time. Each promise resolves when its write is durable, and rejects
+ * for its own failure only: of a transaction that fails, every part is tried again alone. Writes to one row keep their order;
+ * others run in the order in which every transaction locks rows, so that two servers do not wait for each other.
  */
 export class GroupCommit<Tables> {
-  readonly #transaction: Transaction<Tables>;
+  readonly #commits: Commits<Tables>;
   #waiting: Waiting<Tables>[] = [];
   #scheduled = false;
 
-  constructor(transaction: Transaction<Tables>) {
-    this.#transaction = transaction;
+  constructor(commits: Commits<Tables>) {
+    this.#commits = commits;
   }
 
-  /** @param work May run twice; the first run is then rolled back. The rules of a transaction apply. */
-  add<T>(work: (tables: Tables) => Promise<T>): Promise<T> {
+  /** @param work May run twice, the first time without effect. Same rules as for a transaction of its own. */
+  add<T>(row: LockedRow, work: (tables: Tables) => Promise<T>): Promise<T> {
+    return this.#add(row, false, work);
+  }
+
+  /** As add, for work that is one statement, which may have its effect twice: alone it needs no transaction. */
+  statement<T>(row: LockedRow, work: (tables: Tables) => Promise<T>): Promise<T> {
+    return this.#add(row, true, work);
+  }
+
+  #add<T>(row: LockedRow, isStatement: boolean, work: (tables: Tables) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       let outcome: T;
       this.#waiting.push({
+        row,
+        isStatement,
         run: async (tables) => {
           outcome = await work(tables);
         },
@@ -44,7 +72,7 @@ export class GroupCommit<Tables> {
     this.#scheduled = true;
     setImmediate(() => {
       const group = this.#waiting.splice(0, MAX_PER_TRANSACTION);
-      void this.#commit(group).finally(() => {
+      void this.#commit(group.sort(byLockOrder)).finally(() => {
         this.#scheduled = false;
         this.#schedule();
       });
@@ -53,8 +81,10 @@ export class GroupCommit<Tables> {
 
   /** Never rejects. */
   async #commit(group: readonly Waiting<Tables>[]): Promise<void> {
+    const { transaction, statement } = this.#commits;
+    const run = group.length === 1 && group[0]!.isStatement ? statement : transaction;
     try {
-      await this.#transaction(async (tables) => {
+      await run(async (tables) => {
         for (const part of group) await part.run(tables);
       });
       for (const part of group) part.settle();
@@ -63,4 +93,10 @@ export class GroupCommit<Tables> {
       else for (const part of group) await this.#commit([part]);
     }
   }
+}
+
+/** As lockRow in dialect.ts has it. */
+function byLockOrder({ row: a }: { readonly row: LockedRow }, { row: b }: { readonly row: LockedRow }): number {
+  if (a.table !== b.table) return a.table === "workspace" ? -1 : 1;
+  return a.id < b.id ? -1 : a.id > b.id ? 1 : 0;
 }

@@ -28,6 +28,10 @@ export class SqliteBackend implements Backend {
     return this.db.transaction().execute(work);
   }
 
+  statement<T>(work: () => Promise<T>): Promise<T> {
+    return work();
+  }
+
   async isEmpty(): Promise<boolean> {
     return this.#sqlite.prepare("SELECT 1 FROM sqlite_master WHERE name = 'settings'").get() === undefined;
   }

@@ -84,9 +84,12 @@ export class Store implements Tables {
   readonly accessOutbox: AccessOutbox;
   readonly workspaceProxies: WorkspaceProxies;
   readonly proxyAppGrants: ProxyAppGrants;
-  /** For small writes, many of which may be requested at the same time. */
-  readonly commits = new GroupCommit<Tables>((work) => this.transaction(work));
-  /** Opens connections beside those of queries; undefined if this process has the database to itself. */
+  /** For small writes that many may ask for at the same time. */
+  readonly commits = new GroupCommit<Tables>({
+    transaction: (work) => this.transaction(work),
+    statement: (work) => this.statement(work),
+  });
+  /** Connections beside those of queries; undefined where this process has the database to itself. */
   readonly openConnection: OpenConnection | undefined;
   /** The reports of the servers on this database; undefined if this process has it to itself. */
   readonly replicaHealths: ReplicaHealths | undefined;
@@ -153,7 +156,20 @@ export class Store implements Tables {
     }
   }
 
-  /** The time that a small query takes, in ms. */
+  /**
+   * Runs `work`, which is one statement, without a transaction around it. It may have its effect twice: PostgreSQL runs it again
+   * when the connection was lost, and when it lost against a transaction.
+   */
+  async statement<T>(work: (tables: Tables) => Promise<T>): Promise<T> {
+    const start = process.hrtime.bigint();
+    try {
+      return await this.#backend.statement(() => work(this));
+    } finally {
+      this.#onTransaction?.(Number(process.hrtime.bigint() - start) / 1e9);
+    }
+  }
+
+  /** Milliseconds that a small query takes. */
   async ping(): Promise<number> {
     const start = process.hrtime.bigint();
     await this.settings.read("deployment_id");

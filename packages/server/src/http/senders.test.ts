@@ -33,9 +33,14 @@ const users = new Authenticator({
       }),
     },
     users: { byId: async () => user },
-    agents: { byTokenHash: async () => ({ id: "agent", workspace_id: "w", token_hash: hashSecret(agentToken) }) },
-    workspaces: { byId: async () => ({ id: "w", owner_id: user.id, deleted_at: null }) },
-    builds: { latest: async () => ({ transition: "start" }) },
+    agents: {
+      byTokenHash: async () => ({
+        agent: { id: "agent", token_hash: hashSecret(agentToken) },
+        workspace: { id: "w", deleted_at: null },
+        owner: user,
+        transition: "start",
+      }),
+    },
   },
   csrfKey: new Uint8Array(32),
   hosts: {},

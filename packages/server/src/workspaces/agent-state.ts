@@ -4,14 +4,11 @@ import type { WallClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import { withoutNul } from "../base/text.ts";
 import type { NewAgentLog } from "../db/agent-logs.ts";
+import type { StoredManifest } from "../db/agent-manifest.ts";
 import type { ScriptRun } from "../db/agent-scripts.ts";
-import type {
-  AgentLogSourceRow,
-  AgentMetadataRow,
-  AgentRow,
-  AgentScriptRow,
-  ConnectionReportRow,
-} from "../db/schema.ts";
+import { type AgentFacts, unlessSet } from "../db/agents.ts";
+import type { LockedRow } from "../db/group-commit.ts";
+import type { AgentLogSourceRow, AgentMetadataRow, AgentRow, ConnectionReportRow } from "../db/schema.ts";
 import type { Store, Tables } from "../db/store.ts";
 import type { Changes } from "./changes.ts";
 
@@ -48,9 +45,13 @@ export interface AgentLogLine {
   readonly level: LogLevel;
 }
 
+const NO_LOGS = { logs_length: 0, last_log_id: 0 };
+
 interface Heartbeats {
-  readonly agentIds: Set<string>;
-  readonly written: Promise<void>;
+  /** The connection of each agent. */
+  readonly connections: Map<string, string>;
+  /** Resolves with the agents whose state is of that connection. */
+  readonly written: Promise<ReadonlySet<string>>;
 }
 
 /**
@@ -80,66 +81,66 @@ export class AgentState {
     this.#unstatedLifecycleMs = options.unstatedLifecycleMs ?? UNSTATED_LIFECYCLE_MS;
   }
 
-  /** A session begins. While it answers, call `heartbeat` every 15 s. */
-  async connected(agentId: string, apiVersion: string, connectionId: string): Promise<void> {
-    await this.#update(agentId, async (agent, { agents }) => {
-      const now = this.#clock.now();
-      await agents.update(agentId, {
-        first_connected_at: agent.first_connected_at ?? now,
-        last_connected_at: now,
-        disconnected_at: null,
-        connection_id: connectionId,
-        api_version: apiVersion,
-        updated_at: now,
-      });
-    });
+  /**
+   * A session begins. Call `heartbeat` every 15 s while it answers. Changes nothing when another one began after it.
+   * @param tokenGeneration Of the agent's token; undefined: whether the agent may be connected does not matter.
+   * @returns whether the agent may be connected.
+   */
+  async connected(agentId: string, apiVersion: string, id: string, tokenGeneration?: number): Promise<boolean> {
+    const connection = { id, apiVersion, at: this.#clock.now(), tokenGeneration };
+    if (await this.#report(agentId, ({ agents }) => agents.connected(agentId, connection))) return true;
+    return tokenGeneration === undefined || (await this.#store.agents.mayConnect(agentId, tokenGeneration));
   }
 
-  /** The session still answers. Does not wake watchers. */
-  async heartbeat(agentId: string): Promise<void> {
+  /**
+   * The session still answers. Does not wake watchers.
+   * @returns whether the agent's state is of this session. It is not where another one began later, or the database lost changes.
+   */
+  async heartbeat(agentId: string, connection: string): Promise<boolean> {
     this.#heartbeats ??= this.#gatherHeartbeats();
-    this.#heartbeats.agentIds.add(agentId);
-    await this.#heartbeats.written;
+    this.#heartbeats.connections.set(agentId, connection);
+    return (await this.#heartbeats.written).has(agentId);
   }
 
-  /** A session ended. Changes nothing if another one has begun since, here or at another server. */
-  async disconnected(agentId: string, connectionId: string): Promise<void> {
-    this.#heartbeats?.agentIds.delete(agentId);
+  /** A session ended. Changes nothing when another one began after it, here or at another server. */
+  async disconnected(agentId: string, connection: string): Promise<void> {
+    this.#heartbeats?.connections.delete(agentId);
     this.#lifecycleStated(agentId);
-    await this.#update(agentId, async (agent, { agents }) => {
-      if (agent.first_connected_at === null) return; // a session from before the build
-      if (agent.connection_id !== connectionId) return;
-      const now = this.#clock.now();
-      await agents.update(agentId, { disconnected_at: now, updated_at: now });
-    });
+    const now = this.#clock.now();
+    await this.#report(agentId, ({ agents }) => agents.disconnected(agentId, connection, now));
   }
 
   async startup(
     agentId: string,
     startup: { version: string; expandedDirectory: string; subsystems: readonly AgentSubsystem[] },
   ): Promise<void> {
-    await this.#update(agentId, async (_agent, { agents }) => {
-      await agents.update(agentId, {
-        version: startup.version.slice(0, 128),
-        expanded_directory: startup.expandedDirectory.slice(0, 4096),
-        subsystems: JSON.stringify([...new Set(startup.subsystems)]),
-        updated_at: this.#clock.now(),
-      });
-    });
+    const facts = {
+      version: startup.version.slice(0, 128),
+      expanded_directory: startup.expandedDirectory.slice(0, 4096),
+      subsystems: JSON.stringify([...new Set(startup.subsystems)]),
+      updated_at: this.#clock.now(),
+    };
+    await this.#report(agentId, ({ agents }) => agents.report(agentId, facts));
     this.#expectLifecycle(agentId);
   }
 
-  /** `changedAt` is the agent's own clock, in ms. Entering `starting` begins a new run of the start scripts. */
-  async lifecycle(agentId: string, state: AgentLifecycle, changedAt: number): Promise<void> {
+  /**
+   * `changedAt` is the agent's own clock, in ms. Entering `starting` begins a new run of the start scripts.
+   * @param hadLogs Whether there are perhaps logs of an earlier run.
+   */
+  async lifecycle(agentId: string, state: AgentLifecycle, changedAt: number, hadLogs = true): Promise<void> {
     this.#lifecycleStated(agentId);
-    await this.#update(agentId, async (agent, { agents, agentLogs }) => {
-      if (state === "starting") await agentLogs.beginRun(agentId, changedAt);
-      await agents.update(agentId, {
-        lifecycle_state: state,
-        ...startTimes(state, changedAt, agent),
-        updated_at: this.#clock.now(),
-      });
-    });
+    const facts = {
+      lifecycle_state: state,
+      ...startTimes(state, changedAt),
+      updated_at: this.#clock.now(),
+    };
+    if (state !== "starting") {
+      await this.#report(agentId, ({ agents }) => agents.report(agentId, facts));
+      return;
+    }
+    const isDone = !hadLogs && (await this.#report(agentId, ({ agents }) => agents.report(agentId, facts, NO_LOGS)));
+    if (!isDone) await this.#beginRun(agentId, changedAt, facts);
   }
 
   /** Returns whether the limit is reached, in which case the agent should stop sending. */
@@ -172,21 +173,21 @@ export class AgentState {
     return added ? row : undefined;
   }
 
-  /** The scripts of the agent's manifest. */
-  async scripts(agentId: string): Promise<{ scripts: AgentScriptRow[]; metadata: AgentMetadataRow[] }> {
-    const { agentScripts } = this.#store;
-    return { scripts: await agentScripts.list(agentId), metadata: await agentScripts.metadata(agentId) };
+  /** What the agent is to run and to serve. */
+  async manifest(agentId: string): Promise<StoredManifest> {
+    return await this.#store.agents.manifest(agentId);
   }
 
+  /** A script of another agent is left alone. */
   async scriptCompleted(agentId: string, scriptId: string, run: ScriptRun): Promise<void> {
-    await this.#update(agentId, (_agent, { agentScripts }) => agentScripts.completed(agentId, scriptId, run));
+    await this.#report(agentId, ({ agentScripts }) => agentScripts.completed(agentId, scriptId, run));
   }
 
   async updateMetadata(
     agentId: string,
     results: readonly Pick<AgentMetadataRow, "key" | "value" | "error" | "collected_at">[],
   ): Promise<void> {
-    await this.#store.commits.add(async ({ agentScripts }) => {
+    await this.#store.commits.add(rowOf(agentId), async ({ agentScripts }) => {
       for (const result of results.slice(0, MAX_METADATA_PER_UPDATE)) await agentScripts.setMetadata(agentId, result);
     });
     this.#changes.publish({ kind: "agent-metadata", agentId });
@@ -195,11 +196,12 @@ export class AgentState {
   /** Records that somebody is using the workspace. Does not wake watchers. */
   async used(workspaceId: string): Promise<void> {
     const now = this.#clock.now();
-    await this.#store.commits.add(({ workspaces }) => workspaces.touch(workspaceId, now));
+    const row = { table: "workspace", id: workspaceId } as const;
+    await this.#store.commits.statement(row, ({ workspaces }) => workspaces.touch(workspaceId, now));
   }
 
   async reportConnection(report: Omit<ConnectionReportRow, "id">): Promise<void> {
-    await this.#store.commits.add(({ connectionReports }) =>
+    await this.#store.commits.add(rowOf(report.agent_id), ({ connectionReports }) =>
       connectionReports.append({ ...report, reason: report.reason.slice(0, 1024), ip: report.ip.slice(0, 64) }),
     );
   }
@@ -218,11 +220,11 @@ export class AgentState {
     this.#lifecycleStated(agentId);
     const timer = setTimeout(() => {
       this.#unstated.delete(agentId);
-      this.#update(agentId, async (agent, { agents }) => {
-        if (agent.lifecycle_state !== "created") return;
-        const now = this.#clock.now();
-        await agents.update(agentId, { lifecycle_state: "ready", started_at: now, ready_at: now, updated_at: now });
-      }).catch((error: unknown) => this.#log.error({ err: error, agent: agentId }, "lifecycle not stored"));
+      const now = this.#clock.now();
+      const ready = { lifecycle_state: "ready", started_at: now, ready_at: now, updated_at: now };
+      this.#report(agentId, ({ agents }) => agents.report(agentId, ready, { lifecycle_state: "created" })).catch(
+        (error: unknown) => this.#log.error({ err: error, agent: agentId }, "lifecycle not stored"),
+      );
     }, this.#unstatedLifecycleMs);
     this.#unstated.set(agentId, timer.unref());
   }
@@ -233,40 +235,53 @@ export class AgentState {
   }
 
   #gatherHeartbeats(): Heartbeats {
-    const agentIds = new Set<string>();
+    const connections = new Map<string, string>();
     // Use the first heartbeat's time, so no agent appears fresher than it is.
     const at = this.#clock.now();
     const written = new Promise<void>((resolve) => setTimeout(resolve, GATHER_HEARTBEATS_MS).unref()).then(async () => {
       this.#heartbeats = undefined;
-      if (agentIds.size > 0) await this.#store.commits.add(({ agents }) => agents.heard([...agentIds], at));
+      if (connections.size === 0) return new Set<string>();
+      // By itself: it locks many rows, each of which may be that of another write.
+      return new Set(await this.#store.statement(({ agents }) => agents.heard(connections, at)));
     });
-    return { agentIds, written };
+    return { connections, written };
   }
 
-  /** Does nothing for an agent that no longer exists. */
-  async #update(agentId: string, work: (agent: AgentRow, tables: Tables) => Promise<void>): Promise<void> {
-    const agent = await this.#store.commits.add(async (tables) => {
-      const found = await tables.agents.locked(agentId);
-      if (found !== undefined) await work(found, tables);
-      return found;
-    });
-    if (agent !== undefined) this.#changes.publish({ kind: "workspace", workspaceId: agent.workspace_id });
+  async #beginRun(agentId: string, startedAt: number, facts: AgentFacts): Promise<void> {
+    const workspaceId = await this.#store.commits.add(rowOf(agentId), ({ agentLogs }) =>
+      agentLogs.beginRun(agentId, startedAt, facts),
+    );
+    this.#changed(workspaceId);
+  }
+
+  /**
+   * @param statement Resolves with the agent's workspace, or undefined: nothing was written.
+   * @returns whether something was.
+   */
+  async #report(agentId: string, statement: (tables: Tables) => Promise<string | undefined>): Promise<boolean> {
+    const workspaceId = await this.#store.commits.statement(rowOf(agentId), statement);
+    this.#changed(workspaceId);
+    return workspaceId !== undefined;
+  }
+
+  #changed(workspaceId: string | undefined): void {
+    if (workspaceId !== undefined) this.#changes.publish({ kind: "workspace", workspaceId });
   }
 }
 
-/** The start and end times of the start scripts when an agent enters this state; an empty result leaves both unchanged. */
-function startTimes(
-  state: AgentLifecycle,
-  changedAt: number,
-  agent: AgentRow,
-): Partial<Pick<AgentRow, "started_at" | "ready_at">> {
+function rowOf(agentId: string): LockedRow {
+  return { table: "agent", id: agentId };
+}
+
+/** When its start scripts began and ended, of an agent that enters this state; nothing where both stay as they are. */
+function startTimes(state: AgentLifecycle, changedAt: number): Pick<AgentFacts, "started_at" | "ready_at"> {
   switch (state) {
     case "starting":
       return { started_at: changedAt, ready_at: null };
     case "ready":
     case "start_error":
     case "start_timeout":
-      return { started_at: agent.started_at ?? changedAt, ready_at: changedAt };
+      return { started_at: unlessSet("started_at", changedAt), ready_at: changedAt };
     case "created":
     case "off":
       return { started_at: null, ready_at: null };

@@ -42,12 +42,6 @@ export class DeclaredApps {
     return await this.#placed(await this.#options.store.apps.ofWorkspace(workspaceId));
   }
 
-  /** The apps of one agent, with the agent's names, even if it has no apps. */
-  async ofAgent(agentId: string): Promise<{ readonly place: AppPlaceNames | undefined; readonly rows: AppRow[] }> {
-    const { agents, apps } = this.#options.store;
-    return { place: (await agents.appPlaces([agentId])).get(agentId), rows: await apps.ofAgents([agentId]) };
-  }
-
   /** Throws DomainError "invalid", "taken" or "limit-reached". */
   async add(workspace: WorkspaceRow, agentName: string, app: NewWorkspaceApp): Promise<PlacedApp> {
     this.checkLevel(app.sharing_level);

@@ -1,5 +1,5 @@
-/** Several servers on one database, with peers of different servers over real connections. */
-
+/** Several servers on one database: peers of one and peers of another, over real connections. */
+import { randomUUID } from "node:crypto";
 import { uuidToBytes } from "coder-protocol/addresses";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { hexEncode, utf8 } from "wg-userspace/base/bytes";
@@ -9,6 +9,7 @@ import { monotonicNow } from "wg-userspace/io/host/clock";
 import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io/host/crypto-suite";
 import { RelayConnection } from "wg-userspace/io/relay/relay-connection";
 import { directRelayDialer } from "wg-userspace/io/relay/relay-dialer";
+import { connectionId } from "../../src/base/connection-id.ts";
 import type { ServerFlagValues } from "../../src/config/flags.ts";
 import type { Parts } from "../../src/parts.ts";
 import type { Change } from "../../src/workspaces/changes.ts";
@@ -167,6 +168,24 @@ describe("two servers", () => {
     expect((await a.store.agents.byId(agentId))!.disconnected_at).toBeNull();
     await b.agentState.disconnected(agentId, "second");
     expect((await a.store.agents.byId(agentId))!.disconnected_at).not.toBeNull();
+  });
+
+  it("leave an agent's state with the connection that began last, though an older one is stored later", async () => {
+    const { servers, agentId } = await cluster(2);
+    const [a, b] = servers.map(({ server }) => server.parts) as [Parts, Parts];
+    const older = connectionId(Date.now(), "");
+    const newer = connectionId(0, older);
+    expect(await a.agentState.connected(agentId, "2.6", newer)).toBe(true);
+    expect(await b.agentState.connected(agentId, "2.6", older)).toBe(true);
+    expect(await Promise.all([a.agentState.heartbeat(agentId, newer), b.agentState.heartbeat(agentId, older)])).toEqual(
+      [true, false],
+    );
+    await b.agentState.disconnected(agentId, older);
+    expect(await a.store.agents.byId(agentId)).toMatchObject({ connection_id: newer, disconnected_at: null });
+    // A release before this one has random ids.
+    await b.agentState.connected(agentId, "2.6", randomUUID());
+    await a.agentState.connected(agentId, "2.6", connectionId(Date.now(), ""));
+    expect((await a.store.agents.byId(agentId))!.connection_id).toMatch(/^.{14}7/);
   });
 });
 

@@ -69,13 +69,21 @@ export class PostgresBackend implements Backend {
     });
   }
 
-  async transaction<T>(work: (db: Kysely<Database>) => Promise<T>): Promise<T> {
+  transaction<T>(work: (db: Kysely<Database>) => Promise<T>): Promise<T> {
+    return this.#again(() => this.db.transaction().setIsolationLevel("read committed").execute(work), mayRunAgain);
+  }
+
+  statement<T>(work: () => Promise<T>): Promise<T> {
+    return this.#again(work, (error) => mayRunAgain(error) || error instanceof DatabaseAway);
+  }
+
+  async #again<T>(run: () => Promise<T>, mayRun: (error: unknown) => boolean): Promise<T> {
     const deadline = performance.now() + RETRY_MS;
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.db.transaction().setIsolationLevel("read committed").execute(work);
+        return await run();
       } catch (error) {
-        if (!mayRunAgain(error) || attempt >= MAX_ATTEMPTS || performance.now() > deadline) throw error;
+        if (!mayRun(error) || attempt >= MAX_ATTEMPTS || performance.now() > deadline) throw error;
         this.#options.observer?.retried(retryCode(error));
         await pause(FIRST_PAUSE_MS * 2 ** attempt);
       }
