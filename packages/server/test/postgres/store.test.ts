@@ -25,6 +25,30 @@ async function storeOn(database: TestDatabase): Promise<{ store: Store; backend:
   return { backend, store: await Store.on(backend, 0) };
 }
 
+test("a statement that comes again is prepared once, and goes on while its table gets a column", async () => {
+  await using database = await emptyDatabase();
+  const { store, backend } = await storeOn(database);
+  const often = async (): Promise<void> => {
+    for (let n = 0; n < 10; n++) await store.agents.byId("a");
+  };
+  const prepared = async (): Promise<string[]> => {
+    const { rows } = await sql<{ statement: string }>`select statement from pg_prepared_statements`.execute(backend.db);
+    return rows.map(({ statement }) => statement).filter((statement) => statement.includes('from "agents"'));
+  };
+  await often();
+  expect(await prepared()).toHaveLength(1);
+  const next = new pg.Client({ connectionString: database.url });
+  await next.connect();
+  await next.query("alter table agents add column of_the_next_release text");
+  await often();
+  await next.query("alter table agents add column another text");
+  await store.transaction(({ agents }) => agents.byId("a"));
+  await often();
+  expect(await prepared()).toHaveLength(3);
+  await next.end();
+  await store.close();
+});
+
 test("several servers that start on an empty database migrate it once", async () => {
   await using database = await emptyDatabase();
   const stores = await Promise.all(

@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import type pg from "pg";
 import type { AccessOutboxRow } from "../../db/access-outbox.ts";
 import { endSoon, type OpenConnection } from "../../db/dedicated.ts";
+import { keepsStatements } from "../../db/direct-sessions.ts";
 import type { ClusterDatabase, Heartbeat, HintListener, ReadRows, Replica } from "./cluster-database.ts";
 import type { Batch } from "./outbox.ts";
 import { CLUSTER_PROTOCOL } from "./protocol.ts";
@@ -210,6 +211,8 @@ export class PostgresClusterDatabase implements ClusterDatabase {
 /** One connection, opened on first use and again after a failure. */
 class Connection {
   readonly #open: OpenConnection;
+  /** By text: few, each of them again and again. */
+  readonly #names = new Map<string, string>();
   #client: pg.Client | undefined;
 
   constructor(open: OpenConnection) {
@@ -227,7 +230,8 @@ class Connection {
   async run<Row extends object>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
     const client = await this.open();
     try {
-      const { rows } = await client.query<Row>(text, [...values]);
+      const name = keepsStatements(client) ? this.#nameOf(text) : undefined;
+      const { rows } = await client.query<Row>({ name, text, values: [...values] } as pg.QueryConfig);
       return rows;
     } catch (error) {
       // After a time-out the connection is unusable, and after any other failure it is not needed.
@@ -241,6 +245,14 @@ class Connection {
     const client = this.#client;
     this.#client = undefined;
     if (client !== undefined) await endSoon(client);
+  }
+
+  /** Under which the connection prepares a statement once; undefined for what cannot be prepared. */
+  #nameOf(text: string): string | undefined {
+    if (text.startsWith("listen ")) return undefined;
+    const name = this.#names.get(text) ?? `c${this.#names.size}`;
+    this.#names.set(text, name);
+    return name;
   }
 
   #forget(client: pg.Client): void {

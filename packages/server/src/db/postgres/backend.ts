@@ -7,6 +7,7 @@ import { Connections } from "./connections.ts";
 import { DatabaseAway, failureKind } from "./failures.ts";
 import { migratePostgres } from "./migration.ts";
 import { waitForDatabase } from "./start.ts";
+import { isOfPreparedStatement } from "./statement-names.ts";
 import { type PostgresSource, Target } from "./target.ts";
 import { pause } from "./wait.ts";
 
@@ -131,5 +132,6 @@ function retryCode(error: unknown): string {
 }
 
 function mayRunAgain(error: unknown): boolean {
-  return error instanceof DatabaseAway ? !error.outcomeUnknown : failureKind(error) === "conflict";
+  if (error instanceof DatabaseAway) return !error.outcomeUnknown;
+  return failureKind(error) === "conflict" || isOfPreparedStatement(error);
 }

@@ -3,8 +3,10 @@ import pg from "pg";
 import { ServerError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import type { ConnectionPool } from "../backend.ts";
+import { noteSession } from "../direct-sessions.ts";
 import { DatabaseAway, databaseBusy, failureKind, failureText } from "./failures.ts";
 import { type ConnectionSource, Lease } from "./lease.ts";
+import { StatementNames } from "./statement-names.ts";
 import type { Target } from "./target.ts";
 import { valueTypes } from "./values.ts";
 import { pause } from "./wait.ts";
@@ -39,6 +41,7 @@ const SESSION_SETTINGS =
  */
 export class Connections implements PostgresPool, ConnectionSource, ConnectionPool {
   readonly options = {};
+  readonly names = new StatementNames();
   readonly #settings: ConnectionsOptions;
   #pool: pg.Pool;
   /** Since when no connection could be made, by performance.now(). */
@@ -190,11 +193,11 @@ export class Connections implements PostgresPool, ConnectionSource, ConnectionPo
 
 /** Throws ServerError, or StandbyError for a standby. */
 async function checkServer(client: pg.ClientBase): Promise<void> {
-  const { rows } = await client.query<{ version: string; encoding: string; standby: boolean }>(
+  const { rows } = await client.query<{ version: string; encoding: string; standby: boolean; pid: number }>(
     `select current_setting('server_version_num') as version, current_setting('server_encoding') as encoding,
-       pg_is_in_recovery() as standby`,
+       pg_is_in_recovery() as standby, pg_backend_pid() as pid`,
   );
-  const { version, encoding, standby } = rows[0]!;
+  const { version, encoding, standby, pid } = rows[0]!;
   const major = Math.floor(Number(version) / 10_000);
   if (major < OLDEST_VERSION) {
     throw new ServerError("ERR_STORE_VERSION", "The database server is too old", {
@@ -209,6 +212,7 @@ async function checkServer(client: pg.ClientBase): Promise<void> {
     });
   }
   if (standby) throw new StandbyError();
+  noteSession(client, pid);
 }
 
 /** Carries the code that PostgreSQL uses for a write to a standby. */

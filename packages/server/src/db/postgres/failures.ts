@@ -48,7 +48,7 @@ const WAITED_TEXT = "timeout exceeded when trying to connect";
 export function failureKind(error: unknown): FailureKind | undefined {
   if (error instanceof AggregateError) return failureKind(error.errors[0]);
   if (!(error instanceof Error)) return undefined;
-  const code = "code" in error && typeof error.code === "string" ? error.code : "";
+  const code = failureCode(error) ?? "";
   const known = KIND_OF_STATE.get(code);
   if (known !== undefined) return known;
   // Class 08: connection exceptions.
@@ -56,11 +56,16 @@ export function failureKind(error: unknown): FailureKind | undefined {
   return error.message === WAITED_TEXT ? "busy" : undefined;
 }
 
-/** One line for a log, without addresses, user names or SQL. */
+/** Of PostgreSQL or of the operating system. */
+export function failureCode(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
+
+/** One line for a log: no address, no name of a user, no SQL. */
 export function failureText(error: unknown): string {
   if (error instanceof AggregateError) return failureText(error.errors[0]);
   if (!(error instanceof Error)) return String(error);
-  const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
+  const code = failureCode(error);
   return code === undefined ? error.message : `${code}: ${error.message}`;
 }
 

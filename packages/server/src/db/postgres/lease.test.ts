@@ -2,6 +2,7 @@ import type { PoolClient } from "pg";
 import { describe, expect, it } from "vitest";
 import { DatabaseAway } from "./failures.ts";
 import { Lease } from "./lease.ts";
+import { StatementNames } from "./statement-names.ts";
 
 /** Calls the lease as kysely does. */
 const query = (lease: Lease, sql: string) => lease.query<number>(sql, []);
@@ -20,7 +21,11 @@ function leased(broken: number) {
       release: (destroy: boolean) => released.push(destroy),
     } as unknown as PoolClient;
   };
-  const lease = new Lease(connection(), { acquire: async () => connection(), lost: () => undefined });
+  const lease = new Lease(connection(), {
+    acquire: async () => connection(),
+    lost: () => undefined,
+    names: new StatementNames(),
+  });
   return { lease, released, lent: () => lent };
 }
 
@@ -62,7 +67,7 @@ describe("a connection that the database ends", () => {
       acquired.push("another one");
       return client;
     };
-    const lease = new Lease(client, { acquire, lost: () => undefined });
+    const lease = new Lease(client, { acquire, lost: () => undefined, names: new StatementNames() });
     await query(lease, "begin");
     ends = true;
     await expect(query(lease, "select 1")).rejects.toBeInstanceOf(DatabaseAway);

@@ -1,12 +1,15 @@
 import type { PostgresPoolClient, PostgresQueryResult } from "kysely";
-import type { PoolClient } from "pg";
+import type { PoolClient, QueryConfig } from "pg";
 import { withoutNul } from "../../base/text.ts";
+import { keepsStatements } from "../direct-sessions.ts";
 import { DatabaseAway, databaseBusy, failureKind } from "./failures.ts";
+import type { StatementNames } from "./statement-names.ts";
 
 /** The source from which a lease gets another connection, and to which it reports a lost one. */
 export interface ConnectionSource {
   acquire(): Promise<PoolClient>;
   lost(error: unknown): void;
+  readonly names: StatementNames;
 }
 
 /** Maximum number of replacement connections for a query on which nothing depends yet. */
@@ -43,6 +46,11 @@ export class Lease implements PostgresPoolClient {
       try {
         return await this.#send<Row>(sql, parameters);
       } catch (error) {
+        if (this.#connections.names.failed(sql, error)) {
+          // Nothing of it was run; but a transaction around it ended.
+          if (this.#inTransaction || replaced === MAX_REPLACED) throw error;
+          continue;
+        }
         if (!repeatable || this.#failed === undefined || replaced === MAX_REPLACED) throw error;
         this.#client?.release(true);
         this.#client = undefined;
@@ -59,7 +67,9 @@ export class Lease implements PostgresPoolClient {
   async #send<Row>(sql: string, parameters: readonly unknown[]): Promise<PostgresQueryResult<Row>> {
     try {
       if (this.#client === undefined) throw new DatabaseAway(undefined);
-      const result = await this.#client.query(sql, parameters.map(storable));
+      const client = this.#client;
+      const name = keepsStatements(client) ? this.#connections.names.nameOf(sql) : undefined;
+      const result = await client.query({ name, text: sql, values: parameters.map(storable) } as QueryConfig);
       if (BEGIN.test(sql)) this.#inTransaction = true;
       else if (sql === "commit" || sql === "rollback") this.#inTransaction = false;
       return result as unknown as PostgresQueryResult<Row>;
