@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { GroupCommit, type LockedRow } from "./group-commit.ts";
+import { DatabaseAway } from "./postgres/failures.ts";
 import type { Tables } from "./store.ts";
 
 /** A store whose transactions undo their work when they fail. */
@@ -77,6 +78,19 @@ describe("GroupCommit", () => {
     await Promise.all([state("two", row), write("three")]);
     await write("four");
     expect([alone, sizes]).toEqual([["one"], [2, 1]]);
+  });
+
+  it("tries no write again alone while there is no database", async () => {
+    let attempts = 0;
+    const away = async (): Promise<never> => {
+      attempts++;
+      throw new DatabaseAway(undefined);
+    };
+    const commits = new GroupCommit<Tables>({ transaction: away, statement: away });
+    const writes = ["a", "b", "c"].map((id) => commits.add({ table: "agent", id }, async () => undefined));
+    const results = await Promise.allSettled(writes);
+    expect(results.map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
+    expect(attempts).toBe(1);
   });
 
   it("bounds a transaction, and lets the event loop turn between two", async () => {

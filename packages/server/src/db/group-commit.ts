@@ -1,3 +1,5 @@
+import { DomainError } from "../base/domain-error.ts";
+
 type Run<Tables> = <T>(work: (tables: Tables) => Promise<T>) => Promise<T>;
 
 /** How work reaches the database. */
@@ -29,7 +31,7 @@ const MAX_PER_TRANSACTION = 64;
 /**
  * Puts the small writes that are asked for in one turn of the event loop into one transaction: a commit waits for the disk, and
  * after a power cut thousands of agents write at the same time. Each promise resolves when its write is durable, and rejects
- * for its own failure only: of a transaction that fails, every part is tried again alone. Writes to one row keep their order;
+ * for its own failure only: of a transaction that fails, while there is a database, every part is tried again alone. Writes to one row keep their order;
  * others run in the order in which every transaction locks rows, so that two servers do not wait for each other.
  */
 export class GroupCommit<Tables> {
@@ -89,7 +91,9 @@ export class GroupCommit<Tables> {
       });
       for (const part of group) part.settle();
     } catch (error) {
-      if (group.length === 1) group[0]!.reject(error);
+      // Without a database it would fail for each of them again, one after the other.
+      const isForAll = error instanceof DomainError && error.code === "unavailable";
+      if (group.length === 1 || isForAll) for (const part of group) part.reject(error);
       else for (const part of group) await this.#commit([part]);
     }
   }

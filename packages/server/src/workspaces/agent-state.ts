@@ -66,6 +66,8 @@ export class AgentState {
   readonly #unstatedLifecycleMs: number;
   readonly #unstated = new Map<string, NodeJS.Timeout>();
   #heartbeats: Heartbeats | undefined;
+  /** Settles when the last signs of life were written. */
+  #heard: Promise<unknown> = Promise.resolve();
 
   constructor(options: {
     store: Store;
@@ -238,12 +240,16 @@ export class AgentState {
     const connections = new Map<string, string>();
     // Use the first heartbeat's time, so no agent appears fresher than it is.
     const at = this.#clock.now();
+    const before = this.#heard;
     const written = new Promise<void>((resolve) => setTimeout(resolve, GATHER_HEARTBEATS_MS).unref()).then(async () => {
+      // While the database is slow, one write waits and gathers, instead of one each time.
+      await before;
       this.#heartbeats = undefined;
       if (connections.size === 0) return new Set<string>();
       // By itself: it locks many rows, each of which may be that of another write.
       return new Set(await this.#store.statement(({ agents }) => agents.heard(connections, at)));
     });
+    this.#heard = written.catch(() => undefined); // whoever waits for these learns it
     return { connections, written };
   }
 

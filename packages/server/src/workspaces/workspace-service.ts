@@ -139,7 +139,7 @@ export class WorkspaceService {
         throw new DomainError("deleted", `Workspace "${workspace.name}" was deleted`);
       }
       const appended = await builds.append(build(workspace.id, request.transition, request.reason, initiator.id, now));
-      const rows = await agents.ofWorkspace(workspace.id);
+      const rows = (await agents.ofWorkspace(workspace.id)).sort(byId);
       if (request.transition !== "start") {
         for (const agent of rows) {
           if (agent.last_connected_at !== null)
@@ -271,6 +271,11 @@ function metadataRow(agentId: string, position: number, described: NewAgentMetad
     error: "",
     collected_at: null,
   };
+}
+
+/** The order in which every transaction locks agents. */
+function byId(a: AgentRow, b: AgentRow): number {
+  return a.id < b.id ? -1 : 1;
 }
 
 function nameTaken(name: string): DomainError {

@@ -87,6 +87,16 @@ describe("a write", () => {
     expect(await wholeOf(me)).toMatchObject({ head: 1, peers: [{ rev: 1 }] });
     expect(await write(3, 1)).toBe(true);
   });
+
+  it("that was given up and runs late, after a later one, changes nothing", async () => {
+    const me = randomUUID();
+    await database.join(me, randomUUID());
+    const given = peer(randomUUID(), 2);
+    const later = { ...given, rev: 4, state: "disconnected" } as const;
+    expect(await database.write(me, batch({ peers: [later], head: 4 }), 0)).toBe(true);
+    expect(await database.write(me, batch({ peers: [given], head: 2 }), 0)).toBe(false);
+    expect(await wholeOf(me)).toMatchObject({ head: 4, peers: [{ rev: 4, state: "disconnected" }] });
+  });
 });
 
 describe("hints", () => {

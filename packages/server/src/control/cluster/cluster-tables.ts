@@ -350,12 +350,12 @@ function readRows(rows: readonly AnyRow[]) {
 }
 
 /**
- * A lost peer may be ended later without its session, so the greater one is kept. The commit does not wait for the disk, because
- * every peer announces its node again after a crash. The setting is local to this transaction, as a pooler may lend the
- * connection to others.
+ * Of a batch that was given up, the statement may still be under way, and run after that of a later batch: it writes nothing then.
+ * A peer that was lost may be ended later, without its session: the greater one stays. The commit does not wait for the disk,
+ * since every peer states its node again after a crash; only this one, as a pooler may lend the connection to others.
  */
 const WRITE = `with me as (update tailnet_servers set head = $2, heartbeat_at = ${NOW} where id = $1 and head >= $22
-    returning id),
+    and head < $2 returning id),
   p as (insert into tailnet_peers (server, id, rev, state, kind, session, key, node, reason, changed_at)
     select me.id, x.id, x.rev, x.state, x.kind, x.session, x.key, x.node, x.reason, ${NOW} from me,
       unnest($3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bytea[], $9::bytea[], $10::text[])
