@@ -1,14 +1,15 @@
 /** The control connections of agents here, as the database knows them: an agent's state is of the newest one, wherever it is. */
+import type { AuthenticatedAgent } from "../auth/authenticator.ts";
 import type { WallClock } from "../base/clock.ts";
 import { connectionId } from "../base/connection-id.ts";
-import type { AgentRow } from "../db/schema.ts";
 import type { AgentState } from "../workspaces/agent-state.ts";
 import type { Coordinator } from "./coordinator.ts";
 import { ACCESS_REVOKED, type OpenSocket } from "./open-socket.ts";
 
+export type AgentNames = Pick<AuthenticatedAgent, "agent" | "workspace">;
+
 /** One connection of an agent. */
-export interface Arrival {
-  readonly agent: Pick<AgentRow, "id" | "token_generation">;
+export interface Arrival extends AgentNames {
   /** Of the API that the agent speaks. */
   readonly version: string;
   readonly socket: Pick<OpenSocket, "over" | "end">;
@@ -34,10 +35,15 @@ export class AgentArrivals {
   }
 
   /** A connection was opened. Store it next. */
-  begin(agent: Arrival["agent"] & Pick<AgentRow, "connection_id">, version: string, socket: Arrival["socket"]) {
-    const arrival: Arrival = { agent, version, socket, id: agent.connection_id };
+  begin({ agent, workspace }: AgentNames, version: string, socket: Arrival["socket"]): Arrival {
+    const arrival = { agent, workspace, version, socket, id: agent.connection_id };
     this.#putLast(arrival);
     return arrival;
+  }
+
+  /** The agent, as its newest connection here knows it. */
+  of(agentId: string): AgentNames | undefined {
+    return this.#newest(agentId);
   }
 
   /**

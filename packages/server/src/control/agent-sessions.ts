@@ -12,7 +12,7 @@ import type { UpgradeRoute } from "../base/routes.ts";
 import type { AgentState } from "../workspaces/agent-state.ts";
 import type { Changes } from "../workspaces/changes.ts";
 import type { DeclaredApps } from "../workspaces/declared-apps.ts";
-import { AgentArrivals, type Arrival } from "./agent-arrivals.ts";
+import { AgentArrivals, type AgentNames, type Arrival } from "./agent-arrivals.ts";
 import { agentService } from "./agent-service.ts";
 import { checkAgain } from "./check-again.ts";
 import { PING_INTERVAL_MS } from "./connection-end.ts";
@@ -38,7 +38,7 @@ export interface AgentSessionsOptions {
   readonly changes: Changes;
   readonly settings: ControlSettings;
   readonly relayMap: () => DerpMap;
-  readonly coordinator: Pick<Coordinator, "isConnected">;
+  readonly coordinator: Pick<Coordinator, "isConnected" | "isElsewhere">;
   readonly clientAddress: (request: IncomingMessage) => string;
   readonly clock: WallClock;
   readonly log: Logger;
@@ -91,7 +91,7 @@ export class AgentSessions {
       },
     });
     if (open === undefined) return;
-    const begun = this.#arrivals.begin(agent, version, open);
+    const begun = this.#arrivals.begin(identity, version, open);
     arrival = begun;
     if (!(await checkAgain(open, log, () => this.#arrivals.store(begun)))) return;
     const heartbeat = setInterval(() => {
@@ -136,26 +136,47 @@ export class AgentSessions {
     });
   }
 
-  /** Throws DomainError "contested" for an agent if another with its token has repeatedly been connected before it. */
-  #refuseContest({ agent, workspace }: AuthenticatedAgent, address: string): void {
-    const { sockets, log, changes } = this.#options;
-    if (sockets.open.countOf(agent.id) === 0) return;
-    const others = [...sockets.open].filter((open) => open.id === agent.id).map((open) => open.address);
-    const isNews = this.contest(agent.id) === undefined;
-    if (this.#contests.mayTakeOver(agent.id, [...others, address], this.#options.clock.now())) return;
-    if (isNews) {
-      log.warn(
-        { workspace: workspace.name, agent: agent.name, agentId: agent.id, addresses: this.contest(agent.id) },
-        "several agents use one token: the one that is connected stays, the others are refused",
-      );
-      changes.publish({ kind: "workspace", workspaceId: workspace.id });
-    }
-    const where = [...new Set(others)].join(", ");
+  /** An agent that coordinated here does so at another server by now: it moved, or another one with its token came there. */
+  takenOver(agentId: string): void {
+    const known = this.#arrivals.of(agentId);
+    if (known !== undefined) this.#mayTakeOver(known, addressesOf(this.#options.sockets, agentId));
+  }
+
+  /** Counts it, and reports a contest that begins. */
+  #mayTakeOver({ agent, workspace }: AgentNames, addresses: readonly string[]): boolean {
+    const { log, changes, clock } = this.#options;
+    const wasContested = this.contest(agent.id) !== undefined;
+    if (this.#contests.mayTakeOver(agent.id, addresses, clock.now())) return true;
+    if (wasContested) return false;
+    log.warn(
+      { workspace: workspace.name, agent: agent.name, agentId: agent.id, addresses: this.contest(agent.id) },
+      "several agents use one token: the one that is connected stays, the others are refused",
+    );
+    changes.publish({ kind: "workspace", workspaceId: workspace.id });
+    return false;
+  }
+
+  /** Throws DomainError "contested" for an agent when others with its token were connected before, again and again. */
+  #refuseContest(names: AgentNames, address: string): void {
+    const { sockets, coordinator } = this.#options;
+    const { id } = names.agent;
+    const others = addressesOf(sockets, id);
+    // Takeovers between servers are counted where the agent was before.
+    const isFree = this.contest(id) === undefined || !coordinator.isElsewhere(id);
+    if (others.length === 0 && isFree) return;
+    if (this.#mayTakeOver(names, [...others, address])) return;
+    const where = others.length === 0 ? "at another server of this deployment" : `at ${others.join(", ")}`;
     throw new DomainError("contested", "Another agent with the same token is connected.", {
-      detail: `It is at ${where}. Stop one of the two, or give this one a workspace and a token of its own.`,
+      detail: `It is ${where}. Stop one of the two, or give this one a workspace and a token of its own.`,
       retryAfterSeconds: 10,
     });
   }
+}
+
+/** Of the connections that an agent has here. */
+function addressesOf({ open }: Pick<ControlSockets, "open">, agentId: string): string[] {
+  if (open.countOf(agentId) === 0) return [];
+  return [...new Set([...open].filter(({ id }) => id === agentId).map(({ address }) => address))];
 }
 
 interface AgentSession {

@@ -29,7 +29,7 @@ import { controlMetrics } from "./control-metrics.ts";
 import type { ControlSettings } from "./control-settings.ts";
 import { ControlSockets } from "./control-sockets.ts";
 import { Coordinator } from "./coordinator.ts";
-import type { CoordinatorRecorder } from "./coordinator-records.ts";
+import { type CoordinatorRecorder, MOVED } from "./coordinator-records.ts";
 import {
   type CoordinatorDebug,
   coordinatorDebug,
@@ -261,7 +261,10 @@ export class ControlPlane {
       onKeyGone: (key) => {
         for (const gate of this.#gates) gate.revoke(key);
       },
-      onRecord: (record) => this.#recorder?.record(record),
+      onRecord: (record) => {
+        this.#recorder?.record(record);
+        if (record.kind === "gone" && record.reason === MOVED) this.#agents.takenOver(record.id);
+      },
     });
   }
 

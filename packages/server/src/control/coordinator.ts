@@ -15,7 +15,7 @@ import {
 import { LOST, LOST_BY_CLOSE, nodeFromProto, nodeToProto } from "coder-protocol/tailnet/node";
 import { bytesEqual } from "wg-userspace/base/bytes";
 import { formatIp, parsePrefix } from "wg-userspace/base/ip";
-import type { CoordinatorRecord, PeerEnd, RemotePeer } from "./coordinator-records.ts";
+import { type CoordinatorRecord, MOVED, type PeerEnd, type RemotePeer } from "./coordinator-records.ts";
 import { FormerPeers, type Over, type RightWatch } from "./former-peers.ts";
 import { KnownKeys } from "./known-keys.ts";
 import type { PeerAuth } from "./peer-auth.ts";
@@ -338,7 +338,7 @@ export class Coordinator {
     this.#peers.delete(id);
     // From now on the tunnels that the other server grants are the valid ones, even if the peer returns here.
     for (const to of this.tunnelsOf(id)) this.#record({ kind: "tunnel", from: id, to, gone: true });
-    this.#record({ kind: "gone", id, end: "disconnected", reason: "moved" });
+    this.#record({ kind: "gone", id, end: "disconnected", reason: MOVED });
   }
 
   /** Whether a peer that is connected here shares a tunnel with `id`. */

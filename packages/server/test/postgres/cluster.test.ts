@@ -189,6 +189,40 @@ describe("two servers", () => {
   });
 });
 
+describe("two agents with one token", () => {
+  it("at two servers do not take over from each other without end", async () => {
+    const { servers, token, agentId, agentToken: secret } = await cluster(2);
+    let previous: TestPeer | undefined;
+    const comes = async (index: number): Promise<TestPeer> => {
+      const came = await peer(servers[index]!, secret, AGENT_RPC);
+      came.send({ updateSelf: { node: agentNode(agentId) } });
+      if (previous !== undefined) expect(await previous.next()).toContain("overwritten");
+      // As an agent does before it dials again.
+      await previous?.connection.close();
+      previous = came;
+      return came;
+    };
+    const refusal = async (): Promise<{ status: number; message: string }> => {
+      for (let turn = 0; turn < 20; turn++) {
+        try {
+          await comes(turn % 2);
+        } catch (error) {
+          return error as { status: number; message: string };
+        }
+      }
+      throw new Error("they took over from each other without end");
+    };
+    expect(await refusal()).toMatchObject({ status: 409, message: expect.stringContaining("same token") });
+    await vi.waitFor(async () => {
+      const views = await Promise.all(
+        servers.map(({ url }) => send(url, "GET", `/api/v2/workspaceagents/${agentId}`, { token })),
+      );
+      expect(views.map(({ json }) => json.health.reason).join(" ")).toContain("several agents use the token");
+      expect(views.map(({ json }) => json.status)).toEqual(["connected", "connected"]);
+    }, eventually);
+  });
+});
+
 describe("peers of two servers", () => {
   it("learn of each other, and that the agent is ready", async () => {
     const { servers, token, agentId, agentToken: secret } = await cluster(2);
