@@ -95,14 +95,14 @@ export class Authenticator {
       const refused = this.#refuseOrigin(request, options);
       if (refused !== undefined) return refused;
     }
-    const key = await this.#store.apiKeys.byId(token.id);
-    // Hash before the lookup, so that an unknown id costs the same as a wrong secret.
+    const known = await this.#store.apiKeys.withUser(token.id);
+    // Hash first, so that an unknown id costs the same as a wrong secret.
     const digest = hashSecret(token.secret);
-    if (key === undefined || !equalDigests(digest, key.secret_hash))
+    if (known === undefined || !equalDigests(digest, known.key.secret_hash))
       return unauthorized("The session token is invalid");
+    const { key, user } = known;
     const now = this.#clock.now();
     if (key.expires_at <= now) return unauthorized("The session token has expired");
-    const user = await this.#store.users.byId(key.user_id);
     if (user === undefined) return unauthorized("The session token is invalid");
     if (user.status !== "active") return unauthorized("The account is suspended");
     if (key.scope !== "all") return new DomainError("forbidden", "This token may only be used for workspace apps");
@@ -143,10 +143,10 @@ export class Authenticator {
 
   /** Like stillHolds, but returns the user and, if the socket is for a workspace or one of its agents, the workspace. */
   async held(holder: AccessHolder): Promise<{ user: UserRow; workspace: WorkspaceRow | undefined } | undefined> {
-    const key = await this.#store.apiKeys.byId(holder.keyId);
-    if (key === undefined || key.expires_at <= this.#clock.now()) return undefined;
-    const user = await this.#store.users.byId(holder.userId);
-    if (user === undefined || user.status !== "active") return undefined;
+    const known = await this.#store.apiKeys.withUser(holder.keyId);
+    if (known === undefined || known.key.expires_at <= this.#clock.now()) return undefined;
+    const { user } = known;
+    if (user === undefined || user.id !== holder.userId || user.status !== "active") return undefined;
     const { workspaceId, agentId } = holder;
     if (workspaceId === undefined && agentId === undefined) return { user, workspace: undefined };
     const workspace =

@@ -1,5 +1,5 @@
 import type { Kysely } from "kysely";
-import type { ApiKeyRow, Database, NewApiKey } from "./schema.ts";
+import type { ApiKeyRow, Database, NewApiKey, UserRow } from "./schema.ts";
 
 export class ApiKeys {
   readonly #db: Kysely<Database>;
@@ -13,6 +13,36 @@ export class ApiKeys {
 
   async byId(id: string): Promise<ApiKeyRow | undefined> {
     return await this.#db.selectFrom("api_keys").selectAll().where("id", "=", id).executeTakeFirst();
+  }
+
+  /** As byId, with whose it is: every request asks for both. */
+  async withUser(id: string): Promise<{ readonly key: ApiKeyRow; readonly user: UserRow | undefined } | undefined> {
+    const row = await this.#db
+      .selectFrom("api_keys as key")
+      .innerJoin("users", "users.id", "key.user_id")
+      .selectAll("users")
+      .select(["key.id as key_id", "key.secret_hash", "key.login_type", "key.scope", "key.token_name"])
+      .select(["key.lifetime_seconds", "key.last_used", "key.expires_at"])
+      .select(["key.created_at as key_created_at", "key.updated_at as key_updated_at"])
+      .where("key.id", "=", id)
+      .executeTakeFirst();
+    if (row === undefined) return undefined;
+    const { key_id, secret_hash, login_type, scope, token_name, lifetime_seconds, ...others } = row;
+    const { last_used, expires_at, key_created_at, key_updated_at, ...user } = others;
+    const key = {
+      id: key_id,
+      user_id: user.id,
+      secret_hash,
+      login_type,
+      scope,
+      token_name,
+      lifetime_seconds,
+      created_at: key_created_at,
+      updated_at: key_updated_at,
+      last_used,
+      expires_at,
+    };
+    return { key, user: user.deleted_at === null ? user : undefined };
   }
 
   async byName(userId: string, name: string): Promise<ApiKeyRow | undefined> {

@@ -22,17 +22,19 @@ const user = { id: "ada", status: "active" };
 const users = new Authenticator({
   store: {
     apiKeys: {
-      byId: async () => ({
-        id: userToken.id,
-        user_id: user.id,
-        secret_hash: hashSecret(userToken.secret),
-        expires_at: 1,
-        last_used: 0,
-        lifetime_seconds: 60,
-        scope: "all",
+      withUser: async () => ({
+        key: {
+          id: userToken.id,
+          user_id: user.id,
+          secret_hash: hashSecret(userToken.secret),
+          expires_at: 1,
+          last_used: 0,
+          lifetime_seconds: 60,
+          scope: "all",
+        },
+        user,
       }),
     },
-    users: { byId: async () => user },
     agents: {
       byTokenHash: async () => ({
         agent: { id: "agent", token_hash: hashSecret(agentToken) },
