@@ -46,6 +46,8 @@ const BENCHES: readonly (readonly [name: string, title: string, bench: Bench])[]
   ["user", "Sessions, copies and forwards beside OpenSSH", userBench],
 ];
 
+const DEFAULT_PEERS = 1_000;
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -54,7 +56,7 @@ const { values, positionals } = parseArgs({
     seconds: { type: "string", default: "2.5" },
     megabytes: { type: "string", default: "100" },
     rows: { type: "string", default: "" },
-    peers: { type: "string", default: "1000" },
+    peers: { type: "string", default: String(DEFAULT_PEERS) },
     beside: { type: "string" },
     profile: { type: "string" },
   },
@@ -101,8 +103,9 @@ for (const [name, title, bench] of BENCHES) {
       beside: values.beside === undefined ? undefined : resolve(values.beside),
     });
     results[name] = { title, date: new Date().toISOString(), machine: machine(), seconds, result };
-    // A profiler makes everything slower; another checkout, or a part of the rows, is of interest to this run only.
-    const whole = values.profile === undefined && values.beside === undefined && values.rows === "";
+    // A profiler makes everything slower; another checkout, a part of the rows, or few peers, is of interest to this run only.
+    const isOfAll = values.beside === undefined && values.rows === "" && peers >= DEFAULT_PEERS;
+    const whole = values.profile === undefined && isOfAll;
     if (whole) keep(folder, name, results[name]);
     if (!values.json) process.stdout.write(`${formatResult(title, result)}\n`);
   } catch (error) {

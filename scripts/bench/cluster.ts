@@ -68,6 +68,7 @@ export const clusterBench: Bench = async ({ peers, rounds, seconds, profileFolde
   compare(measured, peers);
   const figures = measured.figures();
   return {
+    scale: `${peers} agents and ${peers} clients`,
     figures,
     ratios: figures
       .flatMap(({ name }) => measured.against(name, name.replace(`${MANY}: `, `${ONE}: `)))

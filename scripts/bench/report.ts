@@ -22,6 +22,8 @@ export interface Ratio {
 }
 
 export interface BenchResult {
+  /** How large what was measured is, where that can be chosen, such as "1000 agents and 1000 clients". */
+  readonly scale?: string | undefined;
   readonly figures: readonly Figure[];
   readonly ratios: readonly Ratio[];
   /** What could not be measured on this machine, and what is missing for it. */
@@ -98,8 +100,13 @@ export function quantile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
+/** With its scale. */
+export function titleOf(title: string, { scale }: BenchResult): string {
+  return scale === undefined ? title : `${title}: ${scale}`;
+}
+
 export function formatResult(title: string, result: BenchResult): string {
-  const lines = [`── ${title}`];
+  const lines = [`── ${titleOf(title, result)}`];
   const width = Math.max(0, ...result.figures.map(({ name }) => name.length));
   for (const figure of result.figures) {
     const { name, value, unit, rounds } = figure;

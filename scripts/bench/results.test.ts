@@ -15,6 +15,7 @@ it("puts the table of kept results between the marks of docs/measurements.md, an
       machine: {},
       seconds: 2,
       result: {
+        scale: "10 peers",
         figures: [
           { name: "ours", unit: "ms", value: 2, rounds: [1, 2, 3], target: 4, better: "lower" },
           { name: "alone", unit: "ms", value: 5, rounds: [5], better: "lower" },
@@ -28,7 +29,7 @@ it("puts the table of kept results between the marks of docs/measurements.md, an
     const at = page.indexOf("begin -->\n") + "begin -->\n".length;
     expect(after.slice(0, at)).toBe(page.slice(0, at));
     const rows = after.slice(at).split("\n");
-    expect(rows[2]).toBe("| **One bench** | | | |");
+    expect(rows[2]).toBe("| **One bench: 10 peers** | | | |");
     expect(rows[3]).toContain("| ours | 2.00 ms (1.00 … 3.00) | ≤ 4: met | 0.500 × theirs (0.400 … 0.600) |");
     expect(rows[4]).toBe("<!-- made by npm run bench: end -->");
     expect(rows.slice(5)).toEqual([""]);

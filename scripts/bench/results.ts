@@ -4,7 +4,16 @@
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type BenchResult, digits, type Figure, meetsTarget, type Ratio, spread, targetText } from "./report.ts";
+import {
+  type BenchResult,
+  digits,
+  type Figure,
+  meetsTarget,
+  type Ratio,
+  spread,
+  targetText,
+  titleOf,
+} from "./report.ts";
 
 export interface KeptResult {
   readonly title: string;
@@ -43,7 +52,7 @@ function table(kept: readonly KeptResult[]): string {
   for (const { title, result } of kept) {
     const { figures, ratios } = result;
     const shown = figures.filter(({ name, target }) => target !== undefined || ratios.some(({ of }) => of === name));
-    if (shown.length > 0) rows.push(`| **${title}** | | | |`);
+    if (shown.length > 0) rows.push(`| **${titleOf(title, result)}** | | | |`);
     for (const figure of shown) {
       const compared = ratios.filter(({ of }) => of === figure.name);
       rows.push(row(figure, compared));
