@@ -1,4 +1,4 @@
-/** What a control connection asks the store: with several servers that is most of what a connection costs. */
+/** The number of statements that a control connection causes: with several servers, they are most of its cost. */
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Agent, Lifecycle_State } from "coder-protocol/gen/agent_pb.js";
 import { expect, test, vi } from "vitest";
@@ -6,17 +6,17 @@ import { addWorkspace, agentToken, firstUser, startServer, type TestServer } fro
 import { agentNode, nodeOf, TestPeer } from "./peers.ts";
 
 const AGENT_RPC = "/api/v2/workspaceagents/me/rpc";
-/** Token with its user; the workspace for the route; user and workspace for the tunnel; token and workspace again once it is open. */
+/** Token with its user; the workspace for the route; user and workspace for the tunnel; token and workspace again after the handshake. */
 const OF_A_CLIENT = 6;
-/** Who it is; that it is connected, if it still may be; its manifest; startup, two states of its life, and that it is in use. */
+/** The agent of the token; that it is connected; its manifest; its startup; two lifecycle states; that its workspace is used. */
 const OF_AN_AGENT = 7;
-/** An agent that has logs of an earlier run: they are removed in a transaction. */
+/** The logs of an earlier run are removed in a transaction. */
 const OF_AN_AGENT_WITH_LOGS = OF_AN_AGENT + 3;
 
-/** What a server asks now and then by itself: keys that expired, and events of commands beside it. */
+/** What every server reads periodically: expired keys, and audit events of other commands. */
 const BY_ITSELF = /^select ("id", "user_id", "expires_at" from "api_keys"|"key", "value" from "settings")/;
 
-/** A server that reports every statement but its own. */
+/** A server that reports every statement except the periodic ones. */
 function counted(onQuery: (sql: string) => void): Promise<TestServer> {
   return startServer({ deps: { onQuery: (sql) => void (BY_ITSELF.test(sql) || onQuery(sql)) } });
 }
@@ -50,7 +50,7 @@ test.each([
   expect(await store.agentLogs.list(agentId, { after: 0, limit: 10 })).toEqual([]);
 });
 
-test("the end of an agent's connection takes one statement, and so do signs of life of any number", async () => {
+test("the end of an agent's connection takes one statement, and so do the heartbeats of any number of agents", async () => {
   let queries: string[] = [];
   await using server = await counted((sql) => queries.push(sql));
   const { token } = await firstUser(server.url);
@@ -83,7 +83,7 @@ test("a client's connection with one tunnel takes six statements", async () => {
     client.tunnelTo(agentId);
     expect(await client.next()).toBe(`node ${agentId}`);
     expect(await agent.next()).toMatch(/^node /);
-    // What it rests on is looked up again beside it.
+    // Its rights are looked up again concurrently.
     await vi.waitFor(() => expect(queries.length).toBeGreaterThanOrEqual(OF_A_CLIENT));
     await client.connection.close();
     expect(await agent.next()).toMatch(/^lost /);

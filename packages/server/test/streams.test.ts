@@ -141,7 +141,7 @@ test("an agent belongs to a build: after a start it is waited for, and times out
   const started = await build("start");
   const awaited = { status: "connecting", lifecycle_state: "created", health: { healthy: true } };
   expect(started.json.resources[0].agents[0]).toMatchObject(awaited);
-  // The old session's end and its last sign of life are stored late.
+  // The old session's end and its last heartbeat are stored late.
   await agentState.heartbeat(id, "c");
   await agentState.disconnected(id, "c");
   expect(await read()).toMatchObject(awaited);

@@ -96,7 +96,7 @@ export class Authenticator {
       if (refused !== undefined) return refused;
     }
     const known = await this.#store.apiKeys.withUser(token.id);
-    // Hash first, so that an unknown id costs the same as a wrong secret.
+    // Hash before the lookup, so that an unknown id costs the same as a wrong secret.
     const digest = hashSecret(token.secret);
     if (known === undefined || !equalDigests(digest, known.key.secret_hash))
       return unauthorized("The session token is invalid");
@@ -136,7 +136,7 @@ export class Authenticator {
     return { agent, workspace, owner };
   }
 
-  /** Whether what an open socket rests on still holds. For checks now and then, besides the events. */
+  /** Whether the rights that an open socket depends on still hold. For periodic checks in addition to the events. */
   async stillHolds(holder: AccessHolder): Promise<boolean> {
     return (await this.held(holder)) !== undefined;
   }

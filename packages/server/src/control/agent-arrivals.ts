@@ -1,4 +1,7 @@
-/** The control connections of agents here, as the database knows them: an agent's state is of the newest one, wherever it is. */
+/**
+ * Stores that agents are connected to this server. The database describes one connection of each agent: the newest one, at whichever
+ * server it is.
+ */
 import type { AuthenticatedAgent } from "../auth/authenticator.ts";
 import type { WallClock } from "../base/clock.ts";
 import { connectionId } from "../base/connection-id.ts";
@@ -10,7 +13,7 @@ export type AgentNames = Pick<AuthenticatedAgent, "agent" | "workspace">;
 
 /** One connection of an agent. */
 export interface Arrival extends AgentNames {
-  /** Of the API that the agent speaks. */
+  /** The version of the API that the agent uses. */
   readonly version: string;
   readonly socket: Pick<OpenSocket, "over" | "end">;
   /** The id under which it is stored. */
@@ -21,7 +24,7 @@ export class AgentArrivals {
   readonly #agentState: Pick<AgentState, "connected" | "heartbeat" | "disconnected">;
   readonly #coordinator: Pick<Coordinator, "isConnected">;
   readonly #clock: WallClock;
-  /** Those that are open, of each agent in the order of their ids. */
+  /** The open connections by agent, each list in the order of the ids. */
   readonly #open = new Map<string, Arrival[]>();
 
   constructor(options: {
@@ -34,24 +37,24 @@ export class AgentArrivals {
     this.#clock = options.clock;
   }
 
-  /** A connection was opened. Store it next. */
+  /** Registers an open connection. Call `store` next. */
   begin({ agent, workspace }: AgentNames, version: string, socket: Arrival["socket"]): Arrival {
     const arrival = { agent, workspace, version, socket, id: agent.connection_id };
     this.#putLast(arrival);
     return arrival;
   }
 
-  /** The agent, as its newest connection here knows it. */
+  /** The agent as its newest connection here has it; undefined if there is none. */
   of(agentId: string): AgentNames | undefined {
     return this.#newest(agentId);
   }
 
   /**
-   * That the connection is there is stored by the statement that looks up whether it may be.
-   * @returns why it has to end; undefined: it may stay.
+   * Stores the connection with the same statement that checks whether it may stay.
+   * @returns why it has to end; undefined if it may stay.
    */
   async store({ agent, version, id, socket }: Arrival): Promise<string | undefined> {
-    // Its end is stored by now: nothing would end it again.
+    // Its end has been stored already, so nothing would mark it as disconnected again.
     if (socket.over.aborted) return undefined;
     return (await this.#agentState.connected(agent.id, version, id, agent.token_generation))
       ? undefined
@@ -59,9 +62,9 @@ export class AgentArrivals {
   }
 
   /**
-   * A sign of life. Where the agent's state is of another connection, though this one serves the agent, it is stored again: two
-   * that began at the same time, here or at two servers, may be stored in another order than the one in which they took over; and
-   * a database that fell back to a standby may have lost the arrival.
+   * Stores a heartbeat. If the database describes another connection although this one serves the agent, this one is stored again.
+   * This happens if two connections began at the same time and were stored in the wrong order, or if the database failed over to a
+   * standby that lacked the last commits.
    */
   async answers(arrival: Arrival): Promise<void> {
     const agentId = arrival.agent.id;
@@ -69,7 +72,7 @@ export class AgentArrivals {
     if (this.#newest(agentId) === arrival && this.#coordinator.isConnected(agentId)) await this.#storeAgain(arrival);
   }
 
-  /** The connection is over. The agent's state is of another one here, if there is one. */
+  /** Stores that the connection is over. If the agent has another one here, that one is stored in its place. */
   async ended(arrival: Arrival): Promise<void> {
     const agentId = arrival.agent.id;
     const wasNewest = this.#newest(agentId) === arrival;
@@ -90,7 +93,7 @@ export class AgentArrivals {
     return this.#open.get(agentId)?.at(-1);
   }
 
-  /** Gives the connection an id behind all others that are known of its agent. */
+  /** Gives the connection an id that sorts after all known ones of its agent. */
   #putLast(arrival: Arrival): void {
     const agentId = arrival.agent.id;
     arrival.id = connectionId(this.#clock.now(), arrival.id, this.#newest(agentId)?.id ?? "");

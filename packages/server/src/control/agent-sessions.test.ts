@@ -12,13 +12,13 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** One agent at one server; what is stored of its connections is in `log`, each by the letter of its arrival. */
+/** One agent at one server. `log` has what is stored about its connections, which are named A, B, … in the order of their ids. */
 class OneAgent implements AsyncDisposable {
   readonly log: string[] = [];
   readonly ends: string[] = [];
-  /** What the database makes of an arrival. */
+  /** The result of storing a connection. */
   connected: () => Promise<boolean> = async () => true;
-  /** Whether the agent's state is of the connection that gives a sign of life. */
+  /** The result of storing a heartbeat: whether the database describes this connection. */
   isStored = true;
   isHere = true;
   readonly #letters = new Map<string, string>();
@@ -59,7 +59,7 @@ class OneAgent implements AsyncDisposable {
     await this.#sessions.route.handle(request, {} as Duplex, Buffer.alloc(0));
   }
 
-  /** @param at Which of its connections. */
+  /** @param at The index of the connection. */
   async closes(at = 0): Promise<void> {
     const closed = this.#open[at]!;
     closed.isOpen = false;
@@ -88,7 +88,7 @@ test("an agent that is connected has a heartbeat until its connection is over", 
   expect(agent.log).toEqual(["connected A", "heard A", "heard A", "disconnected A"]);
 });
 
-test("one that is gone before its arrival is stored has none", async () => {
+test("an agent that is gone before its arrival is stored has no heartbeat", async () => {
   await using agent = new OneAgent();
   const stored = Promise.withResolvers<boolean>();
   agent.connected = () => stored.promise;
@@ -101,14 +101,14 @@ test("one that is gone before its arrival is stored has none", async () => {
   expect(agent.log).toEqual(["connected A", "disconnected A"]);
 });
 
-test("one whose token is gone by then is ended", async () => {
+test("the connection of an agent whose token is no longer valid is ended", async () => {
   await using agent = new OneAgent();
   agent.connected = async () => false;
   await agent.comes();
   expect(agent.ends).toEqual(["access revoked"]);
 });
 
-test("the end of one that another connection replaced is not stored", async () => {
+test("the end of a connection that another one replaced is not stored", async () => {
   await using agent = new OneAgent();
   await agent.comes();
   await agent.comes();
@@ -116,7 +116,7 @@ test("the end of one that another connection replaced is not stored", async () =
   expect(agent.log).toEqual(["connected A", "connected B"]);
 });
 
-test("when the newest connection ends, the agent's state is of the older one that is still open", async () => {
+test("when the newest connection ends, an older one that is still open is stored in its place", async () => {
   await using agent = new OneAgent();
   await agent.comes();
   await agent.comes();
@@ -125,7 +125,7 @@ test("when the newest connection ends, the agent's state is of the older one tha
   expect(agent.log).toEqual(["connected A", "connected B", "connected C", "disconnected C"]);
 });
 
-test("one that serves its agent, while the agent's state is of another connection, is stored again", async () => {
+test("a connection that serves its agent while the database describes another one is stored again", async () => {
   await using agent = new OneAgent();
   await agent.comes();
   agent.isStored = false;
@@ -136,7 +136,7 @@ test("one that serves its agent, while the agent's state is of another connectio
   expect(agent.log).toEqual(["connected A", "heard A", "connected B", "heard B", "disconnected B"]);
 });
 
-test("one whose agent coordinates elsewhere is left as it is", async () => {
+test("a connection whose agent moved to another server is not stored again", async () => {
   await using agent = new OneAgent();
   await agent.comes();
   agent.isStored = false;
@@ -145,7 +145,7 @@ test("one whose agent coordinates elsewhere is left as it is", async () => {
   expect(agent.log).toEqual(["connected A", "heard A"]);
 });
 
-test("its connection stays open while the database is away, and is not stored once it is gone", async () => {
+test("a connection stays open while the database is away, and is not stored after it ended", async () => {
   await using agent = new OneAgent();
   agent.connected = async () => {
     throw new DatabaseAway(undefined);
@@ -160,7 +160,7 @@ test("its connection stays open while the database is away, and is not stored on
   expect(agent.log.slice(attempts)).toEqual(["disconnected A"]);
 });
 
-test("it is stored as connected when the database is back", async () => {
+test("a connection is stored when the database is back", async () => {
   await using agent = new OneAgent();
   let isAway = true;
   agent.connected = async () => {

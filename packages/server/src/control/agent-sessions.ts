@@ -1,4 +1,7 @@
-/** The control connections of agents: whose they are, who stays when several agents have one token, and their sign of life. */
+/**
+ * The control connections of agents: which agent each belongs to, which one stays when several agents have one token, and their
+ * heartbeats.
+ */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { MISSING_AGENT_VERSION } from "coder-protocol/version";
@@ -136,13 +139,13 @@ export class AgentSessions {
     });
   }
 
-  /** An agent that coordinated here does so at another server by now: it moved, or another one with its token came there. */
+  /** Call when an agent that was connected here has connected to another server: itself, or another agent with its token. */
   takenOver(agentId: string): void {
     const known = this.#arrivals.of(agentId);
     if (known !== undefined) this.#mayTakeOver(known, addressesOf(this.#options.sockets, agentId));
   }
 
-  /** Counts it, and reports a contest that begins. */
+  /** Counts a takeover. Reports a contest when it begins. */
   #mayTakeOver({ agent, workspace }: AgentNames, addresses: readonly string[]): boolean {
     const { log, changes, clock } = this.#options;
     const wasContested = this.contest(agent.id) !== undefined;
@@ -156,12 +159,12 @@ export class AgentSessions {
     return false;
   }
 
-  /** Throws DomainError "contested" for an agent when others with its token were connected before, again and again. */
+  /** Throws DomainError "contested" for an agent if another with its token has repeatedly been connected before it. */
   #refuseContest(names: AgentNames, address: string): void {
     const { sockets, coordinator } = this.#options;
     const { id } = names.agent;
     const others = addressesOf(sockets, id);
-    // Takeovers between servers are counted where the agent was before.
+    // Takeovers between servers are counted by the server that the agent left.
     const isFree = this.contest(id) === undefined || !coordinator.isElsewhere(id);
     if (others.length === 0 && isFree) return;
     if (this.#mayTakeOver(names, [...others, address])) return;
@@ -173,7 +176,7 @@ export class AgentSessions {
   }
 }
 
-/** Of the connections that an agent has here. */
+/** The addresses of an agent's connections to this server. */
 function addressesOf({ open }: Pick<ControlSockets, "open">, agentId: string): string[] {
   if (open.countOf(agentId) === 0) return [];
   return [...new Set([...open].filter(({ id }) => id === agentId).map(({ address }) => address))];

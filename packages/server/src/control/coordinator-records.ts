@@ -2,10 +2,10 @@
 import type { Node } from "coder-protocol/gen/tailnet_pb.js";
 import type { PeerAuth } from "./peer-auth.ts";
 
-/** Why a peer is gone that is connected to another server by now. */
+/** The reason for the end of a peer that has connected to another server. */
 export const MOVED = "moved";
 
-/** How a peer that is not connected any more ended. `expelled`: its right is over, and so is its use of the relay. */
+/** How a peer that is no longer connected ended. `expelled`: its right has ended, and with it its use of the relay. */
 export type PeerEnd = "lost" | "disconnected" | "expelled";
 
 /** A change of this server's own peers, for the other servers. */

@@ -75,9 +75,9 @@ export class AgentLogs {
   }
 
   /**
-   * A new run of the agent: forgets the lines from before `startedAt` (both by the agent's clock), so that every run has the
-   * whole limit for itself, and stores `facts` of the agent. Call inside a transaction.
-   * @returns the agent's workspace, if there is such an agent.
+   * Starts a new run of the agent: removes the lines from before `startedAt` (both by the agent's clock), so that every run has
+   * the whole limit, and stores `facts` in the agent's row. Call inside a transaction.
+   * @returns the agent's workspace; undefined if there is no such agent.
    */
   async beginRun(agentId: string, startedAt: number, facts: AgentFacts): Promise<string | undefined> {
     const agent = this.#db.selectFrom("agents").select("id").where("id", "=", agentId);

@@ -1,4 +1,4 @@
-/** What an agent's manifest is made of: each connection of an agent asks for it, so it is one statement. */
+/** The stored parts of an agent's manifest. Each connection of an agent asks for them, so they are read with one statement. */
 import type { Kysely } from "kysely";
 import { jsonArrayFrom as postgresList } from "kysely/helpers/postgres";
 import { jsonArrayFrom as sqliteList } from "kysely/helpers/sqlite";
@@ -46,9 +46,9 @@ export type ManifestScript = Pick<AgentScriptRow, (typeof SCRIPT)[number]>;
 export type ManifestMetadata = Pick<AgentMetadataRow, (typeof METADATA)[number]>;
 export type ManifestApp = Pick<AppRow, (typeof APP)[number]>;
 
-/** Each list in the order in which it was given. */
+/** The lists are in the order in which they were given. */
 export interface StoredManifest {
-  /** Undefined: there is no such agent. */
+  /** Undefined if there is no such agent. */
   readonly place: AppPlaceNames | undefined;
   readonly scripts: readonly ManifestScript[];
   readonly metadata: readonly ManifestMetadata[];
@@ -101,7 +101,7 @@ export async function storedManifest(db: Kysely<Database>, agentId: string): Pro
   };
 }
 
-/** SQLite gives the text of a list. */
+/** SQLite returns a list as JSON text. */
 function parsed<Row>(list: readonly Row[] | string): readonly Row[] {
   return typeof list === "string" ? JSON.parse(list) : list;
 }

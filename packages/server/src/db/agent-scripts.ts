@@ -22,7 +22,7 @@ export class AgentScripts {
     if (rows.length > 0) await this.#db.insertInto("agent_scripts").values(rows).execute();
   }
 
-  /** The scripts of several agents; of each agent, in the order in which they were given. */
+  /** The scripts of several agents, for each agent in the order in which they were given. */
   async listOf(agentIds: readonly string[]): Promise<AgentScriptRow[]> {
     return await this.#db
       .selectFrom("agent_scripts")
@@ -32,7 +32,7 @@ export class AgentScripts {
       .execute();
   }
 
-  /** A script of another agent is left alone. Returns the agent's workspace; undefined where nothing was written. */
+  /** Returns the agent's workspace. Does nothing and returns undefined if the script belongs to another agent. */
   async completed(agentId: string, scriptId: string, run: ScriptRun): Promise<string | undefined> {
     const row = await this.#db
       .updateTable("agent_scripts")

@@ -14,25 +14,25 @@ import { type StoredManifest, storedManifest } from "./agent-manifest.ts";
 import { byCodePoint, inList, lockOnly, lockRow } from "./dialect.ts";
 import type { AgentRow, AgentsTable, Database, NewAgent, UserRow, WorkspaceRow } from "./schema.ts";
 
-/** An agent, whose it is, and what decides whether it may connect. */
+/** An agent with its workspace and owner, and what decides whether it may connect. */
 export interface OwnedAgent {
   readonly agent: AgentRow;
   readonly workspace: Pick<WorkspaceRow, "id" | "name" | "deleted_at">;
-  /** Undefined: deleted. */
+  /** Undefined if the user was deleted. */
   readonly owner: Pick<UserRow, "id" | "username" | "status"> | undefined;
-  /** Of the latest build. */
+  /** The transition of the latest build. */
   readonly transition: string | null;
 }
 
-/** What an agent reports; also expressions of what was stored before. */
+/** What an agent reports: values, or expressions that use the row's present values. */
 export type AgentFacts = UpdateObject<Database, "agents">;
 
 export interface AgentConnection {
-  /** Sorts behind those of the agent's connections that began before, if it is made by connectionId. */
+  /** Sorts after the ids of the agent's earlier connections if it was made by `connectionId`. */
   readonly id: string;
   readonly apiVersion: string;
   readonly at: number;
-  /** The agent has to have the token of that generation and may be connected; undefined: no matter. */
+  /** Stores the connection only if the agent has the token of that generation and may be connected. Undefined: in any case. */
   readonly tokenGeneration: number | undefined;
 }
 
@@ -99,8 +99,8 @@ export class Agents {
   }
 
   /**
-   * A connection of the agent began, and its state is of that one from now on. Returns the agent's workspace; undefined where
-   * nothing was written: it may not be connected, or its state is of a connection that began later, perhaps at another server.
+   * Stores that a connection of the agent began. Returns the agent's workspace. Writes nothing and returns undefined if the agent
+   * may not be connected, or if a connection that began later is stored, perhaps by another server.
    */
   async connected(id: string, connection: AgentConnection): Promise<string | undefined> {
     const { at, tokenGeneration } = connection;
@@ -125,7 +125,7 @@ export class Agents {
     return row?.workspace_id;
   }
 
-  /** That connection is over. Undefined where nothing was written: the agent's state is of another one. */
+  /** Stores that the connection is over. Writes nothing and returns undefined if another connection is stored. */
   async disconnected(id: string, connection: string, at: number): Promise<string | undefined> {
     const row = await this.#db
       .updateTable("agents")
@@ -189,7 +189,7 @@ export class Agents {
     );
   }
 
-  /** What the agent's manifest is made of, in one statement. */
+  /** Reads the stored parts of the agent's manifest. */
   async manifest(id: string): Promise<StoredManifest> {
     return await storedManifest(this.#db, id);
   }
@@ -203,9 +203,7 @@ export class Agents {
     await this.#db.updateTable("agents").set(fields).where("id", "=", id).execute();
   }
 
-  /**
-   * As update, where the agent's row has `only`. Returns its workspace; undefined where nothing was written.
-   */
+  /** Like update, if the agent's row has the values in `only`. Returns the agent's workspace; undefined if nothing was written. */
   async report(
     id: string,
     fields: AgentFacts,
@@ -222,11 +220,11 @@ export class Agents {
   }
 
   /**
-   * Records a sign of life of the connections, by agent.
-   * @returns the agents whose state is of their connection.
+   * Records a heartbeat of connections, which are given by agent.
+   * @returns the agents for which that connection is stored.
    */
   async heard(connections: ReadonlyMap<string, string>, at: number): Promise<string[]> {
-    // In one order: two servers that lock the same rows in different orders would wait for each other.
+    // Always in the same order: two servers that lock the same rows in different orders would deadlock.
     const agents = this.#db
       .selectFrom("agents")
       .select("id")
@@ -246,12 +244,12 @@ export class Agents {
   }
 }
 
-/** What an agent's row has in this column already, else `value`. */
+/** The value that the agent's row has in this column; `value` if it has none. */
 export function unlessSet(column: "started_at" | "first_connected_at", value: number): RawBuilder<number> {
   return sql<number>`coalesce(${sql.ref(column)}, ${value})`;
 }
 
-/** What the latest build of the workspace at hand did. */
+/** The transition of the latest build of the workspace in the query. */
 function latestTransition(query: ExpressionBuilder<Database, "workspaces">) {
   return query
     .selectFrom("workspace_builds")
@@ -261,7 +259,7 @@ function latestTransition(query: ExpressionBuilder<Database, "workspaces">) {
     .limit(1);
 }
 
-/** Whether the workspace of the agent at hand runs, and its owner may use it. */
+/** Whether the workspace of the agent in the query runs, and its owner may use it. */
 function workspaceRuns(query: ExpressionBuilder<Database, "agents">) {
   return query.exists(
     query

@@ -15,7 +15,7 @@ export class ApiKeys {
     return await this.#db.selectFrom("api_keys").selectAll().where("id", "=", id).executeTakeFirst();
   }
 
-  /** As byId, with whose it is: every request asks for both. */
+  /** Like byId, with the user of the key, because every request needs both. */
   async withUser(id: string): Promise<{ readonly key: ApiKeyRow; readonly user: UserRow | undefined } | undefined> {
     const row = await this.#db
       .selectFrom("api_keys as key")

@@ -35,9 +35,12 @@ export interface Backend {
    * with another one, so `work` must have no effects outside the database.
    */
   transaction<T>(work: (db: Kysely<Database>) => Promise<T>): Promise<T>;
-  /** Runs `work`, one statement on `db`. PostgreSQL runs it again when it may have been lost, though it may have had its effect. */
+  /**
+   * Runs `work`, which is one statement on `db`. With PostgreSQL it runs again after the connection was lost, even if it may already
+   * have taken effect.
+   */
   statement<T>(work: () => Promise<T>): Promise<T>;
-  /** Whether no server has used it yet: it has no tables. */
+  /** Whether no server has used the database yet: it has no tables. */
   isEmpty(): Promise<boolean>;
   /** Brings the schema up to date. Throws ServerError. */
   migrate(now: number): Promise<void>;

@@ -1,17 +1,18 @@
 /**
- * Which connections lead to one session of PostgreSQL from their beginning to their end. A pooler gives a client a process id of its
- * own, and lends it other sessions from one transaction to the next: what one of them prepared, another does not know.
+ * Remembers which connections use the same session of PostgreSQL from beginning to end, so that prepared statements stay available.
+ * A pooler may use another session for each transaction. It is recognised by the process id that it gives to its clients, which is not
+ * that of the session.
  */
 import type pg from "pg";
 
 const direct = new WeakSet<pg.ClientBase>();
 
-/** @param backendPid What `pg_backend_pid()` says over the connection. */
+/** @param backendPid The result of `pg_backend_pid()` on the connection. */
 export function noteSession(client: pg.ClientBase, backendPid: number): void {
   if ("processID" in client && client.processID === backendPid) direct.add(client);
 }
 
-/** Whether the session keeps what is prepared over this connection. */
+/** Whether statements that are prepared on the connection stay available. */
 export function keepsStatements(client: pg.ClientBase): boolean {
   return direct.has(client);
 }

@@ -2,15 +2,15 @@ import { DomainError } from "../base/domain-error.ts";
 
 type Run<Tables> = <T>(work: (tables: Tables) => Promise<T>) => Promise<T>;
 
-/** How work reaches the database. */
+/** Runs work on the database. */
 export interface Commits<Tables> {
-  /** All of it or nothing. */
+  /** In one transaction. */
   readonly transaction: Run<Tables>;
-  /** Work that is one statement, which may run twice. */
+  /** Without a transaction. The work is one statement and may run twice. */
   readonly statement: Run<Tables>;
 }
 
-/** The row that a write locks first, where other servers may lock it too. */
+/** The row that a write locks first. */
 export interface LockedRow {
   readonly table: "workspace" | "agent";
   readonly id: string;
@@ -19,7 +19,7 @@ export interface LockedRow {
 interface Waiting<Tables> {
   readonly row: LockedRow;
   readonly isStatement: boolean;
-  /** The work, whose result `settle` passes on. */
+  /** Runs the work; `settle` passes its result on. */
   run(tables: Tables): Promise<void>;
   settle(): void;
   reject(error: unknown): void;
@@ -29,10 +29,11 @@ interface Waiting<Tables> {
 const MAX_PER_TRANSACTION = 64;
 
 /**
- * Puts the small writes that are asked for in one turn of the event loop into one transaction: a commit waits for the disk, and
- * after a power cut thousands of agents write at the same time. Each promise resolves when its write is durable, and rejects
- * for its own failure only: of a transaction that fails, while there is a database, every part is tried again alone. Writes to one row keep their order;
- * others run in the order in which every transaction locks rows, so that two servers do not wait for each other.
+ * Combines the small writes that are requested in one turn of the event loop into one transaction, because each commit waits for
+ * the disk and, after a power cut, thousands of agents write at the same time. Each promise resolves when its write is durable,
+ * and rejects only for its own failure: if a transaction fails, each of its parts is tried again alone, unless the database is away.
+ * The writes to one row keep their order. The rows are locked in the same order as by all other transactions, so that two servers
+ * do not deadlock.
  */
 export class GroupCommit<Tables> {
   readonly #commits: Commits<Tables>;
@@ -43,12 +44,12 @@ export class GroupCommit<Tables> {
     this.#commits = commits;
   }
 
-  /** @param work May run twice, the first time without effect. Same rules as for a transaction of its own. */
+  /** @param work May run twice; the first run is then rolled back. The rules of a transaction apply. */
   add<T>(row: LockedRow, work: (tables: Tables) => Promise<T>): Promise<T> {
     return this.#add(row, false, work);
   }
 
-  /** As add, for work that is one statement, which may have its effect twice: alone it needs no transaction. */
+  /** Like add, for work that is one statement and may take effect twice. If it is the only write, it runs without a transaction. */
   statement<T>(row: LockedRow, work: (tables: Tables) => Promise<T>): Promise<T> {
     return this.#add(row, true, work);
   }
@@ -91,7 +92,7 @@ export class GroupCommit<Tables> {
       });
       for (const part of group) part.settle();
     } catch (error) {
-      // Without a database it would fail for each of them again, one after the other.
+      // The database is away: each part alone would fail as well, one after the other.
       const isForAll = error instanceof DomainError && error.code === "unavailable";
       if (group.length === 1 || isForAll) for (const part of group) part.reject(error);
       else for (const part of group) await this.#commit([part]);
@@ -99,7 +100,7 @@ export class GroupCommit<Tables> {
   }
 }
 
-/** As lockRow in dialect.ts has it. */
+/** The order in dialect.ts, see `lockRow`. */
 function byLockOrder({ row: a }: { readonly row: LockedRow }, { row: b }: { readonly row: LockedRow }): number {
   if (a.table !== b.table) return a.table === "workspace" ? -1 : 1;
   return a.id < b.id ? -1 : a.id > b.id ? 1 : 0;

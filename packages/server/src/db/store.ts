@@ -84,12 +84,12 @@ export class Store implements Tables {
   readonly accessOutbox: AccessOutbox;
   readonly workspaceProxies: WorkspaceProxies;
   readonly proxyAppGrants: ProxyAppGrants;
-  /** For small writes that many may ask for at the same time. */
+  /** For small writes, many of which may be requested at the same time. */
   readonly commits = new GroupCommit<Tables>({
     transaction: (work) => this.transaction(work),
     statement: (work) => this.statement(work),
   });
-  /** Connections beside those of queries; undefined where this process has the database to itself. */
+  /** Opens connections beside those of queries; undefined if this process has the database to itself. */
   readonly openConnection: OpenConnection | undefined;
   /** The reports of the servers on this database; undefined if this process has it to itself. */
   readonly replicaHealths: ReplicaHealths | undefined;
@@ -157,8 +157,8 @@ export class Store implements Tables {
   }
 
   /**
-   * Runs `work`, which is one statement, without a transaction around it. It may have its effect twice: PostgreSQL runs it again
-   * when the connection was lost, and when it lost against a transaction.
+   * Runs `work`, which is one statement, without a transaction. It may take effect twice: with PostgreSQL it runs again after the
+   * connection was lost and after a conflict with a transaction.
    */
   async statement<T>(work: (tables: Tables) => Promise<T>): Promise<T> {
     const start = process.hrtime.bigint();
@@ -169,7 +169,7 @@ export class Store implements Tables {
     }
   }
 
-  /** Milliseconds that a small query takes. */
+  /** The time that a small query takes, in ms. */
   async ping(): Promise<number> {
     const start = process.hrtime.bigint();
     await this.settings.read("deployment_id");

@@ -48,9 +48,9 @@ export interface AgentLogLine {
 const NO_LOGS = { logs_length: 0, last_log_id: 0 };
 
 interface Heartbeats {
-  /** The connection of each agent. */
+  /** The ids of the connections by agent. */
   readonly connections: Map<string, string>;
-  /** Resolves with the agents whose state is of that connection. */
+  /** Resolves with the agents for which that connection is stored. */
   readonly written: Promise<ReadonlySet<string>>;
 }
 
@@ -66,7 +66,7 @@ export class AgentState {
   readonly #unstatedLifecycleMs: number;
   readonly #unstated = new Map<string, NodeJS.Timeout>();
   #heartbeats: Heartbeats | undefined;
-  /** Settles when the last signs of life were written. */
+  /** Settles when the last heartbeats are written. */
   #heard: Promise<unknown> = Promise.resolve();
 
   constructor(options: {
@@ -84,8 +84,8 @@ export class AgentState {
   }
 
   /**
-   * A session begins. Call `heartbeat` every 15 s while it answers. Changes nothing when another one began after it.
-   * @param tokenGeneration Of the agent's token; undefined: whether the agent may be connected does not matter.
+   * A session begins. While it answers, call `heartbeat` every 15 s. Changes nothing if another one has begun since.
+   * @param tokenGeneration The generation of the agent's token. If undefined, it is not checked whether the agent may be connected.
    * @returns whether the agent may be connected.
    */
   async connected(agentId: string, apiVersion: string, id: string, tokenGeneration?: number): Promise<boolean> {
@@ -96,7 +96,7 @@ export class AgentState {
 
   /**
    * The session still answers. Does not wake watchers.
-   * @returns whether the agent's state is of this session. It is not where another one began later, or the database lost changes.
+   * @returns whether this session is the stored one. It is not if another one began later, or if the database lost changes.
    */
   async heartbeat(agentId: string, connection: string): Promise<boolean> {
     this.#heartbeats ??= this.#gatherHeartbeats();
@@ -104,7 +104,7 @@ export class AgentState {
     return (await this.#heartbeats.written).has(agentId);
   }
 
-  /** A session ended. Changes nothing when another one began after it, here or at another server. */
+  /** A session ended. Changes nothing if another one has begun since, here or at another server. */
   async disconnected(agentId: string, connection: string): Promise<void> {
     this.#heartbeats?.connections.delete(agentId);
     this.#lifecycleStated(agentId);
@@ -128,7 +128,7 @@ export class AgentState {
 
   /**
    * `changedAt` is the agent's own clock, in ms. Entering `starting` begins a new run of the start scripts.
-   * @param hadLogs Whether there are perhaps logs of an earlier run.
+   * @param hadLogs Whether there may be logs of an earlier run.
    */
   async lifecycle(agentId: string, state: AgentLifecycle, changedAt: number, hadLogs = true): Promise<void> {
     this.#lifecycleStated(agentId);
@@ -175,12 +175,12 @@ export class AgentState {
     return added ? row : undefined;
   }
 
-  /** What the agent is to run and to serve. */
+  /** The stored parts of the agent's manifest. */
   async manifest(agentId: string): Promise<StoredManifest> {
     return await this.#store.agents.manifest(agentId);
   }
 
-  /** A script of another agent is left alone. */
+  /** Does nothing if the script belongs to another agent. */
   async scriptCompleted(agentId: string, scriptId: string, run: ScriptRun): Promise<void> {
     await this.#report(agentId, ({ agentScripts }) => agentScripts.completed(agentId, scriptId, run));
   }
@@ -242,11 +242,11 @@ export class AgentState {
     const at = this.#clock.now();
     const before = this.#heard;
     const written = new Promise<void>((resolve) => setTimeout(resolve, GATHER_HEARTBEATS_MS).unref()).then(async () => {
-      // While the database is slow, one write waits and gathers, instead of one each time.
+      // If the database is slow, the next write gathers heartbeats until this one is done.
       await before;
       this.#heartbeats = undefined;
       if (connections.size === 0) return new Set<string>();
-      // By itself: it locks many rows, each of which may be that of another write.
+      // Not together with other writes, because it locks many rows in an order of its own.
       return new Set(await this.#store.statement(({ agents }) => agents.heard(connections, at)));
     });
     this.#heard = written.catch(() => undefined); // whoever waits for these learns it
@@ -261,8 +261,8 @@ export class AgentState {
   }
 
   /**
-   * @param statement Resolves with the agent's workspace, or undefined: nothing was written.
-   * @returns whether something was.
+   * @param statement Resolves with the agent's workspace, or with undefined if nothing was written.
+   * @returns whether something was written.
    */
   async #report(agentId: string, statement: (tables: Tables) => Promise<string | undefined>): Promise<boolean> {
     const workspaceId = await this.#store.commits.statement(rowOf(agentId), statement);
@@ -279,7 +279,7 @@ function rowOf(agentId: string): LockedRow {
   return { table: "agent", id: agentId };
 }
 
-/** When its start scripts began and ended, of an agent that enters this state; nothing where both stay as they are. */
+/** The start and end times of the start scripts when an agent enters this state; an empty result leaves both unchanged. */
 function startTimes(state: AgentLifecycle, changedAt: number): Pick<AgentFacts, "started_at" | "ready_at"> {
   switch (state) {
     case "starting":

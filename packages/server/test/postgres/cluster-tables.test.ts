@@ -88,7 +88,7 @@ describe("a write", () => {
     expect(await write(3, 1)).toBe(true);
   });
 
-  it("that was given up and runs late, after a later one, changes nothing", async () => {
+  it("that timed out and runs after a later one changes nothing", async () => {
     const me = randomUUID();
     await database.join(me, randomUUID());
     const given = peer(randomUUID(), 2);

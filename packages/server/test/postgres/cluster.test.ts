@@ -1,4 +1,4 @@
-/** Several servers on one database: peers of one and peers of another, over real connections. */
+/** Several servers on one database, with peers of different servers over real connections. */
 import { randomUUID } from "node:crypto";
 import { uuidToBytes } from "coder-protocol/addresses";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -170,7 +170,7 @@ describe("two servers", () => {
     expect((await a.store.agents.byId(agentId))!.disconnected_at).not.toBeNull();
   });
 
-  it("leave an agent's state with the connection that began last, though an older one is stored later", async () => {
+  it("keep the agent connection that began last, even if an older one is stored later", async () => {
     const { servers, agentId } = await cluster(2);
     const [a, b] = servers.map(({ server }) => server.parts) as [Parts, Parts];
     const older = connectionId(Date.now(), "");
@@ -182,7 +182,7 @@ describe("two servers", () => {
     );
     await b.agentState.disconnected(agentId, older);
     expect(await a.store.agents.byId(agentId)).toMatchObject({ connection_id: newer, disconnected_at: null });
-    // A release before this one has random ids.
+    // Earlier releases use random ids.
     await b.agentState.connected(agentId, "2.6", randomUUID());
     await a.agentState.connected(agentId, "2.6", connectionId(Date.now(), ""));
     expect((await a.store.agents.byId(agentId))!.connection_id).toMatch(/^.{14}7/);
@@ -190,14 +190,14 @@ describe("two servers", () => {
 });
 
 describe("two agents with one token", () => {
-  it("at two servers do not take over from each other without end", async () => {
+  it("at two servers do not replace each other without end", async () => {
     const { servers, token, agentId, agentToken: secret } = await cluster(2);
     let previous: TestPeer | undefined;
     const comes = async (index: number): Promise<TestPeer> => {
       const came = await peer(servers[index]!, secret, AGENT_RPC);
       came.send({ updateSelf: { node: agentNode(agentId) } });
       if (previous !== undefined) expect(await previous.next()).toContain("overwritten");
-      // As an agent does before it dials again.
+      // An agent does this before it dials again.
       await previous?.connection.close();
       previous = came;
       return came;
@@ -210,7 +210,7 @@ describe("two agents with one token", () => {
           return error as { status: number; message: string };
         }
       }
-      throw new Error("they took over from each other without end");
+      throw new Error("they replaced each other without end");
     };
     expect(await refusal()).toMatchObject({ status: 409, message: expect.stringContaining("same token") });
     await vi.waitFor(async () => {

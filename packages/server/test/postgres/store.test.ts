@@ -25,7 +25,7 @@ async function storeOn(database: TestDatabase): Promise<{ store: Store; backend:
   return { backend, store: await Store.on(backend, 0) };
 }
 
-test("a statement that comes again is prepared once, and goes on while its table gets a column", async () => {
+test("a statement that is sent often is prepared once, and still works after its table got a column", async () => {
   await using database = await emptyDatabase();
   const { store, backend } = await storeOn(database);
   const often = async (): Promise<void> => {

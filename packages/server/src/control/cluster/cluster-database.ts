@@ -55,8 +55,8 @@ export interface ClusterDatabase extends AsyncDisposable {
   /** Records the state of this server. Returns all servers that have recorded theirs recently, this one included. */
   replicas(mine: Replica): Promise<readonly Replica[]>;
   /**
-   * Writes a batch in one statement. False: nothing was written, since this server's row is gone, the database has lost changes
-   * up to `written`, the last one that it confirmed, or a later batch was written meanwhile.
+   * Writes a batch in one statement. Returns false if nothing was written, because this server's row is gone, the database has lost
+   * changes up to `written`, the last one that it confirmed, or a later batch has been written in the meantime.
    */
   write(me: string, batch: Batch, written: number): Promise<boolean>;
   /**

@@ -211,7 +211,7 @@ export class PostgresClusterDatabase implements ClusterDatabase {
 /** One connection, opened on first use and again after a failure. */
 class Connection {
   readonly #open: OpenConnection;
-  /** By text: few, each of them again and again. */
+  /** The names of the statements by their text. There are few of them. */
   readonly #names = new Map<string, string>();
   #client: pg.Client | undefined;
 
@@ -247,7 +247,7 @@ class Connection {
     if (client !== undefined) await endSoon(client);
   }
 
-  /** Under which the connection prepares a statement once; undefined for what cannot be prepared. */
+  /** The name under which the connection prepares a statement; undefined if it cannot be prepared. */
   #nameOf(text: string): string | undefined {
     if (text.startsWith("listen ")) return undefined;
     const name = this.#names.get(text) ?? `c${this.#names.size}`;
@@ -350,9 +350,10 @@ function readRows(rows: readonly AnyRow[]) {
 }
 
 /**
- * Of a batch that was given up, the statement may still be under way, and run after that of a later batch: it writes nothing then.
- * A peer that was lost may be ended later, without its session: the greater one stays. The commit does not wait for the disk,
- * since every peer states its node again after a crash; only this one, as a pooler may lend the connection to others.
+ * The statement of a batch that timed out may still run after that of a later batch. It then writes nothing.
+ * A lost peer may be ended later without its session, so the greater one is kept. The commit does not wait for the disk, because
+ * every peer announces its node again after a crash. The setting is local to this transaction, as a pooler may lend the
+ * connection to others.
  */
 const WRITE = `with me as (update tailnet_servers set head = $2, heartbeat_at = ${NOW} where id = $1 and head >= $22
     and head < $2 returning id),

@@ -56,12 +56,12 @@ export function failureKind(error: unknown): FailureKind | undefined {
   return error.message === WAITED_TEXT ? "busy" : undefined;
 }
 
-/** Of PostgreSQL or of the operating system. */
+/** The code that PostgreSQL or the operating system gave to the error. */
 export function failureCode(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
-/** One line for a log: no address, no name of a user, no SQL. */
+/** One line for a log, without addresses, user names or SQL. */
 export function failureText(error: unknown): string {
   if (error instanceof AggregateError) return failureText(error.errors[0]);
   if (!(error instanceof Error)) return String(error);

@@ -47,7 +47,7 @@ export class Lease implements PostgresPoolClient {
         return await this.#send<Row>(sql, parameters);
       } catch (error) {
         if (this.#connections.names.failed(sql, error)) {
-          // Nothing of it was run; but a transaction around it ended.
+          // It did not run, so it can be sent again. But if it was part of a transaction, that has failed.
           if (this.#inTransaction || replaced === MAX_REPLACED) throw error;
           continue;
         }

@@ -1,21 +1,21 @@
 /**
- * Names for statements that come again and again, under which each connection prepares them once: to plan a statement costs
- * PostgreSQL more than to run one that reads a few rows.
+ * Gives names to statements that are sent often. Each connection prepares such a statement once, because planning a statement costs
+ * PostgreSQL more than running one that reads a few rows.
  */
 import { failureCode } from "./failures.ts";
 
-/** A statement that came less often is not worth a place. */
+/** A statement gets a name when it is sent this often. */
 const WORTH_USES = 5;
-/** Each takes some ten KiB in every connection. */
+/** Each prepared statement takes about 10 KiB of memory for every connection. */
 const MAX_NAMES = 128;
-/** Texts whose uses are counted; most are the same few. */
+/** Statements without a name whose uses are counted. Beyond it the counts are dropped. */
 const MAX_COUNTED = 1_024;
 const MAY_HAVE_NAME = /^(select|insert|update|delete|with)\b/i;
 
-/** A column was added to a table of which the statement reads all: raised before anything is run. */
+/** A column was added to a table of which the statement reads all columns. PostgreSQL reports it before it runs the statement. */
 const PLAN_IS_OLD = "0A000";
 const PLAN_IS_OLD_TEXT = /^cached plan must not change result type/;
-/** The session knows no such name, or has another statement under it: it is another session after all. */
+/** The session does not have the name, or has another statement under it: something changes the session of the connection. */
 const OTHER_SESSION: ReadonlySet<string> = new Set(["26000", "42P05"]);
 
 export class StatementNames {
@@ -24,7 +24,7 @@ export class StatementNames {
   #given = 0;
   #isOff = false;
 
-  /** Counts a use. Undefined: it is sent without a name. */
+  /** Counts a use of the statement. Returns undefined if it is to be sent without a name. */
   nameOf(text: string): string | undefined {
     if (this.#isOff) return undefined;
     const known = this.#names.get(text);
@@ -42,7 +42,7 @@ export class StatementNames {
     return name;
   }
 
-  /** Whether it failed for its name alone, before anything of it was run. Its name is not used again. */
+  /** Returns whether the statement failed because of its name, before it ran. The name is not used again. */
   failed(text: string, error: unknown): boolean {
     if (!isOfPreparedStatement(error)) return false;
     if (OTHER_SESSION.has(failureCode(error) ?? "")) this.#isOff = true;
@@ -51,7 +51,7 @@ export class StatementNames {
   }
 }
 
-/** Whether what was prepared cannot be used: without it the statement runs. */
+/** Whether a prepared statement could not be used. Without its name the statement can run. */
 export function isOfPreparedStatement(error: unknown): boolean {
   const code = failureCode(error);
   if (code === undefined) return false;
