@@ -249,7 +249,7 @@ export class AgentState {
       // Not together with other writes, because it locks many rows in an order of its own.
       return new Set(await this.#store.statement(({ agents }) => agents.heard(connections, at)));
     });
-    this.#heard = written.catch(() => undefined); // whoever waits for these learns it
+    this.#heard = written.catch(() => undefined); // those that wait for these heartbeats get the error
     return { connections, written };
   }
 
