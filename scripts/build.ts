@@ -13,13 +13,14 @@ const root = join(import.meta.dirname, "..");
 const outdir = join(root, "packages/cli/dist");
 
 /**
- * Each entry is one file, so that a start reads one or two. `ssh --stdio` has its own, because every git operation
- * starts it, and so has `version`. The rest is split where most commands do not need the other part.
+ * Each entry is one file, so that a start reads two or three. `ssh --stdio` has its own, because every git operation
+ * starts it. The rest is split where most commands do not need the other part.
  */
 const ENTRIES = {
   coder: "packages/cli/src/main.ts",
+  start: "packages/cli/src/start.ts",
   "ssh-stdio": "packages/cli/src/ssh-stdio.ts",
-  version: "packages/cli/src/entries/version.ts",
+  output: "packages/cli/src/entries/output.ts",
   cli: "packages/cli/src/cli.ts",
   network: "packages/cli/src/entries/network.ts",
   help: "packages/cli/src/help/render.ts",
@@ -73,7 +74,10 @@ export async function buildCli(): Promise<void> {
   const stamp = join(outdir, ".fingerprint");
   if (isBuilt(stamp, fingerprint)) return;
   mkdirSync(outdir, { recursive: true });
-  const packages = { ...(await bundleAll({ outdir })), dashboard: await buildDashboard(join(outdir, "dashboard")) };
+  const packages = {
+    ...(await bundleAll({ outdir }, fingerprint)),
+    dashboard: await buildDashboard(join(outdir, "dashboard")),
+  };
   writeFileSync(join(outdir, "packages.json"), `${JSON.stringify(packages, null, 1)}\n`);
   markBuilt(stamp, fingerprint);
 }
@@ -88,12 +92,18 @@ export async function bundleForExecutable(folder: string): Promise<Record<string
   };
 }
 
-async function bundleAll(options: BuildOptions): Promise<Record<string, string[]>> {
-  const { coder, cli, help, version, "ssh-stdio": sshStdio, ...work } = ENTRIES;
+/** @param build Names what is built; without it no compiled code is kept. */
+async function bundleAll(options: BuildOptions, build?: string): Promise<Record<string, string[]>> {
+  const { coder, start, cli, help, output, "ssh-stdio": sshStdio, ...work } = ENTRIES;
   checkOclif(root);
   return {
-    ...(await bundle({ coder }, { ...options, ...LAUNCHER, plugins: [leanDefinitions(root)] })),
-    ...(await bundle({ version }, options)),
+    ...(await bundle({ coder }, { ...options, ...LAUNCHER })),
+    ...(await bundle(
+      { start },
+      { ...options, plugins: [leanDefinitions(root)] },
+      { __build: build === undefined ? "undefined" : JSON.stringify(build) },
+    )),
+    ...(await bundle({ output }, options)),
     ...(await bundle({ "ssh-stdio": sshStdio }, { ...options, plugins: [leanDefinitions(root)] }, LEAN)),
     ...(await bundle({ cli }, { ...options, plugins: [lazyBundles, lazyOclif({ bare: true })] })),
     ...(await bundle({ help }, { ...options, plugins: [lazyOclif({ bare: false })] })),
@@ -133,7 +143,8 @@ async function bundle(
       "cpu-features",
       "./crypto/build/Release/sshcrypto.node",
       "./ssh-stdio.cjs",
-      "./version.cjs",
+      "./output.cjs",
+      "./start.cjs",
       "./cli.cjs",
     ],
     define: { "import.meta.url": "__bundleUrl", ...define },

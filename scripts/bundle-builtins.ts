@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import type { Plugin } from "esbuild";
 
 /** A command that talks to a server without TLS needs no TLS, and one that only prints needs none of them. */
-const SLOW = ["tls", "https", "http", "tty", "child_process", "dns"];
+const SLOW = ["tls", "https", "http", "tty", "child_process", "dns", "fs/promises", "v8"];
 const NAMESPACE = "lazy-builtin";
 
 /** Each export becomes a getter, which loads the module. None of these is used for every packet. */

@@ -13,7 +13,7 @@ import { proofsOf } from "./security/proofs.ts";
 const root = join(import.meta.dirname, "..");
 const folder = join(root, "docs/cli");
 mkdirSync(folder, { recursive: true });
-const commands = allCommandTexts();
+const commands = await allCommandTexts();
 const pages = commandPages(commands);
 for (const name of readdirSync(folder)) if (!(name in pages)) rmSync(join(folder, name));
 for (const [name, text] of Object.entries(pages)) writeFileSync(join(folder, name), text);

@@ -15,8 +15,8 @@ const LIMIT_MS = 120_000;
 const FLAGS_AT = 12;
 
 const RUNS: readonly (readonly [bundles: string, words: readonly string[]])[] = [
-  ["coder.cjs,version.cjs", ["version"]],
-  ["cli.cjs", ["list"]],
+  ["coder.cjs", ["version"]],
+  ["start.cjs,cli.cjs", ["list"]],
   ["help.cjs", ["--help"]],
   // Loaded on its own: whether a command paints its progress depends on how long it takes.
   ["colours.cjs", []],

@@ -5,7 +5,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Script } from "node:vm";
-import { requireFrom } from "../../packages/cli/src/executable/bundles.ts";
+import { requireFrom } from "../../packages/cli/src/bundles/require-from.ts";
 
 const [folder, names, ...words] = process.argv.slice(2);
 if (folder === undefined || names === undefined) throw new Error("usage: compiled.ts FOLDER NAMES WORDS…");

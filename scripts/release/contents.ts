@@ -49,7 +49,7 @@ export function releaseLicences(packages: string, bundled: readonly string[]): L
 }
 
 export async function companions(version: string, date: number, licences: Licences): Promise<Companions> {
-  const commands = allCommandTexts();
+  const commands = await allCommandTexts();
   const script = (shell: string): string => completionScript(shell, commands)!;
   const units = SERVICES.map((service) => {
     const options = {

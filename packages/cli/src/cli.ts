@@ -9,7 +9,7 @@ import { GLOBAL_FLAGS, HELP_FLAG } from "./flags/global.ts";
 import { shapeLine } from "./flags/line.ts";
 import { rotateGlobalFlags } from "./flags/rotate.ts";
 import { TOPICS } from "./help/groups.ts";
-import { COMMANDS, findCommand, unknownCommand } from "./registry.ts";
+import { COMMANDS, findCommand, loadCommand, unknownCommand } from "./registry.ts";
 import { Ending } from "./ui/ending.ts";
 
 /** Avoids the search for a user's theme that oclif makes at every start. */
@@ -44,7 +44,7 @@ async function loadConfig(): Promise<Config> {
     moduleType: "commonjs",
     pjson,
     hooks: {},
-    commands: Object.entries(COMMANDS).map(([id, command]) => loadable(id, command)),
+    commands: Object.keys(COMMANDS).map(loadable),
     commandIDs: Object.keys(COMMANDS),
     topics: Object.entries(TOPICS).map(([name, description]) => ({ name, description })),
   } as unknown as Interfaces.Plugin;
@@ -59,10 +59,10 @@ async function loadConfig(): Promise<Config> {
   return config;
 }
 
-function loadable(id: string, command: Command.Class): Command.Loadable {
-  const { aliases, summary } = command;
-  const shown = { id, aliases, summary, hidden: false, hiddenAliases: [], flags: {}, args: {} };
-  return { ...shown, load: async () => command } as Command.Loadable;
+/** Other names of commands are no business of oclif's: `findCommand` knows them. */
+function loadable(id: string): Command.Loadable {
+  const shown = { id, aliases: [], hidden: false, hiddenAliases: [], flags: {}, args: {} };
+  return { ...shown, load: () => loadCommand(id) } as Command.Loadable;
 }
 
 export function runCli(argv: readonly string[]): void {
@@ -75,7 +75,8 @@ export function runCli(argv: readonly string[]): void {
 async function main(argv: readonly string[]): Promise<void> {
   const found = findCommand(argv);
   if (found === undefined) return explain(argv);
-  await COMMANDS[found.id]!.run([...found.argv], await loadConfig());
+  const [command, config] = await Promise.all([loadCommand(found.id), loadConfig()]);
+  await command.run([...found.argv], config);
 }
 
 /** Prints help for a line that names no command. */

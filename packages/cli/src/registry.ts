@@ -2,164 +2,115 @@
 import type { Command } from "@oclif/core/command";
 import type { Config } from "@oclif/core/config";
 import { nearest } from "./base/suggest.ts";
-import AgentInstall from "./commands/agent/install.ts";
-import AgentUninstall from "./commands/agent/uninstall.ts";
-import Agent from "./commands/agent.ts";
-import AppsAdd from "./commands/apps/add.ts";
-import AppsApprove from "./commands/apps/approve.ts";
-import AppsEdit from "./commands/apps/edit.ts";
-import AppsList from "./commands/apps/list.ts";
-import AppsPorts from "./commands/apps/ports.ts";
-import AppsRemove from "./commands/apps/remove.ts";
-import AppsShare from "./commands/apps/share.ts";
-import Completion from "./commands/completion.ts";
-import ConfigSsh from "./commands/config-ssh.ts";
-import ConnectExists from "./commands/connect/exists.ts";
-import Copy from "./commands/cp.ts";
-import Delete from "./commands/delete.ts";
-import Doctor from "./commands/doctor.ts";
-import ExternalWorkspacesInstructions from "./commands/external-workspaces/agent-instructions.ts";
-import ExternalWorkspacesCreate from "./commands/external-workspaces/create.ts";
-import ExternalWorkspacesEditConnectionPolicy from "./commands/external-workspaces/edit-connection-policy.ts";
-import ExternalWorkspacesList from "./commands/external-workspaces/list.ts";
-import ExternalWorkspacesRotateToken from "./commands/external-workspaces/rotate-token.ts";
-import List from "./commands/list.ts";
-import Login from "./commands/login.ts";
-import LoginToken from "./commands/login-token.ts";
-import Logout from "./commands/logout.ts";
-import Netcheck from "./commands/netcheck.ts";
-import OpenApp from "./commands/open/app.ts";
-import OpenVscode from "./commands/open/vscode.ts";
-import Ping from "./commands/ping.ts";
-import PortForward from "./commands/port-forward.ts";
-import Rename from "./commands/rename.ts";
-import ResetPassword from "./commands/reset-password.ts";
-import Restart from "./commands/restart.ts";
-import ServerBackup from "./commands/server/backup.ts";
-import ServerHealth from "./commands/server/health.ts";
-import ServerInstall from "./commands/server/install.ts";
-import ServerKeysGenerate from "./commands/server/keys/generate.ts";
-import ServerMigrateStore from "./commands/server/migrate-store.ts";
-import ServerRestore from "./commands/server/restore.ts";
-import ServerUninstall from "./commands/server/uninstall.ts";
-import Server from "./commands/server.ts";
-import Show from "./commands/show.ts";
-import Speedtest from "./commands/speedtest.ts";
-import Ssh from "./commands/ssh.ts";
-import Start from "./commands/start.ts";
-import Status from "./commands/status.ts";
-import Stop from "./commands/stop.ts";
-import SupportBundle from "./commands/support/bundle.ts";
-import TerminalsEnd from "./commands/terminals/end.ts";
-import TerminalsList from "./commands/terminals/list.ts";
-import TokensCreate from "./commands/tokens/create.ts";
-import TokensList from "./commands/tokens/list.ts";
-import TokensRemove from "./commands/tokens/remove.ts";
-import Update from "./commands/update.ts";
-import UpdateCli from "./commands/update-cli.ts";
-import UsersActivate from "./commands/users/activate.ts";
-import UsersCreate from "./commands/users/create.ts";
-import UsersDelete from "./commands/users/delete.ts";
-import UsersEditConnectionPolicy from "./commands/users/edit-connection-policy.ts";
-import UsersEditRoles from "./commands/users/edit-roles.ts";
-import UsersList from "./commands/users/list.ts";
-import UsersShow from "./commands/users/show.ts";
-import UsersSuspend from "./commands/users/suspend.ts";
-import Version from "./commands/version.ts";
-import Whoami from "./commands/whoami.ts";
-import WsproxyCreate from "./commands/wsproxy/create.ts";
-import WsproxyDelete from "./commands/wsproxy/delete.ts";
-import WsproxyEdit from "./commands/wsproxy/edit.ts";
-import WsproxyList from "./commands/wsproxy/list.ts";
-import WsproxyRegenerateToken from "./commands/wsproxy/regenerate-token.ts";
-import WsproxyServer from "./commands/wsproxy/server.ts";
 import { EXIT, UserError } from "./errors/user-error.ts";
 import { rotateGlobalFlags } from "./flags/rotate.ts";
 import { type CommandTexts, type DefinedCommand, textsOf } from "./help/command-texts.ts";
 
 export type CommandClass = typeof Command & (new (argv: string[], config: Config) => Command);
+type LoadCommand = () => Promise<{ readonly default: CommandClass }>;
 
-export const COMMANDS: Readonly<Record<string, CommandClass>> = {
-  agent: Agent,
-  "agent:install": AgentInstall,
-  "agent:uninstall": AgentUninstall,
-  "apps:add": AppsAdd,
-  "apps:approve": AppsApprove,
-  "apps:edit": AppsEdit,
-  "apps:list": AppsList,
-  "apps:ports": AppsPorts,
-  "apps:remove": AppsRemove,
-  "apps:share": AppsShare,
-  completion: Completion,
-  "config-ssh": ConfigSsh,
-  "connect:exists": ConnectExists,
-  cp: Copy,
-  delete: Delete,
-  doctor: Doctor,
-  "external-workspaces:agent-instructions": ExternalWorkspacesInstructions,
-  "external-workspaces:create": ExternalWorkspacesCreate,
-  "external-workspaces:edit-connection-policy": ExternalWorkspacesEditConnectionPolicy,
-  "external-workspaces:list": ExternalWorkspacesList,
-  "external-workspaces:rotate-token": ExternalWorkspacesRotateToken,
-  list: List,
-  login: Login,
-  "login:token": LoginToken,
-  logout: Logout,
-  netcheck: Netcheck,
-  "open:app": OpenApp,
-  "open:vscode": OpenVscode,
-  ping: Ping,
-  "port-forward": PortForward,
-  rename: Rename,
-  "reset-password": ResetPassword,
-  restart: Restart,
-  server: Server,
-  "server:backup": ServerBackup,
-  "server:restore": ServerRestore,
-  "server:health": ServerHealth,
-  "server:install": ServerInstall,
-  "server:uninstall": ServerUninstall,
-  "server:migrate-store": ServerMigrateStore,
-  "server:keys:generate": ServerKeysGenerate,
-  show: Show,
-  ssh: Ssh,
-  speedtest: Speedtest,
-  start: Start,
-  status: Status,
-  stop: Stop,
-  "support:bundle": SupportBundle,
-  "terminals:end": TerminalsEnd,
-  "terminals:list": TerminalsList,
-  "tokens:create": TokensCreate,
-  "tokens:list": TokensList,
-  "tokens:remove": TokensRemove,
-  update: Update,
-  "update-cli": UpdateCli,
-  "users:activate": UsersActivate,
-  "users:create": UsersCreate,
-  "users:delete": UsersDelete,
-  "users:edit-connection-policy": UsersEditConnectionPolicy,
-  "users:edit-roles": UsersEditRoles,
-  "users:list": UsersList,
-  "users:show": UsersShow,
-  "users:suspend": UsersSuspend,
-  version: Version,
-  whoami: Whoami,
-  "wsproxy:create": WsproxyCreate,
-  "wsproxy:delete": WsproxyDelete,
-  "wsproxy:edit": WsproxyEdit,
-  "wsproxy:list": WsproxyList,
-  "wsproxy:regenerate-token": WsproxyRegenerateToken,
-  "wsproxy:server": WsproxyServer,
+/** A start loads the definition of the command that it runs, and of no other. */
+export const COMMANDS: Readonly<Record<string, LoadCommand>> = {
+  agent: () => import("./commands/agent.ts"),
+  "agent:install": () => import("./commands/agent/install.ts"),
+  "agent:uninstall": () => import("./commands/agent/uninstall.ts"),
+  "apps:add": () => import("./commands/apps/add.ts"),
+  "apps:approve": () => import("./commands/apps/approve.ts"),
+  "apps:edit": () => import("./commands/apps/edit.ts"),
+  "apps:list": () => import("./commands/apps/list.ts"),
+  "apps:ports": () => import("./commands/apps/ports.ts"),
+  "apps:remove": () => import("./commands/apps/remove.ts"),
+  "apps:share": () => import("./commands/apps/share.ts"),
+  completion: () => import("./commands/completion.ts"),
+  "config-ssh": () => import("./commands/config-ssh.ts"),
+  "connect:exists": () => import("./commands/connect/exists.ts"),
+  cp: () => import("./commands/cp.ts"),
+  delete: () => import("./commands/delete.ts"),
+  doctor: () => import("./commands/doctor.ts"),
+  "external-workspaces:agent-instructions": () => import("./commands/external-workspaces/agent-instructions.ts"),
+  "external-workspaces:create": () => import("./commands/external-workspaces/create.ts"),
+  "external-workspaces:edit-connection-policy": () =>
+    import("./commands/external-workspaces/edit-connection-policy.ts"),
+  "external-workspaces:list": () => import("./commands/external-workspaces/list.ts"),
+  "external-workspaces:rotate-token": () => import("./commands/external-workspaces/rotate-token.ts"),
+  list: () => import("./commands/list.ts"),
+  login: () => import("./commands/login.ts"),
+  "login:token": () => import("./commands/login-token.ts"),
+  logout: () => import("./commands/logout.ts"),
+  netcheck: () => import("./commands/netcheck.ts"),
+  "open:app": () => import("./commands/open/app.ts"),
+  "open:vscode": () => import("./commands/open/vscode.ts"),
+  ping: () => import("./commands/ping.ts"),
+  "port-forward": () => import("./commands/port-forward.ts"),
+  rename: () => import("./commands/rename.ts"),
+  "reset-password": () => import("./commands/reset-password.ts"),
+  restart: () => import("./commands/restart.ts"),
+  server: () => import("./commands/server.ts"),
+  "server:backup": () => import("./commands/server/backup.ts"),
+  "server:restore": () => import("./commands/server/restore.ts"),
+  "server:health": () => import("./commands/server/health.ts"),
+  "server:install": () => import("./commands/server/install.ts"),
+  "server:uninstall": () => import("./commands/server/uninstall.ts"),
+  "server:migrate-store": () => import("./commands/server/migrate-store.ts"),
+  "server:keys:generate": () => import("./commands/server/keys/generate.ts"),
+  show: () => import("./commands/show.ts"),
+  ssh: () => import("./commands/ssh.ts"),
+  speedtest: () => import("./commands/speedtest.ts"),
+  start: () => import("./commands/start.ts"),
+  status: () => import("./commands/status.ts"),
+  stop: () => import("./commands/stop.ts"),
+  "support:bundle": () => import("./commands/support/bundle.ts"),
+  "terminals:end": () => import("./commands/terminals/end.ts"),
+  "terminals:list": () => import("./commands/terminals/list.ts"),
+  "tokens:create": () => import("./commands/tokens/create.ts"),
+  "tokens:list": () => import("./commands/tokens/list.ts"),
+  "tokens:remove": () => import("./commands/tokens/remove.ts"),
+  update: () => import("./commands/update.ts"),
+  "update-cli": () => import("./commands/update-cli.ts"),
+  "users:activate": () => import("./commands/users/activate.ts"),
+  "users:create": () => import("./commands/users/create.ts"),
+  "users:delete": () => import("./commands/users/delete.ts"),
+  "users:edit-connection-policy": () => import("./commands/users/edit-connection-policy.ts"),
+  "users:edit-roles": () => import("./commands/users/edit-roles.ts"),
+  "users:list": () => import("./commands/users/list.ts"),
+  "users:show": () => import("./commands/users/show.ts"),
+  "users:suspend": () => import("./commands/users/suspend.ts"),
+  version: () => import("./commands/version.ts"),
+  whoami: () => import("./commands/whoami.ts"),
+  "wsproxy:create": () => import("./commands/wsproxy/create.ts"),
+  "wsproxy:delete": () => import("./commands/wsproxy/delete.ts"),
+  "wsproxy:edit": () => import("./commands/wsproxy/edit.ts"),
+  "wsproxy:list": () => import("./commands/wsproxy/list.ts"),
+  "wsproxy:regenerate-token": () => import("./commands/wsproxy/regenerate-token.ts"),
+  "wsproxy:server": () => import("./commands/wsproxy/server.ts"),
 };
 
-for (const [id, command] of Object.entries(COMMANDS)) command.id = id;
-
 /** Ids by alias. `--version` is an alias that help does not mention. */
-const ALIASES: ReadonlyMap<string, string> = new Map([
-  ...Object.entries(COMMANDS).flatMap(([id, { aliases }]) => aliases.map((alias) => [alias, id] as const)),
-  ["--version", "version"],
-]);
+const ALIASES: Readonly<Record<string, string>> = {
+  "apps:ls": "apps:list",
+  "apps:rm": "apps:remove",
+  rm: "delete",
+  "external-workspaces:ls": "external-workspaces:list",
+  ls: "list",
+  "apps:open": "open:app",
+  tunnel: "port-forward",
+  "terminals:ls": "terminals:list",
+  "tokens:ls": "tokens:list",
+  "tokens:rm": "tokens:remove",
+  "users:rm": "users:delete",
+  "users:ls": "users:list",
+  "workspace-proxy:create": "wsproxy:create",
+  "wsproxy:rm": "wsproxy:delete",
+  "workspace-proxy:delete": "wsproxy:delete",
+  "workspace-proxy:rm": "wsproxy:delete",
+  "workspace-proxy:edit": "wsproxy:edit",
+  "wsproxy:ls": "wsproxy:list",
+  "workspace-proxy:list": "wsproxy:list",
+  "workspace-proxy:ls": "wsproxy:list",
+  "workspace-proxy:regenerate-token": "wsproxy:regenerate-token",
+  "workspace-proxy:server": "wsproxy:server",
+  "--version": "version",
+};
 
 export interface FoundCommand {
   readonly id: string;
@@ -187,14 +138,14 @@ export function findCommand(argv: readonly string[]): FoundCommand | undefined {
 }
 
 function idOf(name: string): string | undefined {
-  const id = ALIASES.get(name) ?? name;
+  const id = Object.hasOwn(ALIASES, name) ? ALIASES[name]! : name;
   return Object.hasOwn(COMMANDS, id) ? id : undefined;
 }
 
 /** The error suggests the command that was probably meant. */
 export function unknownCommand(words: readonly string[]): UserError {
   const [topic, verb] = words;
-  const ids = [...Object.keys(COMMANDS), ...ALIASES.keys()].filter((id) => !id.startsWith("-"));
+  const ids = [...Object.keys(COMMANDS), ...Object.keys(ALIASES)].filter((id) => !id.startsWith("-"));
   const below = ids.filter((id) => id.startsWith(`${topic}:`)).map((id) => id.slice(id.indexOf(":") + 1));
   const inTopic = below.length > 0 && verb !== undefined;
   const meant = inTopic ? nearest(verb, below) : nearest(topic!, new Set(ids.map((id) => id.split(":")[0]!)));
@@ -206,8 +157,17 @@ export function unknownCommand(words: readonly string[]): UserError {
   });
 }
 
+/** The class of a command that {@link findCommand} found. */
+export async function loadCommand(id: string): Promise<CommandClass> {
+  const { default: command } = await COMMANDS[id]!();
+  command.id = id;
+  return command;
+}
+
 /** What the manual, completion and help say about each command. */
-export function allCommandTexts(): Record<string, CommandTexts> {
-  const texts = Object.entries(COMMANDS).map(([id, command]) => [id, textsOf(command as DefinedCommand)] as const);
-  return Object.fromEntries(texts);
+export async function allCommandTexts(): Promise<Record<string, CommandTexts>> {
+  const texts = Object.keys(COMMANDS).map(
+    async (id) => [id, textsOf((await loadCommand(id)) as DefinedCommand)] as const,
+  );
+  return Object.fromEntries(await Promise.all(texts));
 }

@@ -16,9 +16,7 @@ export default class Completion extends BaseCommand<typeof Completion> {
   protected override async execute(): Promise<undefined> {
     const { completionScript } = await import("../help/completion.ts");
     const shell = this.args.shell ?? process.env["SHELL"]?.split("/").pop() ?? "bash";
-    const aliases = new Set(this.config.commands.flatMap((command) => command.aliases));
-    const commands = this.config.commands.filter(({ id }) => !aliases.has(id));
-    const classes = await Promise.all(commands.map(async ({ id, load }) => [id, await load()] as const));
+    const classes = await Promise.all(this.config.commands.map(async ({ id, load }) => [id, await load()] as const));
     const script = completionScript(
       shell,
       Object.fromEntries(classes.map(([id, command]) => [id, textsOf(command as DefinedCommand)])),

@@ -5,7 +5,6 @@ import { WORKSPACE_WORD } from "../flags/words.ts";
 import { BaseCommand } from "./base-command.ts";
 
 export default class Delete extends BaseCommand<typeof Delete> {
-  static override aliases = ["rm"];
   static override summary = "Delete a workspace";
   static override description =
     "Removes the workspace from the deployment: its connections end, and its agent's token becomes invalid. The machine and its files stay. The name can be used again.";

@@ -3,7 +3,6 @@ import { LIST_FLAGS, listQuery } from "../flags/workspaces.ts";
 import { BaseCommand } from "./base-command.ts";
 
 export default class List extends BaseCommand<typeof List> {
-  static override aliases = ["ls"];
   static override summary = "List workspaces";
   static override examples = ["<%= config.bin %> list", "<%= config.bin %> list --all --output json"];
   static override flags = { ...LIST_FLAGS, ...LISTING_FLAGS };

@@ -7,7 +7,6 @@ import { AGENT_WORD } from "../flags/words.ts";
 import { BaseCommand } from "./base-command.ts";
 
 export default class PortForward extends BaseCommand<typeof PortForward> {
-  static override aliases = ["tunnel"];
   static override summary = "Reach ports of a workspace from this machine, and the other way round";
   static override description =
     "Runs until Ctrl-C. Without an address it listens on loopback only. The forwards outlive network changes, sleep and restarts of the workspace; events are reported on stderr.";

@@ -1,7 +1,7 @@
 /** Entry of the single executable: everything else is inside as assets, which are read when needed. */
 import { tmpdir } from "node:os";
 import { getAsset, getRawAsset } from "node:sea";
-import { missing, requireFrom } from "./bundles.ts";
+import { missing, requireFrom } from "../bundles/require-from.ts";
 import { type LoadedModule, loadNative } from "./native-file.ts";
 
 /** The native modules inside: the asset of each by the name under which it is required. */

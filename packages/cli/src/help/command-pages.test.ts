@@ -7,13 +7,13 @@ import { commandPages } from "./command-pages.ts";
 const folder = join(import.meta.dirname, "../../../../docs/cli");
 
 test("docs/cli is up to date (node scripts/generate-docs.ts)", async () => {
-  const pages = commandPages(allCommandTexts());
+  const pages = commandPages(await allCommandTexts());
   expect(readdirSync(folder).sort()).toEqual(Object.keys(pages).sort());
   for (const [name, text] of Object.entries(pages)) expect(readFileSync(join(folder, name), "utf8"), name).toBe(text);
 });
 
 test("every command has a summary and an example that begins with its name", async () => {
-  for (const [id, command] of Object.entries(allCommandTexts())) {
+  for (const [id, command] of Object.entries(await allCommandTexts())) {
     expect(command.summary, id).toMatch(/^[A-Z].*[^.]$/);
     const name = `<%= config.bin %> ${id.replaceAll(":", " ")}`;
     expect(

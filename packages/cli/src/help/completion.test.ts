@@ -13,7 +13,7 @@ describe.runIf(hasBash)("completion in bash", () => {
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "completion-"));
-    writeFileSync(join(folder, "script"), completionScript("bash", allCommandTexts())!);
+    writeFileSync(join(folder, "script"), completionScript("bash", await allCommandTexts())!);
     writeFileSync(join(folder, "coder"), "#!/bin/sh\nprintf 'WORKSPACE\\nalice/dev\\nalice/docs\\n'\n");
     chmodSync(join(folder, "coder"), 0o755);
   });
@@ -46,7 +46,7 @@ describe.runIf(hasBash)("completion in bash", () => {
 });
 
 test("there is a script for zsh and fish with every command, and none for other shells", async () => {
-  const commands = allCommandTexts();
+  const commands = await allCommandTexts();
   for (const shell of ["zsh", "fish"]) {
     const script = completionScript(shell, commands)!;
     for (const id of Object.keys(commands)) expect(script).toContain(id.split(":")[0]);

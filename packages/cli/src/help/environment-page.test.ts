@@ -7,11 +7,11 @@ import { environmentPage } from "./environment-page.ts";
 const file = join(import.meta.dirname, "../../../../docs/operations/environment.md");
 
 test("docs/operations/environment.md is up to date (node scripts/generate-docs.ts)", async () => {
-  expect(readFileSync(file, "utf8")).toBe(environmentPage(allCommandTexts()));
+  expect(readFileSync(file, "utf8")).toBe(environmentPage(await allCommandTexts()));
 });
 
 test("a variable of several commands has one row, with all of them", async () => {
-  const rows = environmentPage(allCommandTexts())
+  const rows = environmentPage(await allCommandTexts())
     .split("\n")
     .filter((line) => line.startsWith("| `CODER_STATE_DIRECTORY`") && line.includes("../cli/server-backup.md"));
   expect(rows).toHaveLength(1);

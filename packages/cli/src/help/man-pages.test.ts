@@ -6,7 +6,7 @@ import { manPages } from "./man-pages.ts";
 const EDITION = { version: "v1.2.3+x", date: "2026-01-31" };
 
 test("every command has a page with its options, and the root page names it", async () => {
-  const commands = allCommandTexts();
+  const commands = await allCommandTexts();
   const pages = manPages(commands, EDITION);
   for (const [id, command] of Object.entries(commands)) {
     const name = `coder-${id.replaceAll(":", "-")}`;
@@ -34,7 +34,7 @@ test("text stays text: no escape, and no line that is a request", () => {
 
 const hasGroff = spawnSync("groff", ["--version"]).status === 0;
 test.runIf(hasGroff)("groff has no warning", async () => {
-  for (const [name, input] of Object.entries(manPages(allCommandTexts(), EDITION))) {
+  for (const [name, input] of Object.entries(manPages(await allCommandTexts(), EDITION))) {
     const done = spawnSync("groff", ["-man", "-Tutf8", "-ww", "-z"], { input, encoding: "utf8" });
     expect([name, done.stderr]).toEqual([name, ""]);
   }

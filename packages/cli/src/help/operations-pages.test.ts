@@ -19,7 +19,7 @@ function calls(page: string): string[][] {
 }
 
 test.each(pages)("commands of %s use existing options", async (page) => {
-  const commands = allCommandTexts();
+  const commands = await allCommandTexts();
   for (const words of calls(page)) {
     const ids = [3, 2, 1].map((count) => words.slice(0, count).join(":")).filter((id) => id in commands);
     expect(ids, `coder ${words.join(" ")}`).not.toEqual([]);

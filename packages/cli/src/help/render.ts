@@ -15,19 +15,23 @@ type CommandTable = Readonly<Record<string, Command.Class>>;
 /** The page of a command or a topic; without words, the root page. */
 export async function renderHelp(config: Interfaces.Config, words: readonly string[]): Promise<string> {
   const id = words.join(":");
-  const commands: CommandTable = await allClasses(config);
-  const below = Object.keys(commands)
-    .filter((other) => other.startsWith(`${id}:`))
-    .sort();
+  const below = config.commandIDs.filter((other) => other.startsWith(`${id}:`)).sort();
+  const commands = await classesOf(config, id === "" ? summarized() : [id, ...below]);
   const page = new Page(config, id, commands);
   const sections = id === "" ? page.root() : commands[id] === undefined ? page.topic(below) : page.explain(below);
   return `${sections.filter((section) => section !== "").join("\n\n")}\n`;
 }
 
-async function allClasses(config: Interfaces.Config): Promise<CommandTable> {
-  const aliases = new Set(config.commands.flatMap((command) => command.aliases));
-  const own = config.commands.filter(({ id }) => !aliases.has(id));
-  return Object.fromEntries(await Promise.all(own.map(async (command) => [command.id, await command.load()] as const)));
+/** Those that the page is about: loading all takes as long as everything else. */
+async function classesOf(config: Interfaces.Config, ids: readonly string[]): Promise<CommandTable> {
+  const wanted = config.commands.filter(({ id }) => ids.includes(id));
+  const classes = wanted.map(async ({ id, load }) => [id, await load()] as const);
+  return Object.fromEntries(await Promise.all(classes));
+}
+
+/** Commands whose summary stands on the first page. */
+function summarized(): string[] {
+  return GROUPS.flatMap(({ names }) => names).filter((name) => !(name in TOPICS));
 }
 
 /** An article that belongs to no command, such as a cause named by a diagnosis. Undefined when there is none of that name. */

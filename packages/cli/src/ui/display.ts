@@ -34,7 +34,7 @@ export interface DisplayOptions {
 
 /** The standard streams of this process. */
 export async function processDisplay({ forceTty, noColor }: DisplayOptions): Promise<Display> {
-  const { stdin, stdout, stderr, env } = process;
+  const { stdout, stderr, env } = process;
   const isTerminal = (stream: { readonly isTTY?: boolean }): boolean => forceTty || stream.isTTY === true;
   const paintOf = async (terminal: boolean): Promise<Paint> =>
     hasColours({ terminal, refused: noColor, environment: env }) ? (await import("./colours.ts")).COLOURS : PLAIN;
@@ -49,6 +49,9 @@ export async function processDisplay({ forceTty, noColor }: DisplayOptions): Pro
     live,
     sayLive,
     ask: async (question, options) => (await import("./prompt.ts")).ask(question, options, forceTty),
-    asks: isTerminal(stdin),
+    // Asked for by few: opening standard input loads what reads files.
+    get asks() {
+      return isTerminal(process.stdin);
+    },
   };
 }

@@ -1,6 +1,6 @@
 /** The built command itself: what a start loads, and how it reads the command line. Needs no deployment. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -35,7 +35,8 @@ describe("the built command", () => {
       ["wg-userspace/src/engine.ts", "ssh2/lib", "@oclif/core", "server/src/server.ts", "agent/src/agent.ts"],
     ],
     ["cli.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "server/src/server.ts", "agent/src/agent.ts"]],
-    ["version.cjs", ["client/src", "flags/", "@oclif/core", "zod"]],
+    ["start.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "@oclif/core", "server/src", "agent/src"]],
+    ["output.cjs", ["client/src", "flags/", "@oclif/core", "zod"]],
     ["ssh-stdio.cjs", ["ssh2/lib", "@oclif/core", "server/src/server.ts", "agent/src/agent.ts"]],
     ["network.cjs", ["@oclif/core", "server/src/server.ts", "agent/src/agent.ts"]],
     ["help.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "server/src/server.ts", "agent/src/agent.ts"]],
@@ -49,6 +50,46 @@ describe("the built command", () => {
     const found = sources(bundle);
     expect(found.length).toBeGreaterThan(1);
     for (const name of unwanted) expect(found.filter((source) => source.includes(name))).toEqual([]);
+  });
+
+  /** What a start loads of Node, beyond what Node itself has loaded before. */
+  function builtins(...args: string[]): readonly string[] {
+    const probe = join(home, "probe.cjs");
+    const record = join(home, "loaded.json");
+    writeFileSync(
+      probe,
+      `const before = new Set(process.moduleLoadList);
+      process.on("exit", () => {
+        const loaded = process.moduleLoadList.filter((name) => !before.has(name));
+        require("node:fs").writeFileSync(${JSON.stringify(record)}, JSON.stringify(loaded));
+      });`,
+    );
+    spawnSync(process.execPath, ["-r", probe, join(dist, "coder.cjs"), ...args], {
+      env: { PATH: process.env["PATH"], HOME: home },
+      stdio: "ignore",
+    });
+    const names = JSON.parse(readFileSync(record, "utf8")) as string[];
+    return names.flatMap((name) => /^NativeModule (.*)$/.exec(name)?.[1] ?? []);
+  }
+
+  it.each([
+    [["version"], ["stream", "net", "tty", "internal/abort_controller", "timers/promises"]],
+    [["nosuch"], ["net", "tty", "crypto", "http", "fs/promises", "perf_hooks"]],
+    [
+      ["list", "--help"],
+      ["crypto", "http", "fs/promises", "perf_hooks"],
+    ],
+    [
+      ["list", "--url", "http://127.0.0.1:1", "--token", "x"],
+      ["tty", "crypto", "tls", "fs/promises", "perf_hooks"],
+    ],
+  ])("%s loads none of the modules that cost a start of its time", (words, unwanted) => {
+    const loaded = builtins(...words);
+    expect(unwanted.filter((name) => loaded.includes(name))).toEqual([]);
+  });
+
+  it("loads what sends requests for list alone: what is loaded is noticed", () => {
+    expect(builtins("list", "--url", "http://127.0.0.1:1", "--token", "x")).toContain("http");
   });
 
   it("prints its version by every name of that command", () => {

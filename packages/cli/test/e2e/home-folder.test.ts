@@ -70,14 +70,14 @@ describe("a plugin that was put into a folder of the user", () => {
 });
 
 describe("variables of the framework", () => {
-  it("are none of ours, but for the folder where the login is stored", () => {
+  it("are none of ours, but for the folder where the login is stored", async () => {
     const sources = globSync("**/*.js", { cwd: oclif }).map((file) => readFileSync(join(oclif, file), "utf8"));
     const read = sources.flatMap((source) => [...source.matchAll(/scopedEnvVar(?:True|Key)?\(['"](\w+)['"]\)/g)]);
     const names = new Set(read.map(([, name]) => `CODER_${name}`));
     expect(names.size).toBeGreaterThan(5);
     const ours = new Set([
       ...Object.values(GLOBAL_FLAGS).flatMap(({ env }) => env ?? []),
-      ...Object.values(allCommandTexts()).flatMap(({ flags }) => flags.flatMap(({ env }) => env ?? [])),
+      ...Object.values(await allCommandTexts()).flatMap(({ flags }) => flags.flatMap(({ env }) => env ?? [])),
     ]);
     expect([...names].filter((name) => ours.has(name))).toEqual(["CODER_CONFIG_DIR"]);
   });

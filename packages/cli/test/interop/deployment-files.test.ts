@@ -37,7 +37,7 @@ describe("completions", () => {
   ] as const)("are parsed by %s, with %s (skipped without that shell)", async ([shell, option], { skip }) => {
     if (missing(shell).length > 0) skip(`without ${shell}`);
     const file = join(folder, shell);
-    writeFileSync(file, completionScript(shell, allCommandTexts())!);
+    writeFileSync(file, completionScript(shell, await allCommandTexts())!);
     expect(await run(shell, [option, file])).toEqual({ stdout: "", stderr: "" });
     writeFileSync(file, "if true; then (");
     await expect(run(shell, [option, file])).rejects.toThrow();

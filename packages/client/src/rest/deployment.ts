@@ -114,13 +114,15 @@ export class Deployment implements RestApi {
    * deployment answered is repeated for as long as {@link DeploymentOptions.patience} allows.
    */
   async send(path: string, options: RequestOptions = {}): Promise<Answer> {
-    const until = performance.now() + (this.#patience?.limitMs ?? 0);
+    let until: number | undefined;
     const backoff = new Backoff({ firstMs: 300, limitMs: 3_000 });
     for (;;) {
       const answer = await this.#sendOnce(path, options);
       const foreign = (options.method ?? "GET") === "GET" ? foreignAnswer(answer, this.url.host) : undefined;
       if (foreign === undefined) return answer;
       const waitMs = Math.max(backoff.next(), foreign.retryAfterMs ?? 0);
+      // Not before: a start of the command that is answered needs no clock.
+      until ??= performance.now() + (this.#patience?.limitMs ?? 0);
       if (performance.now() + waitMs > until) return answer;
       this.warn(foreign);
       await sleep(waitMs, options.signal);

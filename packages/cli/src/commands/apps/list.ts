@@ -3,7 +3,6 @@ import { AGENT_WORD } from "../../flags/words.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class AppsList extends BaseCommand<typeof AppsList> {
-  static override aliases = ["apps:ls"];
   static override summary = "List the apps of a workspace";
   static override examples = ["<%= config.bin %> apps list dev", "<%= config.bin %> apps list dev --output json"];
   static override flags = LISTING_FLAGS;

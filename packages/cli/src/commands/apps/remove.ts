@@ -2,7 +2,6 @@ import { APP_WORD, WORKSPACE_WORD } from "../../flags/words.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class AppsRemove extends BaseCommand<typeof AppsRemove> {
-  static override aliases = ["apps:rm"];
   static override summary = "Remove an app of a workspace";
   static override description =
     "The program itself is not touched. An app that the agent declares comes back when the agent starts.";

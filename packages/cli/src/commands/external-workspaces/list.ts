@@ -3,7 +3,6 @@ import { LIST_FLAGS, listQuery } from "../../flags/workspaces.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class ExternalWorkspacesList extends BaseCommand<typeof ExternalWorkspacesList> {
-  static override aliases = ["external-workspaces:ls"];
   static override summary = "List the workspaces that run on machines of your own";
   static override examples = ["<%= config.bin %> external-workspaces list"];
   static override flags = { ...LIST_FLAGS, ...LISTING_FLAGS };

@@ -15,7 +15,6 @@ interface App {
 }
 
 export default class OpenApp extends BaseCommand<typeof OpenApp> {
-  static override aliases = ["apps:open"];
   static override summary = "Open an app of a workspace in the browser";
   static override description =
     "Opens the app at the deployment itself, or at the workspace proxy named by --region. If that proxy is unhealthy or does not serve this app, a note says so and the app opens at the deployment.";

@@ -3,7 +3,6 @@ import { AGENT_WORD } from "../../flags/words.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class TerminalsList extends BaseCommand<typeof TerminalsList> {
-  static override aliases = ["terminals:ls"];
   static override summary = "List the terminals that run in a workspace, with viewers or without";
   static override examples = [
     "<%= config.bin %> terminals list demo",

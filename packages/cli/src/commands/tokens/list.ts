@@ -3,7 +3,6 @@ import { LISTING_FLAGS } from "../../flags/output.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class TokensList extends BaseCommand<typeof TokensList> {
-  static override aliases = ["tokens:ls"];
   static override summary = "List API tokens";
   static override examples = ["<%= config.bin %> tokens list"];
   static override flags = {

@@ -2,7 +2,6 @@ import { word } from "../../flags/kinds.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class TokensRemove extends BaseCommand<typeof TokensRemove> {
-  static override aliases = ["tokens:rm"];
   static override summary = "Remove an API token, which is then refused";
   static override examples = ["<%= config.bin %> tokens remove ci"];
   static override args = { token: word({ required: true, description: "Name, id, or the token itself" }) };

@@ -2,7 +2,6 @@ import { USER_WORD } from "../../flags/words.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class UsersDelete extends BaseCommand<typeof UsersDelete> {
-  static override aliases = ["users:rm"];
   static override summary = "Delete a user";
   static override description =
     "The user must have no workspaces left. Others can use the name and email address afterwards. Does not ask for confirmation.";

@@ -2,7 +2,6 @@ import { LISTING_FLAGS } from "../../flags/output.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class UsersList extends BaseCommand<typeof UsersList> {
-  static override aliases = ["users:ls"];
   static override summary = "List the users of the deployment";
   static override description = "Owners only.";
   static override examples = [

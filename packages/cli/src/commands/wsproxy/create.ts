@@ -3,7 +3,6 @@ import { PROXY_TEXT_FLAGS, PROXY_TOKEN_FLAGS } from "../../flags/proxies.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class WsproxyCreate extends BaseCommand<typeof WsproxyCreate> {
-  static override aliases = ["workspace-proxy:create"];
   static override summary = "Create a workspace proxy and print its token once";
   static override description =
     "Without --name it asks for the name, and for the display name unless --display-name gives it. Owners only.";

@@ -3,7 +3,6 @@ import { PROXY_WORD } from "../../flags/proxies.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class WsproxyDelete extends BaseCommand<typeof WsproxyDelete> {
-  static override aliases = ["wsproxy:rm", "workspace-proxy:delete", "workspace-proxy:rm"];
   static override summary = "Delete a workspace proxy: its token is refused and its region leaves the relay map";
   static override description =
     "Sessions that it relays go on through another relay; terminals and web apps that are open through it end at once. Owners only.";

@@ -4,7 +4,6 @@ import { PROXY_TEXT_FLAGS, PROXY_WORD } from "../../flags/proxies.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class WsproxyEdit extends BaseCommand<typeof WsproxyEdit> {
-  static override aliases = ["workspace-proxy:edit"];
   static override summary = "Change a workspace proxy's name, display name, icon or address";
   static override description =
     "A running proxy cannot change its address while the registered one answers: an owner changes it with --access-url and --wildcard-access-url. Owners only.";

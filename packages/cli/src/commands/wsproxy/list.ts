@@ -2,7 +2,6 @@ import { LISTING_FLAGS } from "../../flags/output.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class WsproxyList extends BaseCommand<typeof WsproxyList> {
-  static override aliases = ["wsproxy:ls", "workspace-proxy:list", "workspace-proxy:ls"];
   static override summary = "List workspace proxies and their health";
   static override description = "The first one is the deployment itself. Owners only.";
   static override examples = [

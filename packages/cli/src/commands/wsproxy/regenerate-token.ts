@@ -2,7 +2,6 @@ import { PROXY_TOKEN_FLAGS, PROXY_WORD } from "../../flags/proxies.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class WsproxyRegenerateToken extends BaseCommand<typeof WsproxyRegenerateToken> {
-  static override aliases = ["workspace-proxy:regenerate-token"];
   static override summary = "Give a workspace proxy a new token and print it once";
   static override description =
     "The old token is refused from then on, and the proxy's region leaves the relay map until it has registered with the new one. Terminals and web apps that are open through it end at once. Owners only.";

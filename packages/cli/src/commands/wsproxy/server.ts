@@ -3,7 +3,6 @@ import { givenProxyFlags, WORKSPACE_PROXY_FLAGS } from "../../flags/server.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class WsproxyServer extends BaseCommand<typeof WsproxyServer> {
-  static override aliases = ["workspace-proxy:server"];
   static override summary = "Run a workspace proxy: a relay, terminals and web apps near its users";
   static override description =
     "Connections without a direct path go through the nearest relay. A proxy adds one: it registers with the deployment, admits the same clients and agents, and needs neither a database nor a state directory. Browsers may open terminals through it, and web apps with --wildcard-access-url, unless it runs with --derp-only. It keeps working while the deployment is away.";

@@ -1,18 +1,22 @@
-/** The `require` of the bundles inside a single executable. */
+/** The `require` of the bundles: inside a single executable, and of those whose compiled code is kept. */
 import { resolve } from "node:path";
 import { Script } from "node:vm";
 
 export interface BundleSource {
   /** The text of a bundle; undefined when there is none of that name. */
   text(name: string): string | undefined;
+  /** Where the bundles lie, as their code sees it. Inside an executable that is no folder. */
+  readonly folder?: string;
   /** The compiled code of a bundle, if it was built for this platform. V8 refuses code of another version or architecture. */
   compiled(name: string): Buffer | undefined;
   /** A native module and where it is loaded from; undefined when there is none of that name. */
   native(name: string): { readonly exports: unknown; readonly origin: string } | undefined;
-  /** Returns a module of Node itself. */
+  /** Returns a module of Node itself, or of an installation. */
   builtin(name: string): unknown;
   /** Called for each bundle before it runs. */
   onCompiled?(name: string, script: Script): void;
+  /** The file that a module comes from. Inside an executable the answer is in words, and for people. */
+  resolve?(name: string): string;
 }
 
 type Wrapper = (
@@ -28,7 +32,7 @@ export function requireFrom(source: BundleSource): (name: string) => unknown {
   const modules = new Map<string, { exports: unknown }>();
   /** Bundles whose compiled code V8 accepted. */
   const ready = new Set<string>();
-  const folder = resolve("/coder");
+  const folder = source.folder ?? resolve("/coder");
 
   const require = (name: string): unknown => {
     if (!name.startsWith("./")) return source.native(name)?.exports ?? source.builtin(name);
@@ -49,6 +53,7 @@ export function requireFrom(source: BundleSource): (name: string) => unknown {
     return module.exports;
   };
   require.resolve = (name: string): string => {
+    if (source.resolve !== undefined) return source.resolve(name);
     if (modules.has(name)) return `inside the executable, ${ready.has(name) ? "compiled before" : "compiled now"}`;
     const origin = source.native(name)?.origin;
     if (origin === undefined) throw missing(name);

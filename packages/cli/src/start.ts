@@ -1,0 +1,44 @@
+/** Everything but the version: loads the lean start of `ssh --stdio`, or the full command line. */
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { loadAtRunTime, originAtRunTime } from "wg-userspace/io/host/run-time-require";
+import { requireInstalled } from "./bundles/installed.ts";
+
+/** Names what was built; undefined in a single executable, which brings compiled code along. */
+declare const __build: string | undefined;
+
+export function start(argv: readonly string[]): void {
+  // Only flags of every command stand in front of it. Their definitions are read when there are any.
+  if (argv[0]?.startsWith("-") === true)
+    void import("./flags/rotate.ts").then(({ rotateGlobalFlags }) => run(rotateGlobalFlags(argv)));
+  else run(argv);
+}
+
+function loader(argv: readonly string[]): (name: string) => unknown {
+  const load = (name: string): unknown => loadAtRunTime(name, import.meta.url);
+  if (__build === undefined) return load;
+  return requireInstalled({
+    folder: dirname(fileURLToPath(import.meta.url)),
+    build: __build,
+    argv,
+    execArgv: process.execArgv,
+    environment: process.env,
+    uid: process.getuid?.(),
+    require: load,
+    resolve: (name) => originAtRunTime(name, import.meta.url),
+  });
+}
+
+function run(argv: readonly string[]): void {
+  const load = loader(argv);
+  if (argv[0] === "ssh" && wantsStdio(argv))
+    (load("./ssh-stdio.cjs") as typeof import("./ssh-stdio.ts")).runStdio(argv.slice(1));
+  else (load("./cli.cjs") as typeof import("./cli.ts")).runCli(argv);
+}
+
+function wantsStdio(words: readonly string[]): boolean {
+  if (words.includes("--help") || words.includes("-h") || words.includes("--debug-options")) return false;
+  const end = words.indexOf("--");
+  const flags = end < 0 ? words : words.slice(0, end);
+  return flags.includes("--stdio") || flags.includes("--stdio=true") || process.env["CODER_SSH_STDIO"] === "true";
+}
