@@ -1,7 +1,7 @@
 /** Copies files and trees from one side to the other, several files and directories at once. */
 import { UserError } from "../errors/user-error.ts";
 import { BlockPool } from "./block-pool.ts";
-import { copyError } from "./copy-error.ts";
+import { copyError, refusalReason } from "./copy-error.ts";
 import type { Entry, FileFacts, FileSystem } from "./file-system.ts";
 import { Group } from "./group.ts";
 import { handled } from "./handled.ts";
@@ -173,9 +173,9 @@ export class Copier {
       for await (const page of pages(source, from.list(source))) {
         const names = page.filter(({ name }) => this.#isCopied(source, name));
         for (let at = 0; at < names.length; at += LOOK_UPS) {
-          for (const { path, name, found } of await this.#lookUp(source, names.slice(at, at + LOOK_UPS))) {
+          for (const { path, name, found, refusal } of await this.#lookUp(source, names.slice(at, at + LOOK_UPS))) {
             const into = to.join(destination, name);
-            if (found === undefined) this.#passOver(whyMissing(name), path);
+            if (found === undefined) this.#passOver(refusal ?? whyMissing(name), path);
             else
               await this.#enter({
                 source: path,
@@ -211,12 +211,19 @@ export class Copier {
   #lookUp(
     folder: string,
     entries: readonly Entry[],
-  ): Promise<{ path: string; name: string; found?: FileFacts | undefined }[]> {
+  ): Promise<{ path: string; name: string; found?: FileFacts | undefined; refusal?: string | undefined }[]> {
     const { from } = this.#options;
     return Promise.all(
       entries.map(async ({ name, facts }) => {
         const path = from.join(folder, name);
-        return { path, name, found: facts ?? (await named(path, () => from.stat(path))) };
+        if (facts !== undefined) return { path, name, found: facts };
+        try {
+          return { path, name, found: await from.stat(path) };
+        } catch (error) {
+          const refusal = refusalReason(error);
+          if (refusal === undefined) throw copyError(path, error);
+          return { path, name, refusal };
+        }
       }),
     );
   }

@@ -16,6 +16,14 @@ export function isMissing(error: unknown): boolean {
   return error instanceof Error && ["ENOENT", "2"].includes(codeOf(error));
 }
 
+/** Why a file of either side cannot be looked at; undefined for a failure that ends the copy, such as a lost connection. */
+export function refusalReason(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const code = codeOf(error);
+  // The status of an SFTP server, or the name of a system error.
+  return /^(?:\d+|E[A-Z0-9]+)$/.test(code) ? (REASONS[code] ?? error.message) : undefined;
+}
+
 function codeOf(error: Error): string {
   return String((error as { code?: unknown }).code ?? "");
 }

@@ -222,6 +222,24 @@ describe("sources that change", () => {
   });
 });
 
+it.each([
+  ["EACCES", "it may not be read or written by this user"],
+  ["EIO", "broken"],
+  [3, "it may not be read or written by the workspace's user"],
+])("an entry that cannot be looked at (%s) is skipped, and the rest is copied", async (code, reason) => {
+  const world = await lab();
+  world.here.put("from/a", "a");
+  world.here.put("from/hidden", { kind: "link", target: "from/a" });
+  world.here.put("from/z", "z");
+  const stat = world.local.stat.bind(world.local);
+  world.local.stat = (path) =>
+    path.endsWith("hidden") ? Promise.reject(Object.assign(new Error("broken"), { code })) : stat(path);
+  const run = world.copier("up");
+  await run.copy(["from"], "to");
+  expect(run.result).toMatchObject({ files: 2, passedOver: 1 });
+  expect(world.said).toEqual([`Skipped from/hidden: ${reason}`]);
+});
+
 it.each(WAYS)("%s: everything that is skipped is reported and counted", async (way) => {
   const world = await lab();
   const { from, to } = sides(world, way);
