@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -52,6 +53,15 @@ class Setup {
 }
 
 describe("scripts of a stage", () => {
+  it.runIf(process.platform === "linux")("are not held up by a log file that is a named pipe", async () => {
+    const setup = new Setup();
+    const logPath = join(folder, "pipe");
+    execFileSync("mkfifo", [logPath]);
+    expect(await setup.scripts.run("start", [script("echo done", { logPath })])).toBe("ok");
+    expect(setup.lines()).toEqual(["info done"]);
+    expect(setup.logged.join()).toContain("a script's log file cannot be written");
+  });
+
   it("run in the home directory with the workspace's variables; their output is kept twice", async () => {
     const setup = new Setup();
     expect(await setup.scripts.run("start", [script('echo "$CODER $NAME $HOME"; pwd; echo oops >&2')])).toBe("ok");

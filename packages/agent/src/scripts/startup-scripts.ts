@@ -158,8 +158,10 @@ export class StartupScripts {
     try {
       mkdirSync(this.#options.logDirectory, { recursive: true, mode: 0o700 });
       // In a directory to which others may write, a link could lead anywhere.
-      const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
-      return new LogFile(openSync(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600), (error) =>
+      const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants;
+      // Opening a named pipe would wait for its reader, and the agent with it.
+      const flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+      return new LogFile(openSync(path, flags, 0o600), (error) =>
         this.#options.logger.log("warn", "a script's log file is incomplete", { path, error }),
       );
     } catch (error) {

@@ -21,6 +21,7 @@ import type { TerminalModes } from "../../os/termios.ts";
 import type { ExitReport, SshChannel } from "./channel.ts";
 import type { ChannelOpener } from "./forwarding.ts";
 import type { ChannelRequest, TerminalRequest } from "./requests.ts";
+import { FileTurns } from "./sftp/file-turns.ts";
 import { findSftpServer } from "./sftp/locate.ts";
 import { serveSftp } from "./sftp/sftp-server.ts";
 import { findXauth, X11Display, type X11Request } from "./x11.ts";
@@ -55,6 +56,9 @@ const SIGNALS = new Set([
 const OTHER_SIGNAL = "SIG@openssh.com";
 
 export type SessionType = "ssh" | "vscode" | "jetbrains";
+
+/** Of the threads that Node has by default, one is left for everything else. */
+const TURNS = new FileTurns(2, 3);
 
 /** What a session needs from its service and connection. */
 export interface SessionContext {
@@ -313,11 +317,12 @@ export class SshSession {
   async #runSftp(environment: Environment): Promise<ExitReport> {
     if (this.#context.blockFileTransfer) return this.#blockTransfer();
     const program = this.#context.sftpServer ?? findSftpServer() ?? "builtin";
-    const { home } = this.#context.user;
+    const { user, logger, endpoints } = this.#context;
+    const { home } = user;
     if (program !== "builtin") {
       return this.#runOnPipes({ file: program, args: [] }, this.#directory(undefined), environment);
     }
-    return { status: await serveSftp(this.#channel, { home, logger: this.#context.logger }) };
+    return { status: await serveSftp(this.#channel, { home, logger, client: endpoints.remote.address, turns: TURNS }) };
   }
 
   async #greet(): Promise<void> {

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { Accounts } from "./accounts.ts";
 import { encodeAttributes, encodeFields, encodePacket, FieldReader, STATUS } from "./codec.ts";
-import { longName } from "./long-name.ts";
+import { bareLongName, longName } from "./long-name.ts";
 
 test("a status packet is laid out as in the draft", () => {
   expect(encodePacket(101, { u32: 7 }, { u32: STATUS.eof }, { string: "End" }, { string: "" }).toString("hex")).toBe(
@@ -61,11 +62,14 @@ test("an offset beyond 2^53 and a flood of extended attributes fail", () => {
 
 test("long names look like ls -l", () => {
   const now = Date.UTC(2026, 5, 15, 12);
-  const facts = { size: 1234, uid: 1000, gid: 100, mode: 0o100644, atimeMs: now, mtimeMs: now };
-  expect(longName(Buffer.from("notes"), facts, now).toString()).toMatch(
-    /^-rw-r--r-- {4}1 1000 {5}100 {10}1234 Jun 15 \d\d:\d\d notes$/,
+  const facts = { size: 1234, uid: 1000, gid: 100, mode: 0o100644, atimeMs: now, mtimeMs: now, nlink: 12 };
+  const names = Accounts.parse("# comment\nroot:x:0:0::/root:\nme:x:1000:100::/home/me:\n", "wheel:x:0:\n");
+  expect(longName(Buffer.from("notes"), facts, names, now).toString()).toMatch(
+    /^-rw-r--r-- {3}12 me {7}100 {10}1234 Jun 15 \d\d:\d\d notes$/,
   );
-  const old = longName(Buffer.from("d"), { ...facts, mode: 0o041777, mtimeMs: 0 }, now).toString();
+  expect(longName(Buffer.from("x"), { ...facts, uid: 5, gid: 0 }, names, now).toString()).toContain(" 5        wheel ");
+  expect(bareLongName(Buffer.from("x")).toString()).toMatch(/^\?-{9} .* x$/);
+  const old = longName(Buffer.from("d"), { ...facts, mode: 0o041777, mtimeMs: 0 }, names, now).toString();
   expect(old).toMatch(/^drwxrwxrwt .* (?:Jan {2}1 {2}1970|Dec 31 {2}1969) d$/);
-  expect(longName(Buffer.from("s"), { ...facts, mode: 0o104755 }, now).toString()).toMatch(/^-rwsr-xr-x/);
+  expect(longName(Buffer.from("s"), { ...facts, mode: 0o104755 }, names, now).toString()).toMatch(/^-rwsr-xr-x/);
 });

@@ -13,16 +13,33 @@ const TYPES: ReadonlyMap<number, string> = new Map([
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const HALF_YEAR_MS = 182 * 24 * 60 * 60 * 1000;
 
-/** A line as `ls -l` prints it, with numeric owners; clients show it unchanged. */
-export function longName(name: Buffer, facts: FileFacts, nowMs = Date.now()): Buffer {
+/** Names of owners, where they have any. */
+export interface OwnerNames {
+  user(uid: number): string | undefined;
+  group(gid: number): string | undefined;
+}
+
+/** A line as `ls -l` prints it; clients show it unchanged. */
+export function longName(
+  name: Buffer,
+  facts: FileFacts & { readonly nlink: number },
+  names: OwnerNames,
+  nowMs = Date.now(),
+): Buffer {
   const columns = [
     `${TYPES.get(facts.mode & constants.S_IFMT) ?? "?"}${permissions(facts.mode)}`,
-    "   1",
-    String(facts.uid).padEnd(8),
-    String(facts.gid).padEnd(8),
+    String(facts.nlink).padStart(4),
+    (names.user(facts.uid) ?? String(facts.uid)).padEnd(8),
+    (names.group(facts.gid) ?? String(facts.gid)).padEnd(8),
     String(facts.size).padStart(8),
     date(facts.mtimeMs, nowMs),
   ];
+  return Buffer.concat([Buffer.from(`${columns.join(" ")} `), name]);
+}
+
+/** The line of a name that cannot be looked at, as `ls -l` prints it. */
+export function bareLongName(name: Buffer): Buffer {
+  const columns = ["?---------", "   ?", "?".padEnd(8), "?".padEnd(8), "?".padStart(8), "?".padStart(12)];
   return Buffer.concat([Buffer.from(`${columns.join(" ")} `), name]);
 }
 

@@ -1,6 +1,8 @@
+import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import {
+  chmodSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -20,7 +22,8 @@ import fc from "fast-check";
 import type { Attributes, FileEntryWithStats, SFTPWrapper, Stats } from "ssh2";
 import { describe, expect, test } from "vitest";
 import { duplexPair, type exec, outcome, sftp, TestService } from "../testing.ts";
-import { encodeFields, encodePacket, REQUEST } from "./codec.ts";
+import { encodeFields, encodePacket, type Field, REQUEST } from "./codec.ts";
+import { FileTurns } from "./file-turns.ts";
 import { findSftpServer } from "./locate.ts";
 import { serveSftp } from "./sftp-server.ts";
 
@@ -201,9 +204,10 @@ const logger = { level: "error", log: () => undefined } as const;
 async function answersTo(
   packets: readonly Buffer[],
   home = "/nonexistent",
+  turns = new FileTurns(1, 1),
 ): Promise<{ status: number; answers: Buffer }> {
   const [near, far] = duplexPair();
-  const done = serveSftp(far, { home, logger });
+  const done = serveSftp(far, { home, logger, client: "client", turns });
   const chunks: Buffer[] = [];
   near.on("data", (chunk: Buffer) => chunks.push(chunk));
   near.end(Buffer.concat(packets));
@@ -233,6 +237,116 @@ test("any request bytes are answered or ignored, never thrown on, and touch no f
     ),
     { numRuns: 100 },
   );
+});
+
+test.runIf(process.platform === "linux")("a named pipe is refused and holds nothing up", async () => {
+  await using service = new TestService({ sftpServer: "builtin" });
+  execFileSync("mkfifo", [join(service.home, "pipe")]);
+  const clients = await Promise.all(Array.from({ length: 4 }, async () => sftp(await service.connect())));
+  for (const flags of ["r", "w", "a", "r+"] as const) {
+    const opened = clients.map((client) => promise((done) => client.open("pipe", flags, done)));
+    for (const each of await Promise.allSettled(opened)) {
+      expect(each).toMatchObject({ status: "rejected", reason: { message: expect.stringContaining("named pipes") } });
+    }
+  }
+  await promise((done) => clients[0]!.writeFile("file", "text", done));
+  expect(readFileSync(join(service.home, "file"), "utf8")).toBe("text");
+});
+
+test.runIf(process.platform === "linux")("names that cannot be looked at are listed without attributes", () => {
+  const home = mkdtempSync(join(tmpdir(), "sftp-"));
+  try {
+    chmodSync(home, 0o755);
+    mkdirSync(join(home, "d"));
+    writeFileSync(join(home, "d", "hidden"), "");
+    chmodSync(join(home, "d"), 0o444);
+    // Nothing is closed to root.
+    const script = `
+      const [server, turns] = await Promise.all(process.argv.slice(1, 3).map((module) => import(module)));
+      const { Duplex } = await import("node:stream");
+      if (process.getuid() === 0) process.setuid(65534);
+      const logger = { level: "error", log() {} };
+      const options = { home: process.argv[3], logger, client: "", turns: new turns.FileTurns(1, 1) };
+      await server.serveSftp(Duplex.from({ readable: process.stdin, writable: process.stdout }), options);
+    `;
+    const modules = ["sftp-server.ts", "file-turns.ts"].map((file) => new URL(file, import.meta.url).href);
+    const input = Buffer.concat([
+      encodePacket(REQUEST.opendir, { u32: 1 }, { string: "d" }),
+      encodePacket(REQUEST.readdir, { u32: 2 }, { string: Buffer.alloc(4) }),
+    ]);
+    const args = ["--input-type=module", "-e", script, ...modules, home];
+    const output = execFileSync(process.execPath, args, { input }).toString("latin1");
+    const name = encodeFields([{ string: "hidden" }]).toString("latin1");
+    expect(output).toContain(name);
+    const line = encodeFields([
+      { string: `?---------    ? ?        ?               ?            ? hidden` },
+      { u32: 0 },
+    ]);
+    expect(output).toContain(name + line.toString("latin1"));
+  } finally {
+    chmodSync(join(home, "d"), 0o755);
+    rmSync(home, { recursive: true });
+  }
+});
+
+test("requests wait for the client's turn", async () => {
+  const turns = new FileTurns(1, 1);
+  const { promise: held, resolve: release } = Promise.withResolvers<void>();
+  const other = turns.run("other", () => held);
+  const [near, far] = duplexPair();
+  const done = serveSftp(far, { home: "/", logger, client: "client", turns });
+  near.write(encodePacket(REQUEST.stat, { u32: 1 }, { string: "/" }));
+  const answered = once(near, "data");
+  await new Promise(setImmediate);
+  expect(near.readableLength).toBe(0);
+  release();
+  await other;
+  await answered;
+  near.end();
+  expect(await done).toBe(0);
+});
+
+test.runIf(process.platform === "linux")("files are copied, accounts are named", async () => {
+  const home = mkdtempSync(join(tmpdir(), "sftp-"));
+  const u64 = (value: number): { raw: Buffer } => ({ raw: encodeFields([{ u32: 0 }, { u32: value }]) });
+  const handle = (number: number): { string: Buffer } => ({ string: encodeFields([{ u32: number }]) });
+  const extended = (name: string, ...fields: readonly Field[]): Buffer =>
+    encodePacket(REQUEST.extended, { u32: 9 }, { string: name }, ...fields);
+  const open = (path: string, flags: number): Buffer =>
+    encodePacket(REQUEST.open, { u32: 1 }, { string: path }, { u32: flags }, { u32: 0 });
+  try {
+    const bytes = randomBytes(700_000);
+    writeFileSync(join(home, "from"), bytes);
+    const { answers } = await answersTo(
+      [
+        open("from", 1),
+        open("to", 2 | 8),
+        open("/dev/zero", 1),
+        extended("copy-data", handle(0), u64(100), u64(0), handle(1), u64(5)),
+        extended("copy-data", handle(0), u64(0), u64(3), handle(1), u64(0)),
+        extended("copy-data", handle(0), u64(0), u64(3), handle(0), u64(0)),
+        extended("copy-data", handle(2), u64(0), u64(0), handle(1), u64(0)),
+        extended("users-groups-by-id@openssh.com", { string: encodeFields([{ u32: 0 }, { u32: 4e9 }]) }, handle(0)),
+        extended("home-directory", { string: "" }),
+        extended("home-directory", { string: "root" }),
+        extended("home-directory", { string: "no such user" }),
+      ],
+      home,
+    );
+    const copied = readFileSync(join(home, "to"));
+    expect(copied.length).toBe(bytes.length - 100 + 5);
+    expect(copied.subarray(0, 3)).toEqual(bytes.subarray(0, 3));
+    expect(copied.subarray(5).equals(bytes.subarray(100))).toBe(true);
+    const text = answers.toString("latin1");
+    for (const reason of ["into itself", "has no end", "no such user"]) expect(text).toContain(reason);
+    const root = encodeFields([{ string: "root" }]);
+    expect(answers.includes(encodeFields([{ string: Buffer.concat([root, Buffer.alloc(4)]) }, { string: root }]))).toBe(
+      true,
+    );
+    for (const path of [home, "/root"]) expect(answers.includes(encodeFields([{ string: path }]))).toBe(true);
+  } finally {
+    rmSync(home, { recursive: true });
+  }
 });
 
 test("open files are limited", async () => {

@@ -10,10 +10,8 @@ import {
   lstat,
   lutimes,
   mkdir,
-  open,
   opendir,
   readlink,
-  realpath,
   rename,
   rmdir,
   stat,
@@ -25,10 +23,12 @@ import {
 } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import type { Logger } from "wg-userspace/base/ports";
+import { Accounts } from "./accounts.ts";
 import {
   type Attributes,
   encodeAttributes,
   encodeFields,
+  encodeMode,
   encodePacket,
   type Field,
   FieldReader,
@@ -40,12 +40,23 @@ import {
   STATUS,
   type Status,
 } from "./codec.ts";
-import { longName } from "./long-name.ts";
+import { SftpFailure } from "./failure.ts";
+import type { FileTurns } from "./file-turns.ts";
+import { factsOf, join, openFile, realPath, SLASH, unused, writeAll } from "./files.ts";
+import { bareLongName, longName } from "./long-name.ts";
 
 export interface SftpOptions {
   /** Where relative paths start. */
   readonly home: string;
+  /** The client, in whose turn file operations run. */
+  readonly client: string;
+  readonly turns: FileTurns;
   readonly logger: Logger;
+}
+
+interface ServerOptions extends SftpOptions {
+  /** Whether the client has left. */
+  readonly gone: () => boolean;
 }
 
 const VERSION = 3;
@@ -63,6 +74,9 @@ const EXTENSIONS: readonly (readonly [string, string])[] = [
   ["lsetstat@openssh.com", "1"],
   ["limits@openssh.com", "1"],
   ["expand-path@openssh.com", "1"],
+  ["home-directory", "1"],
+  ["users-groups-by-id@openssh.com", "1"],
+  ["copy-data", "1"],
 ];
 
 /**
@@ -71,7 +85,7 @@ const EXTENSIONS: readonly (readonly [string, string])[] = [
  * @returns The exit status: 0 when the client ended the stream, 1 when it broke the protocol. Open files are closed.
  */
 export async function serveSftp(stream: Duplex, options: SftpOptions): Promise<number> {
-  const server = new SftpServer(options);
+  const server = new SftpServer({ ...options, gone: () => stream.destroyed });
   let buffered: Buffer = Buffer.alloc(0);
   try {
     for await (const chunk of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
@@ -83,7 +97,8 @@ export async function serveSftp(stream: Duplex, options: SftpOptions): Promise<n
           return 1;
         }
         if (buffered.length < 4 + length) break;
-        const answer = await server.handle(buffered.subarray(4, 4 + length));
+        const packet = buffered.subarray(4, 4 + length);
+        const answer = await options.turns.run(options.client, () => server.handle(packet));
         buffered = buffered.subarray(4 + length);
         if (answer !== undefined && !stream.write(answer) && !stream.destroyed) {
           await Promise.race([once(stream, "drain"), once(stream, "close")]);
@@ -100,20 +115,13 @@ type Handle =
   | { readonly kind: "file"; readonly file: FileHandle; readonly append: boolean }
   | { readonly kind: "directory"; readonly dir: Dir; readonly path: Buffer; readonly own: Buffer[] };
 
-class SftpFailure extends Error {
-  readonly status: Status;
-  constructor(status: Status, message: string) {
-    super(message);
-    this.status = status;
-  }
-}
-
 class SftpServer {
-  readonly #options: SftpOptions;
+  readonly #options: ServerOptions;
   readonly #handles = new Map<number, Handle>();
   #nextHandle = 0;
+  #accounts: Promise<Accounts> | undefined;
 
-  constructor(options: SftpOptions) {
+  constructor(options: ServerOptions) {
     this.#options = options;
   }
 
@@ -202,7 +210,7 @@ class SftpServer {
     const flags = reader.u32();
     const { mode } = complete(reader, reader.attributes());
     this.#reserve();
-    const file = await open(path, openFlags(flags), mode === undefined ? 0o666 : mode & 0o7777);
+    const file = await openFile(path, openFlags(flags), mode === undefined ? 0o666 : mode & 0o7777);
     return this.#handleAnswer(id, { kind: "file", file, append: (flags & OPEN.append) !== 0 });
   }
 
@@ -241,10 +249,7 @@ class SftpServer {
     const { file, append } = this.#file(reader);
     const offset = reader.u64();
     const data = complete(reader, reader.string());
-    for (let written = 0; written < data.length; ) {
-      const position = append ? null : offset + written;
-      written += (await file.write(data, written, data.length - written, position)).bytesWritten;
-    }
+    await writeAll(file, data, append ? undefined : offset);
     return status(id, STATUS.ok);
   }
 
@@ -276,10 +281,18 @@ class SftpServer {
     while (count < ENTRIES_PER_ANSWER) {
       const entryName = handle.own.shift() ?? (await nextEntry(handle.dir));
       if (entryName === undefined) break;
-      const facts = await factsOrUndefined(join(handle.path, entryName));
-      if (facts === undefined) continue; // removed after it was listed
+      const facts = await factsOf(join(handle.path, entryName));
+      if (facts === "missing") continue; // removed after it was listed
       count++;
-      entries.push({ string: entryName }, { string: longName(entryName, facts) }, { raw: encodeAttributes(facts) });
+      // A name is no secret of those who can list it, so one that cannot be looked at is in the list, without attributes.
+      if (facts === undefined)
+        entries.push({ string: entryName }, { string: bareLongName(entryName) }, { raw: NO_ATTRIBUTES });
+      else
+        entries.push(
+          { string: entryName },
+          { string: longName(entryName, facts, await this.#names()) },
+          { raw: encodeAttributes(facts) },
+        );
     }
     if (count === 0) return status(id, STATUS.eof);
     return encodePacket(RESPONSE.name, { u32: id }, { u32: count }, ...entries);
@@ -298,8 +311,7 @@ class SftpServer {
         if (!NO_HARD_LINKS.has((error as NodeJS.ErrnoException).code ?? "")) throw error;
       }
     }
-    if ((await factsOrUndefined(to)) !== undefined) throw new SftpFailure(STATUS.failure, "the new name exists");
-    await rename(from, to);
+    await rename(from, await unused(to));
     return status(id, STATUS.ok);
   }
 
@@ -332,9 +344,67 @@ class SftpServer {
       }
       case "expand-path@openssh.com":
         return name(id, await realPath(this.#expand(reader)));
+      case "home-directory":
+        return this.#homeDirectory(id, reader);
+      case "users-groups-by-id@openssh.com":
+        return this.#namesOf(id, reader);
+      case "copy-data":
+        return this.#copyData(id, reader);
       default:
         return status(id, STATUS.unsupported);
     }
+  }
+
+  #names(): Promise<Accounts> {
+    this.#accounts ??= Accounts.read();
+    return this.#accounts;
+  }
+
+  /** The user's own for an empty name. */
+  async #homeDirectory(id: number, reader: FieldReader): Promise<Buffer> {
+    const user = complete(reader, reader.string()).toString();
+    const home = user === "" ? this.#options.home : (await this.#names()).homeOf(user);
+    if (home === undefined) throw new SftpFailure(STATUS.noSuchFile, "no such user");
+    return name(id, Buffer.from(home));
+  }
+
+  /** An unknown number has an empty name. */
+  async #namesOf(id: number, reader: FieldReader): Promise<Buffer> {
+    const users = numbers(reader.string());
+    const groups = complete(reader, numbers(reader.string()));
+    const accounts = await this.#names();
+    const list = (names: readonly (string | undefined)[]): Field => ({
+      string: encodeFields(names.map((each) => ({ string: each ?? "" }))),
+    });
+    return encodePacket(
+      RESPONSE.extended,
+      { u32: id },
+      list(users.map((uid) => accounts.user(uid))),
+      list(groups.map((gid) => accounts.group(gid))),
+    );
+  }
+
+  /** Copies from one open file to another; a length of 0 means up to its end. Ends early when the client has left. */
+  async #copyData(id: number, reader: FieldReader): Promise<Buffer> {
+    const { file: from } = this.#file(reader);
+    let position = reader.u64();
+    const length = reader.u64();
+    const { file: to, append } = this.#file(reader);
+    let target = complete(reader, reader.u64());
+    const [source, destination] = await Promise.all([from.stat(), to.stat()]);
+    if (source.dev === destination.dev && source.ino === destination.ino)
+      throw new SftpFailure(STATUS.failure, "a file is not copied into itself");
+    if (length === 0 && !source.isFile()) throw new SftpFailure(STATUS.failure, "a device has no end");
+    const block = Buffer.allocUnsafe(MAX_READ_BYTES);
+    for (let left = length === 0 ? Number.POSITIVE_INFINITY : length; left > 0 && !this.#options.gone(); ) {
+      const { bytesRead } = await from.read(block, 0, Math.min(block.length, left), position);
+      if (bytesRead === 0) break;
+      await writeAll(to, block.subarray(0, bytesRead), append ? undefined : target);
+      position += bytesRead;
+      target += bytesRead;
+      left -= bytesRead;
+    }
+    return status(id, STATUS.ok);
   }
 
   #path(reader: FieldReader): Buffer {
@@ -371,7 +441,6 @@ class SftpServer {
   }
 }
 
-const SLASH = 0x2f;
 const TILDE = 0x7e;
 /** The longest file name; Node does not expose the real limit. */
 const NAME_MAX = 255;
@@ -429,6 +498,7 @@ function attributesOf(id: number, facts: FileFacts): Buffer {
   return encodePacket(RESPONSE.attrs, { u32: id }, { raw: encodeAttributes(facts) });
 }
 
+const NO_ATTRIBUTES = encodeMode();
 const NO_FACTS: FileFacts = { size: 0, uid: 0, gid: 0, mode: 0, atimeMs: 0, mtimeMs: 0 };
 
 function name(id: number, path: Buffer): Buffer {
@@ -470,6 +540,12 @@ function openFlags(flags: number): number {
   );
 }
 
+/** A string of 32-bit numbers. */
+function numbers(bytes: Buffer): readonly number[] {
+  if (bytes.length % 4 !== 0) throw new SftpFailure(STATUS.badMessage, MESSAGES[STATUS.badMessage]);
+  return Array.from({ length: bytes.length / 4 }, (_, index) => bytes.readUInt32BE(4 * index));
+}
+
 /** Node omits "." and "..". */
 async function nextEntry(dir: Dir): Promise<Buffer | undefined> {
   return (await dir.read())?.name as unknown as Buffer | undefined;
@@ -478,38 +554,4 @@ async function nextEntry(dir: Dir): Promise<Buffer | undefined> {
 async function closeHandle(handle: Handle): Promise<void> {
   if (handle.kind === "file") await handle.file.close();
   else await handle.dir.close();
-}
-
-async function factsOrUndefined(path: Buffer): Promise<FileFacts | undefined> {
-  try {
-    return await lstat(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
-}
-
-/** Absolute path without symbolic links; the last name need not exist, because uploads resolve their target first. */
-async function realPath(path: Buffer): Promise<Buffer> {
-  try {
-    return await realpath(path, { encoding: "buffer" });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-  }
-  const trimmed = trimSlashes(path);
-  const slash = trimmed.lastIndexOf(SLASH);
-  const parent = slash <= 0 ? Buffer.from("/") : trimmed.subarray(0, slash);
-  return join(await realpath(parent, { encoding: "buffer" }), trimmed.subarray(slash + 1));
-}
-
-function trimSlashes(path: Buffer): Buffer {
-  let end = path.length;
-  while (end > 1 && path[end - 1] === SLASH) end--;
-  return path.subarray(0, end);
-}
-
-function join(directory: Buffer, entry: Buffer): Buffer {
-  if (entry.length === 0) return directory;
-  const separator = directory.at(-1) === SLASH ? "" : "/";
-  return Buffer.concat([directory, Buffer.from(separator), entry]);
 }

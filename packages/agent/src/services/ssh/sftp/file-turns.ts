@@ -1,0 +1,49 @@
+/**
+ * Shares out the threads on which file operations run. They are few, and names are looked up on them too; an operation on a network
+ * mount that hangs holds one for as long as it hangs. A client gets two, so that it blocks itself, and all together leave some.
+ */
+export class FileTurns {
+  readonly #perClient: number;
+  readonly #total: number;
+  readonly #running = new Map<string, number>();
+  /** In order of arrival; each connection waits for one operation at a time. */
+  readonly #waiting: { readonly client: string; readonly start: () => void }[] = [];
+  #taken = 0;
+
+  constructor(perClient: number, total: number) {
+    this.#perClient = perClient;
+    this.#total = total;
+  }
+
+  /** Runs the operation when it is the client's turn. */
+  async run<T>(client: string, operation: () => Promise<T>): Promise<T> {
+    if (this.#mayStart(client)) this.#take(client);
+    else await new Promise<void>((start) => this.#waiting.push({ client, start }));
+    try {
+      return await operation();
+    } finally {
+      this.#leave(client);
+    }
+  }
+
+  #mayStart(client: string): boolean {
+    return this.#taken < this.#total && (this.#running.get(client) ?? 0) < this.#perClient;
+  }
+
+  #take(client: string): void {
+    this.#taken++;
+    this.#running.set(client, (this.#running.get(client) ?? 0) + 1);
+  }
+
+  #leave(client: string): void {
+    this.#taken--;
+    const left = this.#running.get(client)! - 1;
+    if (left === 0) this.#running.delete(client);
+    else this.#running.set(client, left);
+    const next = this.#waiting.findIndex((waiter) => this.#mayStart(waiter.client));
+    if (next < 0) return;
+    const [waiter] = this.#waiting.splice(next, 1);
+    this.#take(waiter!.client);
+    waiter!.start();
+  }
+}
