@@ -26,6 +26,7 @@ export const COMMANDS: Readonly<Record<string, LoadCommand>> = {
   "connect:exists": () => import("./commands/connect/exists.ts"),
   cp: () => import("./commands/cp.ts"),
   delete: () => import("./commands/delete.ts"),
+  "deployment:edit-connection-policy": () => import("./commands/deployment/edit-connection-policy.ts"),
   doctor: () => import("./commands/doctor.ts"),
   "external-workspaces:agent-instructions": () => import("./commands/external-workspaces/agent-instructions.ts"),
   "external-workspaces:create": () => import("./commands/external-workspaces/create.ts"),

@@ -102,7 +102,7 @@ export function buildHttpSurface(
   const { maxShareLevel } = config;
   const presenter = new WorkspacePresenter({
     loader: new WorkspaceLoader(store),
-    browserOnlyBy: (workspace, ownerPolicy) => connectionPolicies.by({ connection_policy: ownerPolicy }, workspace),
+    browserOnlyRule: () => connectionPolicies.rule(),
     live: (agentId) => ({ latency: control.agentLatency(agentId), contest: control.agentContest(agentId) }),
     deployment,
     maxShareLevel,
@@ -174,7 +174,8 @@ export function buildHttpSurface(
 
   const router = buildRouter(
     [
-      (api) => deploymentRoutes(api, { user, config, deployment, addresses, users, clock, bodyBytes }),
+      (api) =>
+        deploymentRoutes(api, { user, config, deployment, addresses, users, connectionPolicies, clock, bodyBytes }),
       (api) => userRoutes(api, { user, users, accounts, sessions, cookies, hosts, audit, deployment, bodyBytes }),
       (api) => profileRoutes(api, { user, tables: store, accounts, changes, deployment, audit, bodyBytes }),
       (api) => apiKeyRoutes(api, { user, users, apiKeys, sessions, audit, clock, maxTokenLifetimeMs, bodyBytes }),

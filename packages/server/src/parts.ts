@@ -146,11 +146,12 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   });
 
   const connectionPolicies = new ConnectionPolicies({
-    deployment: config.browserOnly,
+    startedWith: config.browserOnly,
     store,
     accessChanges,
     changes,
     clock,
+    monotonicNow,
     pagesUrl: () => (config.dashboard ? addresses.accessUrl() : undefined),
   });
 

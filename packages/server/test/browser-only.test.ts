@@ -3,7 +3,16 @@ import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { expect, test } from "vitest";
 import { WebSocket } from "ws";
 import type { ServerFlagValues } from "../src/config/flags.ts";
-import { addMember, addWorkspace, agentToken, firstUser, openSocket, send, startServer } from "./helpers.ts";
+import {
+  addMember,
+  addWorkspace,
+  agentToken,
+  firstUser,
+  openSocket,
+  openSocketOrFail,
+  send,
+  startServer,
+} from "./helpers.ts";
 import { agentNode, nodeOf, TestPeer } from "./peers.ts";
 
 const SENTENCE = "Non-browser connections are disabled for your deployment.";
@@ -251,4 +260,71 @@ test("a workspace that requires end-to-end encryption refuses terminals that the
   expect(refused).toMatchObject({ status: 409, text: expect.stringContaining("end-to-end encrypted terminals only") });
   expect(await dialStatus(at, dev, at.bob.token)).toBe("opened");
   expect((await set(at.owner.token, false)).json).toMatchObject({ require_e2e: false });
+});
+
+test("the rule of the deployment is read and set by its owners, adds to what the server was started with, and is recorded", async () => {
+  await using at = await deployment({ "browser-only": "default" });
+  const dev = await at.workspace("dev");
+  const PATH = "/api/v2/deployment/connection-policy";
+  const get = async (token: string, path: string) => await send(at.url, "GET", path, { token });
+  expect((await get(at.bob.token, PATH)).status).toBe(403);
+  expect((await at.put(at.bob.token, "/deployment", "off")).status).toBe(403);
+  const set = async (rule: unknown) =>
+    await send(at.url, "PUT", PATH, { token: at.owner.token, body: { browser_only: rule } });
+  for (const wrong of ["browser_only", "true", "", null]) expect((await set(wrong)).status).toBe(400);
+  const started = { browser_only: "default", set: "off", started_with: "default" };
+  expect((await get(at.owner.token, PATH)).json).toEqual(started);
+
+  await at.put(at.owner.token, `/workspaces/${dev.id}`, "any");
+  expect(await dialStatus(at, dev, at.bob.token)).toBe("opened");
+  const enforced = { browser_only: "enforced", set: "enforced", started_with: "default" };
+  expect((await set("enforced")).json).toEqual(enforced);
+  expect((await get(at.owner.token, PATH)).json).toEqual(enforced);
+  expect(await dialStatus(at, dev, at.bob.token)).toMatchObject([409, { message: SENTENCE }]);
+  const shown = await get(at.bob.token, "/api/v2/users/me/workspace/dev");
+  expect(shown.json).toMatchObject({ browser_only_by: "deployment", connection_policy: "any" });
+  // Owners lift what they set, and nothing else.
+  expect((await set("off")).json).toEqual(started);
+  expect(await dialStatus(at, dev, at.bob.token)).toBe("opened");
+  expect(at.log.text.match(/"audit":"connection-policy-changed"/g)).toHaveLength(3);
+});
+
+test("setting the rule of the deployment ends tunnels to all workspaces that are not exempt, and is seen by watchers", async () => {
+  await using at = await deployment();
+  const [dev, exempt] = [await at.workspace("dev"), await at.workspace("exempt")];
+  await at.put(at.owner.token, `/workspaces/${exempt.id}`, "any");
+  await using agent = await TestPeer.open(at.url, dev.token, AGENT_RPC);
+  agent.send({ updateSelf: { node: agentNode(dev.agentId) } });
+  await using other = await TestPeer.open(at.url, exempt.token, AGENT_RPC);
+  other.send({ updateSelf: { node: agentNode(exempt.agentId, 43n) } });
+  await using client = await TestPeer.open(at.url, at.bob.token, TAILNET);
+  client.send(CLIENT_NODE);
+  client.tunnelTo(dev.agentId);
+  expect(await client.next()).toBe(`node ${dev.agentId}`);
+  client.tunnelTo(exempt.agentId);
+  expect(await client.next()).toBe(`node ${exempt.agentId}`);
+  const id = (await agent.next()).replace("node ", "");
+  expect(await other.next()).toBe(`node ${id}`);
+  const path = `/api/v2/workspaces/${dev.id}/watch-ws`;
+  const watch = await openSocketOrFail(at.url, path, { [SESSION_TOKEN_HEADER]: at.bob.token });
+  const by = async (): Promise<unknown> => JSON.parse(String(await watch.next())).data?.browser_only_by;
+
+  const set = async (rule: string) =>
+    await send(at.url, "PUT", "/api/v2/deployment/connection-policy", {
+      token: at.owner.token,
+      body: { browser_only: rule },
+    });
+  await set("default");
+  expect(await client.next()).toBe(`disconnected ${dev.agentId}`);
+  expect(await client.next()).toBe(`error: ${SENTENCE}`);
+  expect(await agent.next()).toBe(`disconnected ${id}`);
+  while ((await by()) !== "deployment");
+  watch.socket.terminate();
+  // The tunnel to the exempt workspace is as it was.
+  other.send({ updateSelf: { node: agentNode(exempt.agentId, 44n) } });
+  expect(await client.next()).toBe(`node ${exempt.agentId}`);
+  await set("enforced");
+  expect(await client.next()).toBe(`disconnected ${exempt.agentId}`);
+  expect(await client.next()).toBe(`error: ${SENTENCE}`);
+  expect(await other.next()).toBe(`disconnected ${id}`);
 });

@@ -120,7 +120,10 @@ const LISTINGS: readonly [string, (body: never) => number][] = [
 
 test("10 rows and 1,000 rows need the same queries", async () => {
   const queries: string[] = [];
-  await using at = await startServer({ deps: { onQuery: (sql) => void queries.push(sql) } });
+  // The deployment's rule is read at most once a second, so these counts leave it out.
+  await using at = await startServer({
+    deps: { onQuery: (sql) => void (sql.includes('from "settings"') || queries.push(sql)) },
+  });
   const { token } = await firstUser(at.url);
   const { store, changes, keyExpiry, offlineAudit } = at.server.parts;
   // Its queries are sent at intervals.

@@ -2,6 +2,7 @@
 export const TOPICS: Readonly<Record<string, string>> = {
   apps: "Declare, share and open web apps of a workspace",
   connect: "Answer the questions that the SSH configuration asks",
+  deployment: "Set what holds in the whole deployment",
   "external-workspaces": "Register machines of your own as workspaces",
   login: "Log in to a deployment",
   open: "Open a workspace in VS Code, or one of its apps in the browser",
@@ -22,7 +23,7 @@ export const GROUPS: readonly { readonly title: string; readonly names: readonly
   },
   { title: "NETWORK", names: ["ping", "status", "doctor", "netcheck", "speedtest", "support"] },
   { title: "ACCOUNT", names: ["login", "logout", "whoami", "tokens"] },
-  { title: "ADMINISTRATION", names: ["users", "reset-password"] },
+  { title: "ADMINISTRATION", names: ["users", "deployment", "reset-password"] },
   { title: "RUN A DEPLOYMENT", names: ["server", "wsproxy", "agent"] },
   { title: "OTHER", names: ["completion", "connect", "update-cli", "version"] },
 ];

@@ -1,8 +1,15 @@
-/** Which users and workspaces may be reached only from web browsers, as the owners of a deployment set it. */
+/** Which workspaces may be reached only from web browsers, as the owners of a deployment set it for all, for a user or for one. */
+import { ClientError } from "coder-client/base/client-error";
 import type { Deployment } from "coder-client/rest/deployment";
 import { findWorkspace } from "coder-client/rest/workspaces";
 import { parseWorkspaceName } from "coder-protocol/names";
-import type { ConnectionPolicy } from "coder-protocol/rest/connection-policy";
+import {
+  type BrowserOnlyRule,
+  browserOnlyRule,
+  type ConnectionPolicy,
+  type DeploymentPolicy,
+  deploymentPolicy,
+} from "coder-protocol/rest/connection-policy";
 import type { User } from "coder-protocol/rest/users";
 import { UsageError } from "../errors/usage-error.ts";
 import { callUser, userOf } from "./users.ts";
@@ -19,6 +26,25 @@ export function readPolicy(text: string): ConnectionPolicy {
   const policy = Object.hasOwn(POLICIES, text) ? POLICIES[text] : undefined;
   if (policy === undefined) throw new UsageError(`the policy is "${text}"; it is one of: inherit, any, browser-only`);
   return policy;
+}
+
+/** Throws UsageError. */
+export function readRule(text: string): BrowserOnlyRule {
+  const rule = browserOnlyRule.safeParse(text);
+  if (!rule.success) throw new UsageError(`the rule is "${text}"; it is one of: ${browserOnlyRule.options.join(", ")}`);
+  return rule.data;
+}
+
+export async function setDeploymentPolicy(
+  deployment: Deployment,
+  rule: BrowserOnlyRule,
+  signal: AbortSignal,
+): Promise<DeploymentPolicy> {
+  const body = { browser_only: rule };
+  const path = "/api/v2/deployment/connection-policy";
+  const stored = deploymentPolicy.safeParse(await deployment.call(path, { method: "PUT", body, signal }));
+  if (stored.success) return stored.data;
+  throw new ClientError("ERR_NOT_A_CODER_SERVER", "unexpected answer: expected the rule of the deployment");
 }
 
 export async function setUserPolicy(

@@ -57,7 +57,7 @@ describe.skipIf(missing.length > 0)(`browser-only mode (missing here: ${missing.
     await screenText(page, (text) => text.includes("new-42"), "a new terminal");
   });
 
-  it("an owner sets the policy of a workspace and of a user on their pages", async () => {
+  it("an owner sets the policy of a workspace, of a user and of the deployment on their pages", async () => {
     await deployment.addMember("bob");
     const policyOf = async (path: string): Promise<string | undefined> => {
       const answer = await deployment.api("GET", path);
@@ -81,5 +81,16 @@ describe.skipIf(missing.length > 0)(`browser-only mode (missing here: ${missing.
     await expect.poll(() => policyOf("/api/v2/users/bob"), { timeout: 30_000 }).toBe("browser_only");
     await choose("Any client");
     await expect.poll(() => policyOf("/api/v2/users/bob"), { timeout: 30_000 }).toBe("inherit");
+    const rule = async () => await (await deployment.api("GET", "/api/v2/deployment/connection-policy")).json();
+    await page.goto(`${deployment.url}/deployment/overview`);
+    await choose("Browsers only, in all workspaces");
+    await expect.poll(rule, { timeout: 30_000 }).toMatchObject({ browser_only: "enforced" });
+    expect(await seriousFaults(page)).toEqual([]);
+    await page.goto(`${deployment.url}/users/bob`);
+    await page.getByText("this setting has no effect").waitFor();
+    await page.goto(`${deployment.url}/deployment/overview`);
+    expect(await page.getByRole("radio", { name: "Browsers only, in all workspaces" }).isChecked()).toBe(true);
+    await choose("Any client");
+    await expect.poll(rule, { timeout: 30_000 }).toMatchObject({ browser_only: "off" });
   });
 });

@@ -71,36 +71,57 @@ describe("browser-only mode of a workspace or user", () => {
   }
 
   it.each([
-    ["workspace", (user: string) => ["external-workspaces", "edit-connection-policy", `${user}/demo`, "browser-only"]],
-    ["user", (user: string) => ["users", "edit-connection-policy", user, "browser-only"]],
-  ] as const)("ends ssh, ssh --stdio and port-forward when it is switched on for the %s", async (what, command) => {
-    const user = `member${++users}`;
-    await deployment.addMember(user);
-    deployment.startAgent(await deployment.createWorkspace("demo", user));
-    const local = await freePort();
-    const ssh = start(user, ["ssh", "demo", "--", "echo ready; sleep 1000"]);
-    await until(ssh, "ready");
-    const forward = start(user, ["port-forward", "demo", "--tcp", `${local}:22222`]);
-    await until(forward, String(local));
-    const stdio = start(user, ["ssh", "--stdio", "demo"]);
-    await until(stdio, "SSH-2.0");
+    [
+      "deployment",
+      () => ["deployment", "edit-connection-policy", "enforced"],
+      "Browser-only mode of the deployment",
+      "off",
+    ],
+    [
+      "workspace",
+      (user: string) => ["external-workspaces", "edit-connection-policy", `${user}/demo`, "browser-only"],
+      "Connection policy of workspace",
+      "inherit",
+    ],
+    [
+      "user",
+      (user: string) => ["users", "edit-connection-policy", user, "browser-only"],
+      "Connection policy of user",
+      "inherit",
+    ],
+  ] as const)(
+    "ends ssh, ssh --stdio and port-forward when it is switched on for the %s",
+    async (_what, command, said, undo) => {
+      const user = `member${++users}`;
+      await deployment.addMember(user);
+      deployment.startAgent(await deployment.createWorkspace("demo", user));
+      const local = await freePort();
+      const ssh = start(user, ["ssh", "demo", "--", "echo ready; sleep 1000"]);
+      await until(ssh, "ready");
+      const forward = start(user, ["port-forward", "demo", "--tcp", `${local}:22222`]);
+      await until(forward, String(local));
+      const stdio = start(user, ["ssh", "--stdio", "demo"]);
+      await until(stdio, "SSH-2.0");
 
-    const ends = Promise.all([ssh, forward, stdio].map(({ child }) => once(child, "close")));
-    const set = await deployment.run([...command(user)]);
-    expect(set.stderr).toContain(`Connection policy of ${what}`);
-    expect(set.code).toBe(0);
-    expect((await ends).map(([code]) => code as number)).toEqual([255, 255, 255]);
-    for (const { text } of [ssh, forward, stdio]) {
-      expect(text()).toContain(SENTENCE);
-      expect(text()).toContain(`${deployment.url}/@${user}/demo/terminal`);
-    }
-    const closed = await once(connect(local, "127.0.0.1"), "error").then(([error]) => (error as { code: string }).code);
-    expect(closed).toBe("ECONNREFUSED");
+      const ends = Promise.all([ssh, forward, stdio].map(({ child }) => once(child, "close")));
+      const set = await deployment.run([...command(user)]);
+      expect(set.stderr).toContain(said);
+      expect(set.code).toBe(0);
+      expect((await ends).map(([code]) => code as number)).toEqual([255, 255, 255]);
+      for (const { text } of [ssh, forward, stdio]) {
+        expect(text()).toContain(SENTENCE);
+        expect(text()).toContain(`${deployment.url}/@${user}/demo/terminal`);
+      }
+      const closed = await once(connect(local, "127.0.0.1"), "error").then(
+        ([error]) => (error as { code: string }).code,
+      );
+      expect(closed).toBe("ECONNREFUSED");
 
-    const undone = [...command(user).slice(0, -1), "inherit"];
-    expect((await deployment.run(undone)).code).toBe(0);
-    expect((await deployment.run(["ssh", "demo", "--", "true"], { user })).code).toBe(0);
-  });
+      const undone = [...command(user).slice(0, -1), undo];
+      expect((await deployment.run(undone)).code).toBe(0);
+      expect((await deployment.run(["ssh", "demo", "--", "true"], { user })).code).toBe(0);
+    },
+  );
 
   it("is refused to members, and takes three words", async () => {
     await deployment.addMember("carol");
@@ -108,6 +129,11 @@ describe("browser-only mode of a workspace or user", () => {
     expect([own.code, own.stderr]).toEqual([1, expect.stringContaining("Only an owner of this deployment")]);
     const wrong = await deployment.run(["users", "edit-connection-policy", "carol", "none"]);
     expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining("inherit, any, browser-only")]);
+    const rule = ["deployment", "edit-connection-policy"];
+    const member = await deployment.run([...rule, "off"], { user: "carol" });
+    expect([member.code, member.stderr]).toEqual([1, expect.stringContaining("Only an owner of this deployment")]);
+    const unknown = await deployment.run([...rule, "browser-only"]);
+    expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringContaining("off, default, enforced")]);
     expect((await deployment.run(["users", "show", "carol"])).stdout).toMatch(/Connection policy\s+inherit/);
   });
 });

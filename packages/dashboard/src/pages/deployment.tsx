@@ -7,6 +7,7 @@ import { isOwner } from "../session/session.ts";
 import { Problem } from "../ui/problem.tsx";
 import { DeploymentFrame } from "./deployment-frame.tsx";
 import { OwnersOnly } from "./owners-only.tsx";
+import { DeploymentPolicyEditor } from "./policy/policy-editor.tsx";
 import { ReplicaList } from "./replicas.tsx";
 
 export function Deployment(): JSX.Element {
@@ -49,6 +50,9 @@ function Page(): JSX.Element {
       <h2>Servers</h2>
       {servers.error.value === undefined ? null : <Problem error={servers.error.value} retry={servers.reload} />}
       {servers.data.value === undefined ? null : <ReplicaList replicas={servers.data.value} />}
+      <div class="apart">
+        <DeploymentPolicyEditor />
+      </div>
       <div class="page-head">
         <h2>Settings</h2>
         <label class="inline">

@@ -9,6 +9,23 @@ export type ConnectionPolicy = z.infer<typeof connectionPolicy>;
 export const browserOnlyBy = z.enum(["deployment", "user", "workspace"]);
 export type BrowserOnlyBy = z.infer<typeof browserOnlyBy>;
 
+/** Of a deployment: `default` leaves workspaces to browsers that are not exempt by `any`, `enforced` all of them. */
+export const browserOnlyRule = z.enum(["off", "default", "enforced"]);
+export type BrowserOnlyRule = z.infer<typeof browserOnlyRule>;
+
+export const deploymentPolicyRequest = z.object({ browser_only: browserOnlyRule });
+export type DeploymentPolicyRequest = z.infer<typeof deploymentPolicyRequest>;
+
+export const deploymentPolicy = z.object({
+  /** What holds: the stricter of the other two. */
+  browser_only: browserOnlyRule,
+  /** As owners set it over the API. */
+  set: browserOnlyRule,
+  /** As the server that answers was started: `--browser-only`. */
+  started_with: browserOnlyRule,
+});
+export type DeploymentPolicy = z.infer<typeof deploymentPolicy>;
+
 export const connectionPolicyRequest = z.object({ policy: connectionPolicy });
 /** Fields that are left out stay as they are. */
 export const workspacePolicyRequest = z.object({

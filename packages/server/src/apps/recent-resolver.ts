@@ -1,10 +1,10 @@
 /** Resolves apps for requests; a result is reused for one second. */
 import type { WallClock } from "../base/clock.ts";
+import { Recent } from "../base/recent.ts";
 import type { Store } from "../db/store.ts";
 import type { AppLabel, AppPlace } from "./label.ts";
 import type { PathNames } from "./path-names.ts";
 import type { PortShareService } from "./port-shares.ts";
-import { Recent } from "./recent.ts";
 import { AppResolver, type ResolvedApp } from "./resolver.ts";
 
 export class RecentResolver extends AppResolver {

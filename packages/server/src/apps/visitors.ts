@@ -4,13 +4,13 @@ import type { IncomingHttpHeaders } from "node:http";
 import { cookieValue } from "../auth/cookies.ts";
 import { equalDigests, hashSecret, parseUserToken } from "../auth/tokens.ts";
 import type { WallClock } from "../base/clock.ts";
+import { Recent } from "../base/recent.ts";
 import { isUniqueViolation } from "../db/dialect.ts";
 import type { ApiKeyRow, WorkspaceProxyRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { Visitor } from "./decision.ts";
 import { headerToken } from "./header-token.ts";
 import type { VisitorIdentity } from "./headers.ts";
-import { Recent } from "./recent.ts";
 import { TICKET_LIFETIME_MS, type TicketHolder } from "./tickets.ts";
 
 const SESSION_BYTES = 32;

@@ -8,8 +8,14 @@ export type AccessEvent =
   | { readonly kind: "agent-token-rotated"; readonly agentId: string }
   /** A workspace proxy was deleted, or its token replaced. */
   | { readonly kind: "proxy-revoked"; readonly proxyId: string }
-  /** From now on only browsers may connect as this user, or to these agents. */
-  | { readonly kind: "browser-only"; readonly userId?: string; readonly agentIds?: readonly string[] };
+  /** From now on only browsers may connect as this user, to these agents, or at all. */
+  | {
+      readonly kind: "browser-only";
+      readonly userId?: string;
+      readonly agentIds?: readonly string[];
+      /** Applies to every connection except those to exempt agents: see ConnectionPolicies.exemptAgents. */
+      readonly everyone?: true;
+    };
 
 export type AccessListener = (event: AccessEvent, outboxId?: string) => void;
 
@@ -55,10 +61,10 @@ export interface AccessHolder {
   readonly agentId?: string | undefined;
 }
 
-/** Whether `event` restricts the user's connections to the agent to browsers. */
+/** Whether `event` restricts the user's connections to the agent to browsers, unless the agent is exempt. */
 export function becomesBrowserOnly(event: AccessEvent, holder: { userId: string; agentId: string }): boolean {
   if (event.kind !== "browser-only") return false;
-  return event.userId === holder.userId || event.agentIds?.includes(holder.agentId) === true;
+  return event.everyone === true || event.userId === holder.userId || event.agentIds?.includes(holder.agentId) === true;
 }
 
 /**

@@ -40,6 +40,7 @@ import {
 import { KeyWaits } from "./key-waits.ts";
 import { legacyMapRoute } from "./legacy-map-route.ts";
 import { LostPeers } from "./lost-peers.ts";
+import { onceDatabaseAnswers } from "./once-database-answers.ts";
 import { ACCESS_REVOKED, type Release } from "./open-socket.ts";
 import type { PeerAuth } from "./peer-auth.ts";
 import { PeerReports } from "./peer-reports.ts";
@@ -98,6 +99,8 @@ export class ControlPlane {
   readonly #keyWaits = new KeyWaits();
   readonly #gates: RelayGate[] = [];
   #recorder: CoordinatorRecorder | undefined;
+  /** Ends what waits for the database on behalf of the whole control plane. */
+  readonly #over = new AbortController();
   #closing = false;
 
   constructor(options: ControlPlaneOptions) {
@@ -246,6 +249,7 @@ export class ControlPlane {
     if (this.#closing) return;
     this.#closing = true;
     clearInterval(this.#timer);
+    this.#over.abort();
     this.#stopEvents();
     this.#options.relayMaps.close();
     this.#keyWaits.close();
@@ -271,12 +275,28 @@ export class ControlPlane {
   #accessEnds(event: AccessEvent): void {
     for (const open of this.#sockets.open) if (open.auth.endedBy(event)) open.end(ACCESS_REVOKED);
     this.coordinator.revoke((auth) => auth.endedBy(event), ACCESS_REVOKED, this.#options.clock.now());
-    if (event.kind === "browser-only") this.#leaveToBrowsers(event);
+    if (event.kind !== "browser-only") return;
+    if (event.everyone === true) void this.#leaveAllToBrowsers(event);
+    else this.#leaveToBrowsers(event, new Set());
+  }
+
+  /** Uses the rule that is stored when it reads it, which may have changed again since the event. */
+  async #leaveAllToBrowsers(event: AccessEvent): Promise<void> {
+    const { connectionPolicies, log } = this.#options;
+    try {
+      const exempt = await onceDatabaseAnswers(() => connectionPolicies.exemptAgents(), this.#over.signal);
+      if (exempt !== undefined) this.#leaveToBrowsers(event, exempt);
+    } catch (error) {
+      if (this.#over.signal.aborted) return;
+      log.error({ err: error }, "which workspaces any client may connect to is not known: all tunnels of clients end");
+      this.#leaveToBrowsers(event, new Set());
+    }
   }
 
   /** Ends tunnels that only browsers may have from now on, and connections that served only such a tunnel. */
-  #leaveToBrowsers(event: AccessEvent): void {
-    const losesTunnel = (auth: PeerAuth, to: string): boolean => auth.losesTunnel?.(event, to) === true;
+  #leaveToBrowsers(event: AccessEvent, exempt: ReadonlySet<string>): void {
+    const losesTunnel = (auth: PeerAuth, to: string): boolean =>
+      !exempt.has(to) && auth.losesTunnel?.(event, to) === true;
     this.coordinator.endTunnels(losesTunnel, NON_BROWSER_REFUSED, this.#options.clock.now());
     const ended = [...this.#sockets.open].filter(
       ({ auth, onlyAgent }) => onlyAgent !== undefined && losesTunnel(auth, onlyAgent),

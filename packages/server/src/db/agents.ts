@@ -1,3 +1,4 @@
+import type { ConnectionPolicy } from "coder-protocol/rest/connection-policy";
 import {
   type ExpressionBuilder,
   type Kysely,
@@ -147,6 +148,17 @@ export class Agents {
       .orderBy("created_at")
       .orderBy("id")
       .execute();
+  }
+
+  /** The agents of all workspaces with this policy. */
+  async idsByConnectionPolicy(policy: ConnectionPolicy): Promise<string[]> {
+    const rows = await this.#db
+      .selectFrom("agents")
+      .innerJoin("workspaces", "workspaces.id", "agents.workspace_id")
+      .select("agents.id")
+      .where("workspaces.connection_policy", "=", policy)
+      .execute();
+    return rows.map(({ id }) => id);
   }
 
   /** The agents of several workspaces, for each workspace in the order in which they were created. */

@@ -12,7 +12,9 @@ export type SettingKey =
   | "key_fingerprint"
   | "dismissed_healthchecks"
   | "primary_display_name"
-  | "primary_icon";
+  | "primary_icon"
+  /** Which workspaces are left to browsers, as owners set it. */
+  | "browser_only";
 
 export class Settings {
   readonly #db: Kysely<Database>;

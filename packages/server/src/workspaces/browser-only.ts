@@ -1,14 +1,18 @@
 /** Decides whether only browsers may connect to a workspace, and by whose setting. Pure. */
-import type { BrowserOnlyBy, ConnectionPolicy } from "coder-protocol/rest/connection-policy";
-
-/** The deployment's setting: `default` may be lifted for a workspace, `enforced` may not. */
-export type BrowserOnlySetting = "off" | "default" | "enforced";
+import type { BrowserOnlyBy, BrowserOnlyRule, ConnectionPolicy } from "coder-protocol/rest/connection-policy";
 
 export interface PoliciesInForce {
-  readonly deployment: BrowserOnlySetting;
+  readonly deployment: BrowserOnlyRule;
   /** The policy of the connecting user. */
   readonly user: ConnectionPolicy;
   readonly workspace: ConnectionPolicy;
+}
+
+const BY_STRICTNESS: readonly BrowserOnlyRule[] = ["off", "default", "enforced"];
+
+/** Returns which of two rules of a deployment applies: the stricter one. */
+export function stricter(a: BrowserOnlyRule, b: BrowserOnlyRule): BrowserOnlyRule {
+  return BY_STRICTNESS.indexOf(a) > BY_STRICTNESS.indexOf(b) ? a : b;
 }
 
 /** Undefined: any client may connect. */

@@ -8,7 +8,9 @@ export type Change =
   /** The user's name or settings changed. */
   | { readonly kind: "user"; readonly userId: string }
   /** A workspace proxy was created, changed or deleted, or its health changed. */
-  | { readonly kind: "workspace-proxies" };
+  | { readonly kind: "workspace-proxies" }
+  /** The deployment's rule about browsers changed, and with it the view of every workspace. */
+  | { readonly kind: "connection-rule" };
 
 /** Listeners for every change; no topic has this name. */
 const EVERY = "";
@@ -19,8 +21,8 @@ export class Changes {
 
   /**
    * Listens for one workspace (`workspace:<id>`), all of them (`workspaces`), one agent's logs (`agent-logs:<id>`) or its
-   * metadata (`agent-metadata:<id>`), one user (`user:<id>`), or the workspace proxies (`workspace-proxies`). Returns a function
-   * that removes the listener.
+   * metadata (`agent-metadata:<id>`), one user (`user:<id>`), the workspace proxies (`workspace-proxies`), or the
+   * deployment's rule about browsers (`connection-rule`). Returns a function that removes the listener.
    */
   subscribe(topic: string, listener: (change: Change) => void): () => void {
     const entry = (change: Change): void => listener(change);
@@ -45,24 +47,30 @@ export class Changes {
 
   publish(change: Change): void {
     for (const listener of [...(this.#listeners.get(EVERY) ?? [])]) listener(change);
-    for (const topic of topicsOf(change))
+    for (const topic of this.#topicsOf(change))
       for (const listener of [...(this.#listeners.get(topic) ?? [])]) listener(change);
   }
 
   get topicCount(): number {
     return this.#listeners.size;
   }
-}
 
-function topicsOf(change: Change): readonly string[] {
-  switch (change.kind) {
-    case "workspace":
-      return [`workspace:${change.workspaceId}`, "workspaces"];
-    case "user":
-      return [`user:${change.userId}`];
-    case "workspace-proxies":
-      return [change.kind];
-    default:
-      return [`${change.kind}:${change.agentId}`];
+  #topicsOfWorkspaces(): string[] {
+    return [...this.#listeners.keys()].filter((topic) => topic === "workspaces" || topic.startsWith("workspace:"));
+  }
+
+  #topicsOf(change: Change): readonly string[] {
+    switch (change.kind) {
+      case "workspace":
+        return [`workspace:${change.workspaceId}`, "workspaces"];
+      case "user":
+        return [`user:${change.userId}`];
+      case "workspace-proxies":
+        return [change.kind];
+      case "connection-rule":
+        return [change.kind, ...this.#topicsOfWorkspaces()];
+      default:
+        return [`${change.kind}:${change.agentId}`];
+    }
   }
 }

@@ -2,51 +2,73 @@
  * Decides for which users and workspaces only browsers may connect. A change is durable and published when its promise resolves.
  */
 import { NON_BROWSER_REFUSED } from "coder-protocol/browser-only";
-import type { BrowserOnlyBy, ConnectionPolicy, WorkspacePolicyRequest } from "coder-protocol/rest/connection-policy";
+import {
+  type BrowserOnlyRule,
+  browserOnlyRule,
+  type ConnectionPolicy,
+  type DeploymentPolicy,
+  type WorkspacePolicyRequest,
+} from "coder-protocol/rest/connection-policy";
 import type { AccessChanges } from "../auth/access-changes.ts";
 import type { WallClock } from "../base/clock.ts";
 import { DomainError, notFound } from "../base/domain-error.ts";
+import { Recent } from "../base/recent.ts";
 import type { AgentRow, UserRow, WorkspaceRow } from "../db/schema.ts";
+import type { Settings } from "../db/settings.ts";
 import type { Store } from "../db/store.ts";
-import { type BrowserOnlySetting, browserOnlyBy } from "./browser-only.ts";
+import { browserOnlyBy, stricter } from "./browser-only.ts";
 import type { Changes } from "./changes.ts";
 
+/** A value that only a later release knows counts as the strictest one. */
+const storedRule = browserOnlyRule.catch("enforced");
+
 export interface ConnectionPoliciesOptions {
-  readonly deployment: BrowserOnlySetting;
+  /** The value of --browser-only. Owners may set a stricter rule, but not a weaker one. */
+  readonly startedWith: BrowserOnlyRule;
   readonly store: Store;
   readonly accessChanges: AccessChanges;
   readonly changes: Changes;
   readonly clock: WallClock;
+  /** Returns milliseconds; never goes backwards. */
+  readonly monotonicNow: () => number;
   /** The URL of the pages; undefined if none are served. */
   readonly pagesUrl: () => URL | undefined;
 }
 
 export class ConnectionPolicies {
   readonly #options: ConnectionPoliciesOptions;
+  /** Each control connection asks for it several times. */
+  readonly #rules: Recent<BrowserOnlyRule>;
 
   constructor(options: ConnectionPoliciesOptions) {
     this.#options = options;
+    this.#rules = new Recent(options.monotonicNow);
+    options.changes.subscribe("connection-rule", () => this.#rules.forget());
   }
 
-  get deployment(): BrowserOnlySetting {
-    return this.#options.deployment;
+  /** The rule that applies in the whole deployment. */
+  async rule(): Promise<BrowserOnlyRule> {
+    return (await this.#rules.get("", async () => (await this.deployment()).browser_only)) ?? "enforced";
   }
 
-  /** Whether only browsers may connect as `user` to the workspace, and why. */
-  by(
-    user: Pick<UserRow, "connection_policy">,
-    workspace: Pick<WorkspaceRow, "connection_policy">,
-  ): BrowserOnlyBy | undefined {
-    return browserOnlyBy({
-      deployment: this.#options.deployment,
-      user: user.connection_policy,
-      workspace: workspace.connection_policy,
-    });
+  async deployment(): Promise<DeploymentPolicy> {
+    return await this.#deployment(this.#options.store.settings);
   }
 
-  /** Like {@link by}, for restrictions that apply regardless of the workspace's policy. */
-  byAnyWorkspace(user: Pick<UserRow, "connection_policy">): BrowserOnlyBy | undefined {
-    return this.by(user, { connection_policy: "any" });
+  /** Whether only browsers may connect as the user, regardless of the policy of the workspace. */
+  async inEveryWorkspace({ connection_policy: user }: Pick<UserRow, "connection_policy">): Promise<boolean> {
+    return browserOnlyBy({ deployment: await this.rule(), user, workspace: "any" }) !== undefined;
+  }
+
+  /**
+   * Returns the agents that the deployment's rule leaves open to any client; undefined means all of them. Reads the rule again,
+   * and so does every later decision.
+   */
+  async exemptAgents(): Promise<ReadonlySet<string> | undefined> {
+    this.#rules.forget();
+    const rule = await this.rule();
+    if (rule === "off") return undefined;
+    return new Set(rule === "enforced" ? [] : await this.#options.store.agents.idsByConnectionPolicy("any"));
   }
 
   /** The refusal of a client that is not a browser; undefined if it may connect, or the agent does not exist. */
@@ -58,7 +80,8 @@ export class ConnectionPolicies {
   /** Like {@link refusal}, for an agent of that workspace. */
   async refusalAt(user: UserRow, workspace: WorkspaceRow): Promise<DomainError | undefined> {
     const { store, pagesUrl } = this.#options;
-    if (this.by(user, workspace) === undefined) return undefined;
+    const policies = { user: user.connection_policy, workspace: workspace.connection_policy };
+    if (browserOnlyBy({ deployment: await this.rule(), ...policies }) === undefined) return undefined;
     const pages = pagesUrl();
     if (pages === undefined) return new DomainError("browser-only", NON_BROWSER_REFUSED);
     const owner = (await store.users.shownOf([workspace.owner_id])).get(workspace.owner_id)?.username ?? "me";
@@ -73,6 +96,19 @@ export class ConnectionPolicies {
     return new DomainError("browser-only", "This workspace accepts only end-to-end encrypted terminals.", {
       detail: "Switch the terminal's page to end-to-end, or use the command line",
     });
+  }
+
+  async setForDeployment(rule: BrowserOnlyRule): Promise<DeploymentPolicy> {
+    const { accessChanges, changes } = this.#options;
+    const policy = await accessChanges.transaction(async ({ settings }, ends) => {
+      await settings.lockDeployment();
+      await settings.replace("browser_only", rule);
+      const stored = await this.#deployment(settings);
+      if (stored.browser_only !== "off") ends({ kind: "browser-only", everyone: true });
+      return stored;
+    });
+    changes.publish({ kind: "connection-rule" });
+    return policy;
   }
 
   async setForUser(user: UserRow, policy: ConnectionPolicy): Promise<UserRow> {
@@ -94,11 +130,14 @@ export class ConnectionPolicies {
       connection_policy: policy,
       require_e2e: requireE2e === undefined ? undefined : Number(requireE2e),
     };
-    const stored = await accessChanges.transaction(async ({ workspaces, agents }, ends) => {
+    const stored = await accessChanges.transaction(async ({ workspaces, agents, settings }, ends) => {
+      // The rule of the deployment and what is exempt from it change one after the other.
+      await settings.lockDeployment();
       await workspaces.setConnectionPolicy(workspace.id, change, clock.now());
       const row = await workspaces.byId(workspace.id);
       if (row === undefined) throw notFound();
-      if (this.by({ connection_policy: "inherit" }, row) !== undefined) {
+      const { browser_only: deployment } = await this.#deployment(settings);
+      if (browserOnlyBy({ deployment, user: "inherit", workspace: row.connection_policy }) !== undefined) {
         const rows = await agents.ofWorkspace(workspace.id);
         ends({ kind: "browser-only", agentIds: rows.map((agent) => agent.id) });
       }
@@ -106,6 +145,12 @@ export class ConnectionPolicies {
     });
     this.#changed(workspace.id);
     return stored;
+  }
+
+  async #deployment(settings: Pick<Settings, "read">): Promise<DeploymentPolicy> {
+    const { startedWith } = this.#options;
+    const set = storedRule.parse((await settings.read("browser_only")) ?? "off");
+    return { browser_only: stricter(startedWith, set), set, started_with: startedWith };
   }
 
   #changed(workspaceId: string): void {

@@ -143,6 +143,29 @@ describe("two servers", () => {
     }
   });
 
+  it("end the tunnels of clients at both, and refuse new ones, when the deployment is left to browsers at one", async () => {
+    const { servers, token, agentId, agentToken: secret } = await cluster(2);
+    const agent = await peer(servers[0]!, secret, AGENT_RPC);
+    agent.send({ updateSelf: { node: agentNode(agentId) } });
+    const clients = await Promise.all(servers.map((server) => peer(server, token, TAILNET)));
+    for (const [at, client] of clients.entries()) {
+      client.send({ updateSelf: { node: clientNode(at + 3) } });
+      client.tunnelTo(agentId);
+      expect(await client.next()).toBe(`node ${agentId}`);
+    }
+    const path = "/api/v2/deployment/connection-policy";
+    await send(servers[0]!.url, "PUT", path, { token, body: { browser_only: "default" } });
+    for (const client of clients) {
+      expect(await client.next()).toBe(`disconnected ${agentId}`);
+      expect(await client.next()).toContain("Non-browser connections are disabled");
+    }
+    await expect(peer(servers[1]!, token, `/api/v2/workspaceagents/${agentId}/coordinate`)).rejects.toMatchObject({
+      status: 409,
+    });
+    const shown = await send(servers[1]!.url, "GET", path, { token });
+    expect(shown.json).toEqual({ browser_only: "default", set: "default", started_with: "off" });
+  });
+
   it("wake the followers of a workspace and of its logs at both", async () => {
     const { servers, agentId } = await cluster(2);
     const [a, b] = servers as [TestServer, TestServer];

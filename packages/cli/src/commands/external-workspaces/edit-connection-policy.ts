@@ -6,7 +6,7 @@ export default class ExternalWorkspacesEditConnectionPolicy extends BaseCommand<
 > {
   static override summary = "Set which clients may connect to a workspace";
   static override description =
-    "browser-only: only web browsers may connect; open tunnels end within seconds, web terminals and apps stay. any: lifts the deployment's --browser-only=default for this workspace. inherit: the deployment's setting applies. Owners of the deployment only.";
+    "browser-only: only web browsers may connect; open tunnels end within seconds, web terminals and apps stay. any: exempts this workspace from the deployment's rule default. inherit: the deployment's rule applies. Owners of the deployment only.";
   static override examples = [
     "<%= config.bin %> external-workspaces edit-connection-policy alice/build-box browser-only",
     "<%= config.bin %> external-workspaces edit-connection-policy build-box any",

@@ -1,5 +1,12 @@
 import { expect, test } from "vitest";
-import { deploymentRule, optionOf, USER_POLICIES, WORKSPACE_POLICIES } from "./policy-words.ts";
+import {
+  DEPLOYMENT_RULES,
+  deploymentRule,
+  optionOf,
+  startedWithRule,
+  USER_POLICIES,
+  WORKSPACE_POLICIES,
+} from "./policy-words.ts";
 
 test('every policy of a workspace is an option of its own; a user\'s "any" decides nothing', () => {
   const policies = ["inherit", "any", "browser_only", undefined] as const;
@@ -17,8 +24,11 @@ test('every policy of a workspace is an option of its own; a user\'s "any" decid
   ]);
 });
 
-test("what the deployment decides is known by each spelling of its option", () => {
-  for (const value of [undefined, "", "false", "no", "0"]) expect(deploymentRule(value)).toBeUndefined();
+test("a rule of the deployment is said where it decides something", () => {
+  expect([deploymentRule("off"), startedWithRule("off")]).toEqual([undefined, undefined]);
   expect(deploymentRule("default")).toContain("except in workspaces that are exempt");
-  for (const value of ["true", "enforced", "1", "yes"]) expect(deploymentRule(value)).toContain("has no effect");
+  expect(deploymentRule("enforced")).toContain("has no effect");
+  expect(startedWithRule("default")).toContain("--browser-only=default");
+  expect(startedWithRule("enforced")).toContain("has no effect");
+  expect(DEPLOYMENT_RULES.map(({ policy }) => policy)).toEqual(["off", "default", "enforced"]);
 });

@@ -1,8 +1,8 @@
 /** Words for connection policies. */
-import type { ConnectionPolicy } from "coder-protocol/rest/connection-policy";
+import type { BrowserOnlyRule, ConnectionPolicy } from "coder-protocol/rest/connection-policy";
 
-export interface PolicyOption {
-  readonly policy: ConnectionPolicy;
+export interface PolicyOption<Policy extends string = ConnectionPolicy> {
+  readonly policy: Policy;
   readonly label: string;
   readonly about: string;
 }
@@ -28,9 +28,19 @@ export const WORKSPACE_POLICIES: readonly PolicyOption[] = [
   {
     policy: "any",
     label: "Exempt from the deployment's default",
-    about: "any client, where the deployment runs with --browser-only=default",
+    about: "any client, where the deployment leaves only workspaces that are not exempt to browsers",
   },
   BROWSERS,
+];
+
+export const DEPLOYMENT_RULES: readonly PolicyOption<BrowserOnlyRule>[] = [
+  { policy: "off", label: "Any client", about: "unless a user or a workspace is left to browsers" },
+  {
+    policy: "default",
+    label: "Browsers only, except in exempt workspaces",
+    about: `${BROWSERS.about}; the settings of a workspace exempt it`,
+  },
+  { policy: "enforced", label: "Browsers only, in all workspaces", about: BROWSERS.about },
 ];
 
 /** The option that represents a policy. */
@@ -38,10 +48,26 @@ export function optionOf(options: readonly PolicyOption[], policy: ConnectionPol
   return options.some((option) => option.policy === policy) && policy !== undefined ? policy : "inherit";
 }
 
-/** What the deployment decides, from the value of its option --browser-only; undefined if it decides nothing. */
-export function deploymentRule(value: string | undefined): string | undefined {
-  if (value === undefined || ["", "false", "no", "0"].includes(value)) return undefined;
-  return value === "default"
-    ? "The deployment admits only browsers, except in workspaces that are exempt (--browser-only=default)."
-    : "The deployment admits only browsers (--browser-only): this setting has no effect.";
+/** What the deployment decides for users and workspaces; undefined if it decides nothing. */
+export function deploymentRule(rule: BrowserOnlyRule): string | undefined {
+  switch (rule) {
+    case "off":
+      return undefined;
+    case "default":
+      return "The deployment admits only browsers, except in workspaces that are exempt.";
+    case "enforced":
+      return "The deployment admits only browsers: this setting has no effect.";
+  }
+}
+
+/** What applies regardless of what owners choose for the deployment; undefined if nothing does. */
+export function startedWithRule(rule: BrowserOnlyRule): string | undefined {
+  switch (rule) {
+    case "off":
+      return undefined;
+    case "default":
+      return "The server runs with --browser-only=default, so “Any client” has no effect.";
+    case "enforced":
+      return "The server runs with --browser-only: this setting has no effect until it is started without it.";
+  }
 }

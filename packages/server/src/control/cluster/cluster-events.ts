@@ -28,7 +28,12 @@ const accessEvent: z.ZodType<AccessEvent> = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("workspace-stopped"), workspaceId: id, agentIds }),
   z.object({ kind: z.literal("agent-token-rotated"), agentId: id }),
   z.object({ kind: z.literal("proxy-revoked"), proxyId: id }),
-  z.object({ kind: z.literal("browser-only"), userId: id.exactOptional(), agentIds: agentIds.exactOptional() }),
+  z.object({
+    kind: z.literal("browser-only"),
+    userId: id.exactOptional(),
+    agentIds: agentIds.exactOptional(),
+    everyone: z.literal(true).exactOptional(),
+  }),
 ]);
 
 /** Like Change, but without the lines of a log, which are read from the store. */
@@ -38,6 +43,7 @@ const remoteChange = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("agent-metadata"), agentId: id }),
   z.object({ kind: z.literal("user"), userId: id }),
   z.object({ kind: z.literal("workspace-proxies") }),
+  z.object({ kind: z.literal("connection-rule") }),
 ]);
 
 const relayKey = z.string().regex(/^[0-9a-f]{64}$/);

@@ -46,8 +46,8 @@ export class WorkspaceList implements FeedSource {
 
   watch(changed: () => void): () => void {
     return this.#deps.changes.subscribe("workspaces", (change) => {
-      if (change.kind !== "workspace") return;
-      this.#changed.add(change.workspaceId);
+      if (change.kind === "workspace") this.#changed.add(change.workspaceId);
+      else this.#readAt = Number.NEGATIVE_INFINITY;
       changed();
     });
   }

@@ -64,8 +64,8 @@ export function agentRoutes(router: Router, deps: AgentRoutesDeps): void {
   };
 
   // Must precede /workspaceagents/:agent, which would take "connection" for an id.
-  router.get("/workspaceagents/connection", user, (c) =>
-    c.json(connectionInfo(connectionPolicies.byAnyWorkspace(c.get("auth").user) !== undefined)),
+  router.get("/workspaceagents/connection", user, async (c) =>
+    c.json(connectionInfo(await connectionPolicies.inEveryWorkspace(c.get("auth").user))),
   );
 
   router.patch("/workspaceagents/me/logs", async (c) => {

@@ -1,4 +1,8 @@
-import { connectionPolicyRequest, workspacePolicyRequest } from "coder-protocol/rest/connection-policy";
+import {
+  connectionPolicyRequest,
+  deploymentPolicyRequest,
+  workspacePolicyRequest,
+} from "coder-protocol/rest/connection-policy";
 import type { DeploymentIds } from "../../db/store.ts";
 import type { Users } from "../../db/users.ts";
 import type { ConnectionPolicies } from "../../workspaces/connection-policies.ts";
@@ -22,9 +26,20 @@ export interface ConnectionPolicyRoutesDeps {
   readonly bodyBytes: number;
 }
 
-/** The routes that decide for which users and workspaces only browsers may connect; for owners of the deployment. */
+/** The routes that decide where only browsers may connect: in the whole deployment, as a user, to a workspace. For owners of the deployment. */
 export function connectionPolicyRoutes(router: Router, deps: ConnectionPolicyRoutesDeps): void {
   const { user, users, paths, connectionPolicies, presenter, audit, deployment, bodyBytes } = deps;
+
+  router.get("/deployment/connection-policy", user, requireOwner, async (c) =>
+    c.json(await connectionPolicies.deployment()),
+  );
+
+  router.put("/deployment/connection-policy", user, requireOwner, async (c) => {
+    const { browser_only: rule } = await readJson(c, deploymentPolicyRequest, bodyBytes);
+    const policy = await connectionPolicies.setForDeployment(rule);
+    audit.record(c, { action: "connection-policy-changed", facts: { ...policy } });
+    return c.json(policy);
+  });
 
   router.put("/users/:user/connection-policy", user, requireOwner, async (c) => {
     const target = await pathUser(c, users);

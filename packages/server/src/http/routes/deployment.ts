@@ -17,6 +17,7 @@ import type { Users } from "../../db/users.ts";
 import { ARCHITECTURES, SYSTEMS } from "../../downloads/names.ts";
 import { installScriptForWindows } from "../../install/install-ps1.ts";
 import { installScript } from "../../install/install-sh.ts";
+import type { ConnectionPolicies } from "../../workspaces/connection-policies.ts";
 import { HttpFailure } from "../failure.ts";
 import { requireOwner } from "../guards.ts";
 import type { Guard, Router } from "../hono.ts";
@@ -30,12 +31,13 @@ export interface DeploymentRoutesDeps {
   readonly deployment: DeploymentIds;
   readonly addresses: Pick<OwnAddresses, "accessUrl">;
   readonly users: Pick<Users, "count">;
+  readonly connectionPolicies: Pick<ConnectionPolicies, "rule">;
   readonly clock: WallClock;
   readonly bodyBytes: number;
 }
 
 export function deploymentRoutes(router: Router, deps: DeploymentRoutesDeps): void {
-  const { user, config, deployment, addresses, users, clock } = deps;
+  const { user, config, deployment, addresses, users, connectionPolicies, clock } = deps;
 
   router.get("/", (c) => c.json({ message: "👋" }));
 
@@ -76,8 +78,11 @@ export function deploymentRoutes(router: Router, deps: DeploymentRoutesDeps): vo
     return c.json(body);
   });
 
-  router.get("/deployment/config", user, requireOwner, (c) =>
-    c.json({ config: deploymentConfig(config), options: optionList(serverFlags, config.given, process.env) }),
+  router.get("/deployment/config", user, requireOwner, async (c) =>
+    c.json({
+      config: deploymentConfig(config, await connectionPolicies.rule()),
+      options: optionList(serverFlags, config.given, process.env),
+    }),
   );
 
   router.get("/deployment/stats", user, requireOwner, async (c) =>
@@ -94,10 +99,10 @@ export function deploymentRoutes(router: Router, deps: DeploymentRoutesDeps): vo
     return c.json(body);
   });
 
-  router.get("/entitlements", user, (c) => {
+  router.get("/entitlements", user, async (c) => {
     const body: Entitlements = {
       features: {
-        browser_only: { entitlement: "entitled", enabled: config.browserOnly !== "off" },
+        browser_only: { entitlement: "entitled", enabled: (await connectionPolicies.rule()) !== "off" },
         workspace_external_agent: { entitlement: "entitled", enabled: true },
         workspace_proxy: { entitlement: "entitled", enabled: true },
       },

@@ -1,9 +1,10 @@
+import type { BrowserOnlyRule } from "coder-protocol/rest/connection-policy";
 import { formatListenAddress, type ListenAddress } from "../../base/listen-address.ts";
 import { msToNanoseconds } from "../../config/durations.ts";
 import type { ServerConfig } from "../../config/parse.ts";
 
 /** The settings under the names that stock servers use. None of them is secret; paths of files are omitted. */
-export function deploymentConfig(config: ServerConfig): Record<string, unknown> {
+export function deploymentConfig(config: ServerConfig, browserOnly: BrowserOnlyRule): Record<string, unknown> {
   const { derp, tls } = config;
   return {
     access_url: config.accessUrl?.href ?? "",
@@ -50,7 +51,7 @@ export function deploymentConfig(config: ServerConfig): Record<string, unknown> 
       human: config.logFormat === "human" ? "/dev/stderr" : "",
       json: config.logFormat === "json" ? "/dev/stderr" : "",
     },
-    browser_only: config.browserOnly !== "off",
+    browser_only: browserOnly !== "off",
     telemetry: { enable: false },
     update_check: false,
   };
