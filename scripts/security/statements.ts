@@ -340,7 +340,7 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: "S27",
-        text: "What is typed and printed in an end-to-end terminal is nowhere in the server: not in its memory, database or log. The connection of the server is used after a click alone.",
+        text: "What is typed and printed in an end-to-end terminal is nowhere in the server: not in its memory, database or log. The connection of the server is used after a click alone, and a workspace that cannot prove to be the one of before is asked about.",
       },
     ],
   },

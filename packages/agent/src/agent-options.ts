@@ -27,6 +27,8 @@ export interface AgentOptions {
   /** Apps that this machine declares, in the API's form, and a file with further ones, which is followed. */
   readonly apps?: readonly object[] | undefined;
   readonly appsFile?: string | undefined;
+  /** Holds the lasting identity, which is made where there is none; absent: the agent has no identity. */
+  readonly identityFile?: string | undefined;
   readonly logger: Logger;
   readonly version: string;
 }

@@ -4,6 +4,7 @@ import { isAbsolute, join } from "node:path";
 import { TailnetNode } from "coder-client/node/tailnet-node";
 import { Deployment } from "coder-client/rest/deployment";
 import { agentAddresses, nodeIdOfUuid, uuidFromBytes } from "coder-protocol/addresses";
+import { safetyNumber } from "coder-protocol/agent-identity";
 import type { Manifest } from "coder-protocol/gen/agent_pb.js";
 import { derpMapFromProto } from "coder-protocol/tailnet/derp-map";
 import { monotonicNow } from "wg-userspace/io/host/clock";
@@ -15,12 +16,13 @@ import { WorkspaceScripts } from "./control/workspace-scripts.ts";
 import { RecentLog } from "./debug/recent-log.ts";
 import { DebugServers } from "./debug/servers.ts";
 import { manifestView, metricsText, networkView } from "./debug/views.ts";
+import { AgentIdentity } from "./host/identity.ts";
 import { IdleMemory } from "./host/idle-memory.ts";
 import { readMotd } from "./host/motd.ts";
 import { sessionEnvironment } from "./host/session-environment.ts";
 import { homeDirectory, resolveUser } from "./host/user.ts";
 import { makeScriptDirectories, type ScriptDirectories, scriptVariables } from "./scripts/script-directories.ts";
-import type { DebugSources } from "./services/http-api.ts";
+import type { DebugSources, ProvenIdentity } from "./services/http-api.ts";
 import { deriveHostKey } from "./services/ssh/host-key.ts";
 import type { SshServiceOptions } from "./services/ssh/ssh-service.ts";
 import { TunnelServices } from "./services/tunnel-services.ts";
@@ -155,10 +157,27 @@ export class Agent {
       node,
       ssh: this.#sshOptions(manifest),
       debug: this.#debugSources(),
+      identity: this.#identityAt(node),
       logger,
       userTimeoutMs: this.#options.sshMaxTimeoutMs,
     });
     return node;
+  }
+
+  /** Without one, clients that keep identities ask a person whenever this agent has restarted. */
+  #identityAt(node: TailnetNode): ProvenIdentity | undefined {
+    const { identityFile: file, logger } = this.#options;
+    if (file === undefined) return undefined;
+    try {
+      const identity = AgentIdentity.open(file);
+      const { publicKey } = identity;
+      logger.log("info", "the identity of this machine", { number: safetyNumber(publicKey), file });
+      const { publicKey: nodeKey } = node.driver.engine;
+      return { publicKey, nodeKey, prove: (challenge) => identity.sign(challenge, nodeKey) };
+    } catch (error) {
+      logger.log("warn", "no lasting identity: its file can be neither read nor made", { file, error: String(error) });
+      return undefined;
+    }
   }
 
   #sshOptions(manifest: Manifest): SshServiceOptions {

@@ -6,7 +6,7 @@ import { afterEach, expect, it, vi } from "vitest";
 import { parseAddrPort } from "wg-userspace/base/ip";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import { listeningPorts, parseLsof, parseProcNetTcp } from "../host/listening-ports.ts";
-import { HttpApi } from "./http-api.ts";
+import { HttpApi, type ProvenIdentity } from "./http-api.ts";
 
 const REPORT = {
   udp: true,
@@ -40,8 +40,20 @@ afterEach(() => {
   for (const server of servers.splice(0)) server.close();
 });
 
-async function ask(path: string, netcheck = async () => REPORT, method = "GET", content = "") {
-  const api = new HttpApi({ netcheck, peerView: (peer) => ({ of: peer }), logger: silent, terminals: TERMINALS });
+async function ask(
+  path: string,
+  netcheck = async () => REPORT,
+  method = "GET",
+  content = "",
+  identity?: ProvenIdentity,
+) {
+  const api = new HttpApi({
+    netcheck,
+    peerView: (peer) => ({ of: peer }),
+    logger: silent,
+    terminals: TERMINALS,
+    identity,
+  });
   const [client, served] = duplexPair() as [Duplex, Duplex];
   api.handleConnection(served, "fd7a::1");
   client.write(
@@ -187,4 +199,28 @@ it("a client that crashed with all its streams open does not obstruct others, an
   await Promise.all(dead.map(({ closed }) => closed));
   client.destroy();
   await expect.poll(() => api.openConnections).toBe(0);
+});
+
+it("proves its identity to a client that challenges it, where it has one", async () => {
+  expect((await ask("/api/v0/identity?challenge=00")).status).toBe(404);
+  const identity = {
+    publicKey: new Uint8Array(32).fill(1),
+    nodeKey: new Uint8Array(32).fill(2),
+    prove: (challenge: Uint8Array) => challenge.subarray(0, 2),
+  };
+  const asked = (query: string) => ask(`/api/v0/identity${query}`, undefined, "GET", "", identity);
+  for (const wrong of [
+    "",
+    "?challenge=",
+    "?challenge=ab",
+    `?challenge=${"zz".repeat(32)}`,
+    `?challenge=${"ab".repeat(33)}`,
+  ])
+    expect([wrong, (await asked(wrong)).status]).toEqual([wrong, 400]);
+  expect(await asked(`?challenge=${"ab".repeat(32)}`)).toEqual({
+    status: 200,
+    body: { public_key: "01".repeat(32), node_key: "02".repeat(32), signature: "abab" },
+  });
+  const { body } = await ask("/api/v0/capabilities", undefined, "GET", "", identity);
+  expect(body).toMatchObject({ terminals: 1, identity: 1 });
 });

@@ -6,7 +6,9 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { networkInterfaces } from "node:os";
 import type { Duplex } from "node:stream";
+import { CHALLENGE_BYTES, IDENTITY_PATH, type IdentityAnswer } from "coder-protocol/agent-identity";
 import { SAFE_INTERFACE_MTU } from "coder-protocol/interface-mtu";
+import { hexDecode, hexEncode } from "wg-userspace/base/bytes";
 import { formatAddrPort } from "wg-userspace/base/ip";
 import type { Logger } from "wg-userspace/base/ports";
 import type { NetReport } from "wg-userspace/netcheck/report";
@@ -29,6 +31,7 @@ const CONNECTION_LIMIT_MS = 60_000;
 const CAPABILITIES = { terminal_framing: 1, terminals: 1, files: 1 };
 const TERMINALS = "/api/v0/terminals";
 const JSON_TYPE = "application/json; charset=utf-8";
+const CHALLENGE = new RegExp(`^[0-9a-f]{${2 * CHALLENGE_BYTES}}$`);
 const CONNECTIONS = { total: 128, perPeer: 16 };
 const PORTS_FRESH_MS = 1_000;
 const MAX_BODY_BYTES = 64 * 1024;
@@ -41,8 +44,18 @@ export interface HttpApiOptions {
   readonly logger: Logger;
   readonly debug?: DebugSources;
   readonly terminals: Pick<TerminalService, "list" | "end" | "rename" | "directoryOf">;
+  /** Absent if this agent has no lasting identity. */
+  readonly identity?: ProvenIdentity | undefined;
   /** Maximum lifetime of a connection. */
   readonly connectionLimitMs?: number;
+}
+
+export interface ProvenIdentity {
+  readonly publicKey: Uint8Array;
+  /** Of this end of the tunnel. */
+  readonly nodeKey: Uint8Array;
+  /** @returns the signature of the challenge and the node key. */
+  prove(challenge: Uint8Array): Uint8Array;
 }
 
 /** What `/debug/…` shows; without secrets. */
@@ -108,7 +121,8 @@ export class HttpApi {
     if (path.startsWith(`${TERMINALS}/`)) return this.#terminal(request, response, path.slice(TERMINALS.length + 1));
     if (request.method !== "GET") return reply(response, 405, { message: "Only GET is supported here." });
     if (path === "/") return reply(response, 200, { message: "Hello from the agent!" });
-    if (path === "/api/v0/capabilities") return reply(response, 200, CAPABILITIES);
+    if (path === "/api/v0/capabilities") return reply(response, 200, this.#capabilities());
+    if (path === IDENTITY_PATH) return this.#identity(response, new URLSearchParams(query).get("challenge") ?? "");
     if (path === TERMINALS) return reply(response, 200, { terminals: this.#options.terminals.list() });
     if (path === "/api/v0/listening-ports")
       return reply(response, 200, { ports: await this.#portsView(new URLSearchParams(query).getAll("probe")) });
@@ -122,6 +136,25 @@ export class HttpApi {
       if (path === "/debug/manifest") return reply(response, 200, debug.manifest());
     }
     reply(response, 404, { message: "Route not found." });
+  }
+
+  #capabilities(): object {
+    return this.#options.identity === undefined ? CAPABILITIES : { ...CAPABILITIES, identity: 1 };
+  }
+
+  #identity(response: ServerResponse, text: string): void {
+    const { identity } = this.#options;
+    if (identity === undefined) reply(response, 404, { message: "This agent has no lasting identity." });
+    else if (!CHALLENGE.test(text))
+      reply(response, 400, { message: `challenge is not ${CHALLENGE_BYTES} bytes in hexadecimal` });
+    else {
+      const answer: IdentityAnswer = {
+        public_key: hexEncode(identity.publicKey),
+        node_key: hexEncode(identity.nodeKey),
+        signature: hexEncode(identity.prove(hexDecode(text))),
+      };
+      reply(response, 200, answer);
+    }
   }
 
   async #listDirectory(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -19,7 +19,7 @@ import {
 } from "wg-userspace/io/sockets/tcp-tunnel";
 import { setTunnelUdpFallback, type TunnelUdpFallback } from "wg-userspace/io/sockets/udp-tunnel-socket";
 import type { TcpOptions } from "wg-userspace/netstack/stack";
-import { type DebugSources, HttpApi } from "./http-api.ts";
+import { type DebugSources, HttpApi, type ProvenIdentity } from "./http-api.ts";
 import { type PeerShareLimits, PeerShares } from "./peer-shares.ts";
 import { peerView } from "./peer-view.ts";
 import { PortRelay, type PortRelayTunnel } from "./port-relay.ts";
@@ -38,6 +38,7 @@ export interface TunnelServicesOptions {
   readonly node: TailnetNode;
   readonly ssh: SshServiceOptions;
   readonly debug: DebugSources;
+  readonly identity: ProvenIdentity | undefined;
   readonly logger: Logger;
   /** How long an SSH or terminal connection outlives a client that does not answer, in ms. */
   readonly userTimeoutMs: number;
@@ -51,7 +52,7 @@ export class TunnelServices {
   readonly #relay: PortRelay;
   readonly #udpRelay: UdpRelay;
 
-  constructor({ node, ssh, debug, logger, userTimeoutMs }: TunnelServicesOptions) {
+  constructor({ node, ssh, debug, identity, logger, userTimeoutMs }: TunnelServicesOptions) {
     const { environment, directory, user } = ssh;
     this.#node = node;
     this.#ssh = new SshService(ssh);
@@ -67,6 +68,7 @@ export class TunnelServices {
       terminals: this.#terminals,
       logger,
       debug,
+      identity,
     });
     listenTunnelTcp(node.driver, HTTP_API_PORT, (stream) =>
       api.handleConnection(stream, formatIp(stream.remote.address)),

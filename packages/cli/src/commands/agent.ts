@@ -31,6 +31,7 @@ export default class Agent extends BaseCommand<typeof Agent> {
         blockFileTransfer: flags["block-file-transfer"],
         apps: appsOf(flags.app),
         appsFile: flags["apps-file"],
+        identityFile: flags["identity-file"],
       },
       signal,
     );

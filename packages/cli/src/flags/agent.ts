@@ -73,5 +73,11 @@ export const AGENT_FLAGS = {
     summary:
       "JSON list of apps that this machine declares, read again when it changes; default: ~/.config/coder/apps.json",
   }),
+  "identity-file": text({
+    env: "CODER_AGENT_IDENTITY_FILE",
+    helpValue: "<file>",
+    summary:
+      "Key by which browsers recognise this machine, made at the first start; default: ~/.config/coder/agent-identity",
+  }),
   "no-reap": toggle({ summary: "As process 1 of a container, do not reap processes that lost their parent" }),
 };

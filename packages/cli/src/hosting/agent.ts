@@ -28,6 +28,7 @@ export interface AgentOptions {
   readonly blockFileTransfer: boolean;
   readonly apps: readonly object[];
   readonly appsFile: string | undefined;
+  readonly identityFile: string | undefined;
 }
 
 /**
@@ -65,6 +66,7 @@ async function startAgent(options: AgentOptions, signal: AbortSignal): Promise<v
         blockFileTransfer: options.blockFileTransfer,
         apps: options.apps,
         appsFile: options.appsFile ?? join(accountHome(), ".config", "coder", "apps.json"),
+        identityFile: options.identityFile ?? join(accountHome(), ".config", "coder", "agent-identity"),
         logger,
         logDirectory: logDir === undefined ? undefined : resolve(logDir),
         debugAddress,

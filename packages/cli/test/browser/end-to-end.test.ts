@@ -1,15 +1,16 @@
 /**
  * The web terminal as a peer of the workspace, in a real browser: what the server sees of it, and what happens when the tunnel
- * fails.
+ * fails or the machine at its other end is another one.
  */
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readSync, rmSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { TestDeployment } from "../e2e/deployment.ts";
-import { launch, logInByForm, type Misdeeds, missing, screenText, watchedPage } from "./chromium.ts";
+import { launch, logInByForm, type Misdeeds, missing, screenText, seriousFaults, watchedPage } from "./chromium.ts";
 
 const PIECE_BYTES = 16 * 1024 * 1024;
 /** Longer than the text that is searched for. */
@@ -23,6 +24,10 @@ describe.skipIf(missing.length > 0)(`a terminal end to end (missing here: ${miss
   let misdeeds: Misdeeds;
   let sockets: string[];
   let wire: Wire;
+  let token: string;
+  let agent: ChildProcess;
+
+  const startAgent = (): ChildProcess => deployment.startAgent(token, { PS1: "$ ", SHELL: "/bin/sh" });
 
   beforeAll(async () => {
     [deployment, browser] = await Promise.all([
@@ -32,7 +37,8 @@ describe.skipIf(missing.length > 0)(`a terminal end to end (missing here: ${miss
       }),
       launch(),
     ]);
-    deployment.startAgent(await deployment.createWorkspace("demo"), { PS1: "$ ", SHELL: "/bin/sh" });
+    token = await deployment.createWorkspace("demo");
+    agent = startAgent();
     expect((await deployment.run(["ssh", "demo", "--", "true"])).code).toBe(0);
   });
   afterAll(async () => {
@@ -104,6 +110,44 @@ describe.skipIf(missing.length > 0)(`a terminal end to end (missing here: ${miss
     } finally {
       await deployment.run(["external-workspaces", "edit-connection-policy", "demo", "inherit"]);
     }
+  });
+
+  it("security S27: goes on by itself after a restart of the agent, and asks before it connects to another machine", async () => {
+    await openTerminal("&e2e=1");
+    await page.locator(".terminal-screen:not(.away)").waitFor();
+    const restartAgent = async (): Promise<void> => {
+      const ended = once(agent, "close");
+      agent.kill();
+      await ended;
+      agent = startAgent();
+      expect((await deployment.run(["ssh", "demo", "--", "true"])).code).toBe(0);
+    };
+    const question = page.getByRole("dialog", { name: "This is not the machine that this browser knows" });
+    await restartAgent();
+    await page.reload();
+    await page.locator(".terminal-screen:not(.away)").waitFor();
+    expect(await question.count()).toBe(0);
+
+    rmSync(join(deployment.folder, "home", ".config", "coder", "agent-identity"));
+    await restartAgent();
+    await page.reload();
+    await question.waitFor();
+    expect(await seriousFaults(page)).toEqual([]);
+    await page.keyboard.press("Escape");
+    await question.getByRole("button", { name: "Do not connect" }).click();
+    await page.getByText("The workspace is not the one this browser knows").waitFor();
+    await page.reload(); // it is asked again, and of no other connection
+    await question.waitFor();
+    expect(await page.locator(".terminal-screen:not(.away)").count()).toBe(0);
+    expect(sockets.filter((path) => path.endsWith("/pty"))).toEqual([]);
+    await page.waitForTimeout(600); // buttons that agree ignore the first half second
+    await question.getByRole("button", { name: "Trust it from now on" }).click();
+    await page.locator(".terminal-screen:not(.away)").waitFor();
+    await run("echo trusted-$((6*7))");
+    await shows("trusted-42");
+    await page.reload();
+    await page.locator(".terminal-screen:not(.away)").waitFor();
+    expect(await question.count()).toBe(0);
   });
 
   it("is the only kind of terminal where the workspace requires it", async () => {

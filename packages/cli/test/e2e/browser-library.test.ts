@@ -88,4 +88,26 @@ describe("the library of web pages", () => {
       code: "ERR_NETWORK_UNREACHABLE",
     });
   });
+
+  it("ends rather than reach another key than the one it is tied to", async () => {
+    const secret = await deployment.createWorkspace("held");
+    const agent = deployment.startAgent(secret);
+    expect((await deployment.run(["ssh", "held", "--", "true"])).code).toBe(0);
+    const held = await connectWorkspace({ url: new URL(deployment.url), token, workspace: "held" });
+    const free = await connectWorkspace({ url: new URL(deployment.url), token, workspace: "held" });
+    try {
+      expect(held.hold()).toEqual(held.ends.agent);
+      expect((await held.fetch(port, "/page")).status).toBe(200);
+      const stream = await held.dial(port);
+      agent.kill("SIGKILL");
+      await once(agent, "close");
+      deployment.startAgent(secret);
+      await expect(stream.readable.getReader().read()).rejects.toMatchObject({ code: expect.any(String) });
+      expect((await deployment.run(["ssh", "held", "--", "true"])).code).toBe(0);
+      expect((await free.fetch(port, "/page")).status).toBe(200);
+      await expect(held.dial(port)).rejects.toMatchObject({ code: "ERR_CLOSED" });
+    } finally {
+      await Promise.all([held.close(), free.close()]);
+    }
+  });
 });

@@ -1,6 +1,7 @@
 /** The engine in a page: {@link NodeCore} around WireGuard and TCP/IP over relays. Pages have no UDP, so no path is direct. */
 import type { NodeInfo } from "coder-protocol/tailnet/node";
 import { createPacketCipher } from "wg-userspace/aead/cipher";
+import { bytesEqual } from "wg-userspace/base/bytes";
 import { EngineError } from "wg-userspace/base/errors";
 import { instant } from "wg-userspace/base/instant";
 import { type AddrPort, ip, prefixContains } from "wg-userspace/base/ip";
@@ -36,6 +37,8 @@ export class BrowserNode extends NodeShell<OwnEvent> {
   readonly #engine: Engine;
   readonly #relays: Relays;
   readonly #secrets: readonly Uint8Array[];
+  /** The only peer that there may be; undefined: any that the control plane announces. */
+  #held: NodePublicKey | undefined;
   #homeReady = false;
   #hasSession = false;
   #scheduled = false;
@@ -98,7 +101,7 @@ export class BrowserNode extends NodeShell<OwnEvent> {
         random: browserRandom,
       },
       engine,
-      outputTo(engine, relays, () => this.#schedule()),
+      outputTo(engine, relays, { schedule: () => this.#schedule(), admits: (key) => this.#admits(key) }),
     );
     super(core, now);
     this.#engine = engine;
@@ -145,6 +148,27 @@ export class BrowserNode extends NodeShell<OwnEvent> {
 
   get publicKey(): NodePublicKey {
     return this.#engine.publicKey;
+  }
+
+  /**
+   * Ties this node to the peer that has the address now: if the control plane announces a different key, the node closes instead
+   * of using it. Throws EngineError if no peer has the address.
+   */
+  hold(address: string): NodePublicKey {
+    const peer = this.#engine.peerWithAddress(ip(address));
+    if (peer === undefined) throw new EngineError("ERR_NO_PEER", "the workspace is not in the tunnel any more");
+    this.#held = peer.publicKey;
+    return peer.publicKey;
+  }
+
+  #admits(key: NodePublicKey): boolean {
+    if (this.#held === undefined || bytesEqual(key, this.#held)) return true;
+    // The core is in the middle of a call.
+    queueMicrotask(() => {
+      this.#engine.netstack.abortConnections(() => true);
+      this.close();
+    });
+    return false;
   }
 
   /**
@@ -195,9 +219,14 @@ export class BrowserNode extends NodeShell<OwnEvent> {
 }
 
 /** Without UDP there are no endpoints to publish and no direct paths to look for. */
-function outputTo(engine: Engine, relays: Relays, schedule: () => void): NodeOutput {
+function outputTo(
+  engine: Engine,
+  relays: Relays,
+  { schedule, admits }: { readonly schedule: () => void; readonly admits: (key: NodePublicKey) => boolean },
+): NodeOutput {
   return {
     setPeer: (peer) => {
+      if (!admits(peer.publicKey)) return;
       engine.setPeer(peer, now());
       if (peer.homeRegion !== undefined) relays.use(peer.homeRegion);
       schedule();

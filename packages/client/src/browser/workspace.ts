@@ -188,6 +188,14 @@ export class BrowserWorkspace {
     return abortable<number>(signal, (resolve) => this.#node.ping(agentAddress(this.#agentId), resolve));
   }
 
+  /**
+   * Ties the tunnel to the agent's present key and returns that key: if the control plane announces a different one, the tunnel
+   * closes. Call it before you check whose key it is.
+   */
+  hold(): Uint8Array {
+    return this.#node.hold(agentAddress(this.#agentId));
+  }
+
   /** Does work that is overdue because timers of a hidden page run late. */
   wake(): void {
     this.#node.wake();

@@ -1,8 +1,10 @@
 /** The line above a terminal whose bytes only this tab and the workspace can read, and the question when the tunnel fails. */
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
 import { milliseconds } from "../base/words.ts";
 import { ConsentButton, Dialog } from "../ui/dialog.tsx";
+import { ChangedEnd, numberOf } from "./changed-end.tsx";
 import type { EndToEnd } from "./link.ts";
 import type { TunnelView } from "./messages.ts";
 
@@ -17,11 +19,15 @@ export function EndToEndLine({ link, required, onFallback }: EndToEndLineProps):
   const tunnel = link.tunnel.value;
   const asked = useSignal(true);
   const failed = tunnel.kind === "failed";
+  useEffect(() => link.lookAgain(), [link]);
   if (!failed && !asked.peek()) asked.value = true;
   return (
     <div class="terminal-line" role="status">
       <Status tunnel={tunnel} />
       {tunnel.kind === "up" ? <Details tunnel={tunnel} /> : null}
+      {tunnel.kind === "changed" ? (
+        <ChangedEnd {...tunnel} onTrust={() => link.trust(tunnel.agentId, tunnel.found)} />
+      ) : null}
       {failed && required ? <span>This workspace accepts only end-to-end encrypted terminals.</span> : null}
       {failed && !required ? (
         <button
@@ -64,6 +70,8 @@ export function EndToEndLine({ link, required, onFallback }: EndToEndLineProps):
 
 function Status({ tunnel }: { readonly tunnel: TunnelView }): JSX.Element {
   if (tunnel.kind === "connecting") return <span>End-to-end: connecting…</span>;
+  if (tunnel.kind === "changed")
+    return <span>End-to-end: stopped. The workspace is not the one this browser knows.</span>;
   if (tunnel.kind === "failed") return <span>End-to-end: no connection. {tunnel.reason}</span>;
   const { region, latencyMs } = tunnel;
   const parts = ["end-to-end", ...(region === "" ? [] : [`relayed via ${region}`])];
@@ -89,11 +97,29 @@ function Details({ tunnel }: { readonly tunnel: Extract<TunnelView, { kind: "up"
         <dd>
           <code>{grouped(tunnel.agentKey)}</code>
         </dd>
+        <dt>Number of the machine</dt>
+        <dd>
+          {tunnel.end.kind === "identity" ? (
+            <>
+              <code>{numberOf(tunnel.end)}</code>
+              <p class="quiet small-text">
+                The agent's log on the machine has the same number: "the identity of this machine". This browser asks
+                you when it changes.
+              </p>
+            </>
+          ) : (
+            <p class="quiet small-text">
+              None: this agent has no lasting identity. This browser asks you when its key changes, which it does
+              whenever the agent starts.
+            </p>
+          )}
+        </dd>
       </dl>
       <p>
         Your keystrokes are encrypted from this tab to the workspace. The relay and the control plane's log, memory and
         disk never hold them. But this page's program came from the same server: an administrator who replaces it can
-        read everything you type. The server also names the workspace's key. If that matters, use the command line.
+        read everything you type. When this browser connects for the first time, it takes the key that the server names.
+        If that matters, compare the numbers, or use the command line.
       </p>
     </details>
   );

@@ -3,7 +3,9 @@ import { type Signal, signal } from "@preact/signals";
 import { parseTerminalEvent, type TerminalControl } from "coder-protocol/terminal/events";
 import { workerScript } from "../live/stream/worker-script.ts";
 import type { OpenTransport, TerminalSize, TerminalTarget, TransportEvents } from "../terminal/transport.ts";
+import { isSame, KnownEnds } from "./known-ends.ts";
 import {
+  type FarEnd,
   type FromTerminal,
   type FromWorker,
   INPUT_CREDIT_BYTES,
@@ -26,6 +28,7 @@ interface Attempt {
 export class EndToEnd {
   readonly tunnel: Signal<TunnelView> = signal<TunnelView>({ kind: "connecting" });
   readonly #life = new AbortController();
+  readonly #known = new KnownEnds(localStorage, () => Date.now());
   #worker: Worker | undefined;
   #attempts = 0;
   #current: Attempt | undefined;
@@ -44,6 +47,25 @@ export class EndToEnd {
       },
     };
   };
+
+  /** A person trusts what is at the other end of the tunnels to this agent now. */
+  trust(agentId: string, end: FarEnd): void {
+    try {
+      this.#known.trust(agentId, end);
+    } catch (error) {
+      const reason = `This browser cannot keep who the workspace is: ${String(error)}`;
+      this.tunnel.value = { kind: "failed", reason, final: true };
+      return;
+    }
+    this.tunnel.value = { kind: "connecting" };
+    this.#send({ kind: "trust", end });
+  }
+
+  /** A person may have trusted it in another terminal of this browser meanwhile. */
+  lookAgain(): void {
+    const tunnel = this.tunnel.peek();
+    if (tunnel.kind === "changed") this.#found(tunnel.agentId, tunnel.found);
+  }
 
   close(): void {
     this.#life.abort();
@@ -88,13 +110,27 @@ export class EndToEnd {
 
   #received(message: FromWorker): void {
     if (message.kind === "tunnel") {
+      if (this.tunnel.peek().kind === "changed") return; // a person is asked
       // A failure stays shown until there is a tunnel, so that the question about it does not come and go with every attempt.
       const retries = message.tunnel.kind === "connecting" && this.tunnel.peek().kind === "failed";
       if (!retries) this.tunnel.value = message.tunnel;
       return;
     }
+    if (message.kind === "end") {
+      this.#found(message.agentId, message.end);
+      return;
+    }
     const current = this.#current;
     if (message.attempt === current?.number) this.#receivedFor(current, message);
+  }
+
+  #found(agentId: string, end: FarEnd): void {
+    const known = this.#known.of(agentId);
+    if (known === undefined) this.trust(agentId, end);
+    else if (isSame(known, end)) {
+      if (this.tunnel.peek().kind === "changed") this.tunnel.value = { kind: "connecting" };
+      this.#send({ kind: "trust", end });
+    } else this.tunnel.value = { kind: "changed", agentId, known, found: end };
   }
 
   #receivedFor(current: Attempt, message: FromTerminal): void {

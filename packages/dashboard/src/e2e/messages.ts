@@ -15,10 +15,23 @@ export type ToWorker =
   | { readonly kind: "input"; readonly attempt: number; readonly bytes: ArrayBuffer }
   | { readonly kind: "taken"; readonly attempt: number; readonly bytes: number }
   | { readonly kind: "close"; readonly attempt: number }
+  /** This far end may be given a terminal. */
+  | { readonly kind: "trust"; readonly end: FarEnd }
   /** The page is visible again, and timers ran late while it was hidden. */
   | { readonly kind: "wake" };
 
-export type FromWorker = FromTerminal | { readonly kind: "tunnel"; readonly tunnel: TunnelView };
+export type FromWorker =
+  | FromTerminal
+  | { readonly kind: "tunnel"; readonly tunnel: TunnelView }
+  /** There is a tunnel to this far end; terminals wait until the page trusts it. */
+  | { readonly kind: "end"; readonly agentId: string; readonly end: FarEnd };
+
+/** Who is at the other end of a tunnel: a public key in hexadecimal. */
+export interface FarEnd {
+  /** `identity` lasts as long as the machine; `key` is that of WireGuard, of an agent without one. */
+  readonly kind: "identity" | "key";
+  readonly key: string;
+}
 
 /** Messages about one attempt. */
 export type FromTerminal =
@@ -38,6 +51,14 @@ export type TunnelView =
       /** WireGuard public keys, in hexadecimal. */
       readonly ownKey: string;
       readonly agentKey: string;
+      readonly end: FarEnd;
+    }
+  /** Another one is there than before, and a person has not said yet whether to trust it. */
+  | {
+      readonly kind: "changed";
+      readonly agentId: string;
+      readonly known: FarEnd & { readonly since: number };
+      readonly found: FarEnd;
     }
   /** `final`: another attempt cannot succeed. */
   | { readonly kind: "failed"; readonly reason: string; readonly final: boolean };

@@ -10,8 +10,16 @@ export class FakeWorkspace implements TunnelWorkspace {
   readonly echoes: PromiseWithResolvers<number>[] = [];
   closed = 0;
 
-  fetch(): Promise<Response> {
-    return this.capabilities();
+  /** Answers the question for its identity. */
+  identity: (challenge: Uint8Array) => Promise<Response> = async () => new Response(null, { status: 404 });
+
+  fetch(_port: number, path: string): Promise<Response> {
+    const [, challenge] = path.split("?challenge=");
+    return challenge === undefined ? this.capabilities() : this.identity(bytesOf(challenge));
+  }
+
+  hold(): Uint8Array {
+    return this.ends.agent;
   }
 
   async dial() {
@@ -34,4 +42,8 @@ export class FakeWorkspace implements TunnelWorkspace {
   async close(): Promise<void> {
     this.closed++;
   }
+}
+
+function bytesOf(hex: string): Uint8Array {
+  return Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 }

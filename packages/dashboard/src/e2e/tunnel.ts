@@ -4,7 +4,8 @@
  */
 import type { BrowserWorkspace } from "coder-client/browser";
 import { HTTP_API_PORT } from "coder-protocol/tunnel-ports";
-import type { TunnelView } from "./messages.ts";
+import { farEndOf, hex } from "./identity.ts";
+import type { FarEnd, TunnelView } from "./messages.ts";
 
 const ANSWER_MS = 5_000;
 const STATUS_EVERY_MS = 10_000;
@@ -12,7 +13,7 @@ const MAX_REASON_LENGTH = 300;
 /** A browser does not report why a WebSocket was refused; this limit of the deployment is a possible cause. */
 const LIMIT = "If eight end-to-end terminals of yours are open, close one.";
 
-export type TunnelWorkspace = Pick<BrowserWorkspace, "dial" | "fetch" | "ping" | "wake" | "ends" | "close">;
+export type TunnelWorkspace = Pick<BrowserWorkspace, "dial" | "fetch" | "hold" | "ping" | "wake" | "ends" | "close">;
 
 export interface Tunnel {
   readonly workspace: TunnelWorkspace;
@@ -25,12 +26,15 @@ export interface TunnelEvents {
   show(view: TunnelView): void;
   /** The agent answered an echo request. */
   answered(): void;
+  /** Resolves once this far end may be given a terminal. Rejects with the signal's reason. */
+  trusted(agentId: string, end: FarEnd, signal: AbortSignal): Promise<void>;
 }
 
 export class AgentTunnel {
   readonly #connect: (agentId: string) => Promise<TunnelWorkspace>;
   readonly #events: TunnelEvents;
   #current: Promise<Tunnel> | undefined;
+  #life = new AbortController();
 
   constructor(connect: (agentId: string) => Promise<TunnelWorkspace>, events: TunnelEvents) {
     this.#connect = connect;
@@ -40,8 +44,11 @@ export class AgentTunnel {
   /** The present tunnel, otherwise a new one. A failure is shown, and the next call tries again. */
   ready(agentId: string): Promise<Tunnel> {
     if (this.#current !== undefined) return this.#current;
-    const made: Promise<Tunnel> = this.#make(agentId).catch((error: unknown) => {
+    this.#life = new AbortController();
+    const { signal } = this.#life;
+    const made: Promise<Tunnel> = this.#make(agentId, signal).catch((error: unknown) => {
       if (this.#current === made) this.#current = undefined;
+      if (signal.aborted) throw error; // dropped by the page, which knows why
       const final = (error as { code?: unknown }).code === "ERR_BROWSER_ONLY";
       const reason = final ? reasonOf(error) : `${reasonOf(error)}. ${LIMIT}`;
       this.#events.show({ kind: "failed", reason, final });
@@ -54,6 +61,7 @@ export class AgentTunnel {
   drop(): void {
     const old = this.#current;
     this.#current = undefined;
+    this.#life.abort(new Error("the tunnel was dropped"));
     void old
       ?.then(({ workspace, stopStatus }) => {
         stopStatus();
@@ -67,12 +75,14 @@ export class AgentTunnel {
     void this.#current?.then(({ workspace }) => workspace.wake()).catch(() => undefined); // its failure has been shown
   }
 
-  async #make(agentId: string): Promise<Tunnel> {
+  async #make(agentId: string, signal: AbortSignal): Promise<Tunnel> {
     this.#events.show({ kind: "connecting" });
     const workspace = await this.#connect(agentId);
     try {
-      const framed = await speaksRecords(workspace);
-      return { workspace, framed, stopStatus: reportStatus(workspace, this.#events) };
+      const nodeKey = workspace.hold();
+      const [framed, end] = await Promise.all([speaksRecords(workspace), farEndOf(workspace, nodeKey)]);
+      await this.#events.trusted(agentId, end, signal);
+      return { workspace, framed, stopStatus: reportStatus(workspace, end, this.#events) };
     } catch (error) {
       await workspace.close();
       throw error;
@@ -93,14 +103,14 @@ async function speaksRecords(workspace: TunnelWorkspace): Promise<boolean> {
  * Reports the tunnel after each answered echo request.
  * @returns A function that stops it.
  */
-function reportStatus(workspace: TunnelWorkspace, events: TunnelEvents): () => void {
+function reportStatus(workspace: TunnelWorkspace, end: FarEnd, events: TunnelEvents): () => void {
   let stopped = false;
   const report = async (): Promise<void> => {
     const latencyMs = await workspace.ping(AbortSignal.timeout(ANSWER_MS)).catch(() => undefined);
     if (stopped || latencyMs === undefined) return;
     const { own, agent, region } = workspace.ends;
     const keys = { ownKey: hex(own), agentKey: agent === undefined ? "" : hex(agent) };
-    events.show({ kind: "up", region, latencyMs, ...keys });
+    events.show({ kind: "up", region, latencyMs, ...keys, end });
     events.answered();
   };
   void report();
@@ -117,8 +127,4 @@ export function reasonOf(error: unknown): string {
   const text = typeof message === "string" ? message : String(error);
   const more = typeof detail === "string" ? ` (${detail})` : "";
   return `${text}${more}`.slice(0, MAX_REASON_LENGTH);
-}
-
-function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

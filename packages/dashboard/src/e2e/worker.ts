@@ -3,7 +3,8 @@
  * it.
  */
 import { connectAgent } from "coder-client/browser";
-import type { FromWorker, ToWorker } from "./messages.ts";
+import { isSame } from "./known-ends.ts";
+import type { FarEnd, FromWorker, ToWorker } from "./messages.ts";
 import { Session, type SessionParts } from "./session.ts";
 import { AgentTunnel } from "./tunnel.ts";
 
@@ -21,8 +22,16 @@ const tunnel = new AgentTunnel(
   {
     show: (view) => scope.postMessage({ kind: "tunnel", tunnel: view }),
     answered: () => session?.beat(),
+    trusted: (agentId, end, signal) =>
+      new Promise<void>((resolve, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+        asking = { end, resolve };
+        scope.postMessage({ kind: "end", agentId, end });
+      }),
   },
 );
+/** Whom the page was last asked about. */
+let asking: { readonly end: FarEnd; readonly resolve: () => void } | undefined;
 let session: Session | undefined;
 const parts: SessionParts = {
   tunnel,
@@ -32,7 +41,9 @@ const parts: SessionParts = {
 
 scope.onmessage = ({ data }) => {
   if (data.kind === "wake") tunnel.wake();
-  else if (data.kind === "open") {
+  else if (data.kind === "trust") {
+    if (asking !== undefined && isSame(asking.end, data.end)) asking.resolve();
+  } else if (data.kind === "open") {
     session?.close();
     session = new Session(data.attempt, parts);
     void session.run(data.agentId, data.init);

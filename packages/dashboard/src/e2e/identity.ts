@@ -1,0 +1,44 @@
+/**
+ * Who is at the other end of a tunnel. An agent with a lasting identity proves that it is behind the tunnel's key; of another
+ * one nothing is known but that key, which each of its starts replaces.
+ */
+
+import type { BrowserWorkspace } from "coder-client/browser";
+import { CHALLENGE_BYTES, IDENTITY_PATH, type IdentityAnswer, identityStatement } from "coder-protocol/agent-identity";
+import { HTTP_API_PORT } from "coder-protocol/tunnel-ports";
+import type { FarEnd } from "./messages.ts";
+
+const ANSWER_MS = 5_000;
+const KEY_BYTES = 32;
+const SIGNATURE_BYTES = 64;
+
+/** Who has the key of the tunnel. Rejects when an identity is claimed and not proven. */
+export async function farEndOf(workspace: Pick<BrowserWorkspace, "fetch">, nodeKey: Uint8Array): Promise<FarEnd> {
+  // Browsers verify on pages that came over https or from this machine; elsewhere the tunnel's key is all there is.
+  const subtle: SubtleCrypto | undefined = globalThis.crypto.subtle;
+  if (subtle === undefined) return { kind: "key", key: hex(nodeKey) };
+  const challenge = crypto.getRandomValues(new Uint8Array(CHALLENGE_BYTES));
+  const signal = AbortSignal.timeout(ANSWER_MS);
+  const answer = await workspace.fetch(HTTP_API_PORT, `${IDENTITY_PATH}?challenge=${hex(challenge)}`, { signal });
+  if (answer.status === 404) return { kind: "key", key: hex(nodeKey) };
+  if (!answer.ok) throw new Error(`the agent answered ${answer.status} when it was asked for its identity`);
+  const claimed = (await answer.json()) as Partial<IdentityAnswer> | null;
+  const publicKey = bytes(claimed?.public_key, KEY_BYTES);
+  const signature = bytes(claimed?.signature, SIGNATURE_BYTES);
+  if (claimed?.node_key !== hex(nodeKey))
+    throw new Error("what answers at the other end proves another tunnel than this one: it passes questions on");
+  const key = await subtle.importKey("raw", publicKey, "Ed25519", false, ["verify"]);
+  if (!(await subtle.verify("Ed25519", key, signature, Uint8Array.from(identityStatement(challenge, nodeKey)))))
+    throw new Error("the workspace's proof of its identity is not valid");
+  return { kind: "identity", key: hex(publicKey) };
+}
+
+function bytes(text: unknown, length: number): Uint8Array<ArrayBuffer> {
+  if (typeof text !== "string" || text.length !== 2 * length || !/^[0-9a-f]*$/.test(text))
+    throw new Error("the workspace's proof of its identity is malformed");
+  return Uint8Array.from({ length }, (_, index) => Number.parseInt(text.slice(2 * index, 2 * index + 2), 16));
+}
+
+export function hex(value: Uint8Array): string {
+  return Array.from(value, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
