@@ -95,6 +95,23 @@ test.each(SHARES)("one user has a share of %s, and others have theirs", async (n
   await expect.poll(async () => "reader" in (await open("workspace"))).toBe(true);
 });
 
+test("one workspace has a share of terminals, and others have theirs", async () => {
+  await using at = await scene({ terminals: { total: 10, perWorkspace: 1 } });
+  const open = (whose: "workspace" | "bobs", token: string) => {
+    const path = `/api/v2/workspaceagents/${at.agentOf(at[whose])}/pty?reconnect=${crypto.randomUUID()}`;
+    return openSocket(at.url, path, at.as(token));
+  };
+  const first = await open("bobs", at.bob.token);
+  expect(await open("bobs", at.ada.token)).toMatchObject({
+    status: 429,
+    text: expect.stringContaining("Too many open terminals of this workspace, at most 1."),
+  });
+  expect("reader" in (await open("workspace", at.ada.token))).toBe(true);
+  if (!("reader" in first)) throw new Error("the first was refused");
+  first.reader.socket.terminate();
+  await expect.poll(async () => "reader" in (await open("bobs", at.ada.token))).toBe(true);
+});
+
 test("one token opens few control connections at a time", async () => {
   await using at = await scene();
   const open = () => openSocket(at.url, "/api/v2/workspaceagents/me/rpc?version=2.0", at.as(at.agents));

@@ -15,7 +15,7 @@ test("a client that left during the admission keeps no place and reaches no prog
   const [requests, webSockets] = [new Places("requests", { total: 1 }), new Places("WebSockets", { total: 1 })];
   const options = { requests, webSockets, clientAddress: () => "192.0.2.1" };
   const traffic = new AppTraffic(options as unknown as AppTrafficOptions);
-  const admission = { decision: { visitor: undefined } } as unknown as Admission;
+  const admission = { decision: { visitor: undefined, target: { workspaceId: "w" } } } as unknown as Admission;
   expect(await traffic.request(request, response, admission)).toBeUndefined();
   expect(await traffic.upgrade(request, gone, Buffer.of(), admission)).toBeUndefined();
   expect([requests.taken, webSockets.taken]).toEqual([0, 0]);
@@ -25,4 +25,25 @@ test("nothing is exchanged for a client that left", async () => {
   const pools = { of: () => expect.unreachable() } as unknown as ProgramPools;
   const facts = { decision: { target: { port: 8080 } }, target: "/" } as unknown as ExchangeFacts;
   expect(await exchange(request, response, pools, facts)).toBeUndefined();
+});
+
+test("a workspace whose apps have all places of their share answers 503, and reaches no program", async () => {
+  const limits = { total: 10, perWorkspace: 1 };
+  const [requests, webSockets] = [new Places("requests to apps", limits), new Places("WebSockets to apps", limits)];
+  requests.take({ userId: "another", workspaceId: "w" });
+  webSockets.take({ workspaceId: "w" });
+  const options = { requests, webSockets, clientAddress: () => "192.0.2.1" };
+  const traffic = new AppTraffic(options as unknown as AppTrafficOptions);
+  const visitor = { userId: "visitor" };
+  const admission = { decision: { visitor, target: { workspaceId: "w" } } } as unknown as Admission;
+  const open = new PassThrough();
+  const text = (what: string): string =>
+    `Too many open ${what} to apps of this workspace, at most 1. Try again in a moment.`;
+  const busy = { status: 503, title: "Busy", headers: { "Retry-After": "5" } };
+  expect(await traffic.request(request, open as unknown as ServerResponse, admission)).toEqual({
+    ...busy,
+    text: text("requests"),
+  });
+  expect(await traffic.upgrade(request, open, Buffer.of(), admission)).toEqual({ ...busy, text: text("WebSockets") });
+  expect([requests.taken, webSockets.taken]).toEqual([1, 1]);
 });

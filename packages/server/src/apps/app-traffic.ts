@@ -1,8 +1,9 @@
 /** Admitted requests and WebSockets: how many the server carries at a time, how they reach the program, and when they end. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import { DomainError } from "../base/domain-error.ts";
 import type { Logger } from "../base/log.ts";
-import type { Places } from "../base/places.ts";
+import type { PlaceHolder, Places } from "../base/places.ts";
 import type { Relation } from "./cross-origin.ts";
 import type { AppDecision } from "./decision.ts";
 import { type ExchangeFacts, exchange } from "./exchange.ts";
@@ -65,8 +66,8 @@ export class AppTraffic {
     if (response.destroyed) return undefined;
     try {
       this.#options.requests.takeUntilClosed(this.#holder(request, admission), response);
-    } catch {
-      return busy();
+    } catch (error) {
+      return busy(error);
     }
     const done = this.#track(admission, () => response.destroy());
     try {
@@ -90,8 +91,8 @@ export class AppTraffic {
     if (socket.destroyed) return undefined;
     try {
       this.#options.webSockets.takeUntilClosed(this.#holder(request, admission), socket);
-    } catch {
-      return busy();
+    } catch (error) {
+      return busy(error);
     }
     const done = this.#track(admission, () => socket.destroy());
     try {
@@ -138,17 +139,22 @@ export class AppTraffic {
     };
   }
 
-  #holder(request: IncomingMessage, { decision }: Admission): { userId?: string; address?: string } {
-    const { visitor } = decision;
-    return visitor === undefined ? { address: this.#options.clientAddress(request) } : { userId: visitor.userId };
+  #holder(request: IncomingMessage, { decision }: Admission): PlaceHolder {
+    const { visitor, target } = decision;
+    const { workspaceId } = target;
+    return visitor === undefined
+      ? { address: this.#options.clientAddress(request), workspaceId }
+      : { userId: visitor.userId, workspaceId };
   }
 }
 
-function busy(): AppAnswer {
+/** Throws what is no refusal of a place. */
+function busy(refusal: unknown): AppAnswer {
+  if (!(refusal instanceof DomainError)) throw refusal;
   return {
     status: 503,
     title: "Busy",
-    text: "Too many requests are under way. Try again in a moment.",
+    text: `${refusal.message} Try again in a moment.`,
     headers: { "Retry-After": "5" },
   };
 }

@@ -87,7 +87,7 @@ export class WebApps {
       exchanges: this.#exchanges,
       pools: this.#pools,
       requests: new Places("requests to apps", APP_REQUESTS),
-      webSockets: new Places("WebSockets of apps", APP_WEB_SOCKETS),
+      webSockets: new Places("WebSockets to apps", APP_WEB_SOCKETS),
     });
     const onUse = (workspaceId: string): void => this.recordUse(workspaceId);
     const shared = { accessUrl, maxLevel, resolver, visitors, traffic, onUse, clock };

@@ -36,3 +36,16 @@ test("an IPv6 line of 256 networks has twice the share of one of them", () => {
   // The omitted zeros may precede the fourth group.
   places.take({ address: "2001:db8::201:1:1:1:1" });
 });
+
+test("a workspace has a share, however many users and addresses come to it", () => {
+  const places = new Places("requests to apps", { total: 100, perUser: 5, perWorkspace: 3 });
+  const visit = (workspaceId: string, visitor: number) =>
+    places.take(visitor % 2 === 0 ? { userId: `user${visitor}`, workspaceId } : { address: "192.0.2.1", workspaceId });
+  const [leave] = [1, 2, 3].map((visitor) => visit("busy", visitor));
+  expect(() => visit("busy", 4)).toThrow("Too many open requests to apps of this workspace, at most 3.");
+  visit("other", 4);
+  leave!();
+  visit("busy", 5);
+  expect(() => visit("busy", 6)).toThrow("of this workspace");
+  expect(places.taken).toBe(4);
+});

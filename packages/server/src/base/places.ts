@@ -8,12 +8,15 @@ export interface PlaceLimits {
   readonly perUser?: number;
   /** For one client address (one /64 for IPv6); a /56 may have twice as many. Absent: no limit. */
   readonly perAddress?: number;
+  /** For one workspace, whatever the users and addresses; absent: no limit. */
+  readonly perWorkspace?: number;
 }
 
-/** The user and address to which a place is counted. An absent one is not counted. */
+/** The user, address and workspace to which a place is counted. An absent one is not counted. */
 export interface PlaceHolder {
   readonly userId?: string;
   readonly address?: string;
+  readonly workspaceId?: string;
 }
 
 /** A response or a socket. */
@@ -23,8 +26,8 @@ interface Closable {
 }
 
 /**
- * Limits on how many connections such as WebSockets stay open. Each user and each address has a share, so none can take all
- * places.
+ * Limits on how many connections such as WebSockets stay open. Each user, each address and each workspace has a share, so none
+ * can take all places.
  */
 export class Places {
   readonly #what: string;
@@ -51,7 +54,7 @@ export class Places {
 
   /** Takes a place and returns a function that gives it back; call it once. Throws DomainError "too-many" or "busy". */
   take(holder: PlaceHolder): () => void {
-    const { total, perUser, perAddress } = this.#limits;
+    const { total, perUser, perAddress, perWorkspace } = this.#limits;
     const keys: string[] = [];
     if (perUser !== undefined && holder.userId !== undefined) {
       const key = `user ${holder.userId}`;
@@ -67,6 +70,11 @@ export class Places {
         if (this.#of(key) >= share) throw this.#full("too-many", `from this address, at most ${share}`);
         keys.push(key);
       }
+    }
+    if (perWorkspace !== undefined && holder.workspaceId !== undefined) {
+      const key = `workspace ${holder.workspaceId}`;
+      if (this.#of(key) >= perWorkspace) throw this.#full("too-many", `of this workspace, at most ${perWorkspace}`);
+      keys.push(key);
     }
     if (this.#taken >= total) throw this.#full("busy", "at this server");
     this.#taken++;

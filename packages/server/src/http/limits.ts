@@ -67,7 +67,7 @@ export const DEFAULT_LIMITS: HttpLimits = {
   webSockets: { total: 5_000, perUser: 500, perAddress: 1_250 },
   eventStreams: { total: 5_000, perUser: 500, perAddress: 1_250 },
   dashboards: { total: 5_000, perUser: 5, perAddress: 1_250 },
-  terminals: { total: 512, perUser: 64, perAddress: 128 },
+  terminals: { total: 512, perUser: 64, perAddress: 128, perWorkspace: 128 },
   files: { total: 128, perUser: 16, perAddress: 32 },
   clientSockets: { total: 10_000, perUser: 256, perAddress: 2_500 },
   agentSockets: { total: 20_000, perUser: 5_000 },

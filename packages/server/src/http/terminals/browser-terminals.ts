@@ -52,7 +52,8 @@ export class BrowserTerminals {
     const query = readPtyQuery(url.searchParams);
     const claim = this.#owners.claim(agentId, query.id, auth.user.id);
     if (claim === "other") throw new DomainError("forbidden", "This terminal belongs to another user");
-    this.#places.takeUntilClosed({ userId: auth.user.id, address: clientAddress(request) }, socket);
+    const workspaceId = agent.workspace_id;
+    this.#places.takeUntilClosed({ userId: auth.user.id, address: clientAddress(request), workspaceId }, socket);
     this.#sockets.open(request, socket, head, {
       query,
       user: auth.user,

@@ -267,7 +267,7 @@ export class ProxyApps implements AppHosts {
         return ports.map(({ port }) => port);
       },
       requests: new Places("requests to apps", APP_REQUESTS),
-      webSockets: new Places("WebSockets of apps", APP_WEB_SOCKETS),
+      webSockets: new Places("WebSockets to apps", APP_WEB_SOCKETS),
       clientAddress,
       log,
     });

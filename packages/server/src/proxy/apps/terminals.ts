@@ -80,7 +80,8 @@ export class ProxyTerminals {
     const query = readPtyQuery(url.searchParams);
     const claim = this.#owners.claim(agentId, query.id, visitor.id);
     if (claim === "other") throw new DomainError("forbidden", "This terminal belongs to another user");
-    this.#places.takeUntilClosed({ userId: visitor.id, address }, socket);
+    const workspaceId = claims.grant.workspace.id;
+    this.#places.takeUntilClosed({ userId: visitor.id, address, workspaceId }, socket);
     if (socket.destroyed) return;
     const ageMs = this.#options.now() - claims.iat * 1_000;
     this.#sockets.open(request, socket, head, {
