@@ -117,6 +117,23 @@ describe.skipIf(missing.length > 0)(`the dashboard (missing here: ${missing.join
     await command.waitFor();
     expect(await command.textContent()).not.toContain("CODER_AGENT_TOKEN");
     await command.getByRole("button", { name: "Show" }).click();
+    expect(await seriousFaults(page)).toEqual([]);
+    // Tabs for the systems, by keyboard: the one of this browser's system is shown first.
+    const shownLine = async (): Promise<string> => (await command.textContent()) ?? "";
+    await page.getByRole("tab", { name: "Linux", selected: true }).focus();
+    await page.keyboard.press("ArrowLeft");
+    await page
+      .getByRole("tab", { name: "Windows", selected: true, includeHidden: false })
+      .and(page.locator(":focus"))
+      .waitFor();
+    await command.getByRole("button", { name: "Show" }).click();
+    expect(await shownLine()).toContain("$env:CODER_AGENT_TOKEN=");
+    await page.getByRole("tab", { name: "Windows" }).focus();
+    await page.keyboard.press("Home");
+    await page.keyboard.press("ArrowRight");
+    await page.getByRole("tab", { name: "macOS", selected: true }).waitFor();
+    await command.getByRole("button", { name: "Show" }).click();
+    expect(await shownLine()).toContain("/init-script/darwin/");
     const token = /CODER_AGENT_TOKEN='?([0-9a-f-]{36})/.exec((await command.textContent()) ?? "")?.[1];
     expect(token).toBeDefined();
     deployment.startAgent(token!);

@@ -4,10 +4,10 @@ import type { ExternalAgentCredentials } from "coder-protocol/rest/agents";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { agentCredentials, createWorkspace } from "../api/workspaces.ts";
+import { systemOf } from "../base/visitors-system.ts";
 import { useWorkspace } from "../live/sources.ts";
 import { navigate } from "../router/location.ts";
 import { user } from "../session/session.ts";
-import { CommandLine } from "../ui/copy.tsx";
 import { Crumbs } from "../ui/crumbs.tsx";
 import { Field, Form, useWork } from "../ui/form.tsx";
 import { Problem } from "../ui/problem.tsx";
@@ -15,6 +15,7 @@ import { agentsOf } from "./agents-of.ts";
 import { AppPresets, chosenApps } from "./create/app-presets.tsx";
 import { Checklist } from "./create/checklist.tsx";
 import type { PageProps } from "./page-props.ts";
+import { StartCommand } from "./workspace/start-command.tsx";
 
 /** Adds a machine: its name, a command to run on it, and which steps are done. The steps' state is the workspace itself. */
 export function Create({ query }: PageProps): JSX.Element {
@@ -43,6 +44,7 @@ const SYSTEMS = [
 function NameStep({ proposed }: { readonly proposed: string }): JSX.Element {
   const work = useWork();
   const name = useSignal(validateWorkspaceName(proposed) === undefined ? proposed : "");
+  const own = SYSTEMS.findIndex(([os]) => os === systemOf(navigator.userAgent));
   const wrong = name.value === "" ? undefined : validateWorkspaceName(name.value);
   return (
     <Form
@@ -78,7 +80,7 @@ function NameStep({ proposed }: { readonly proposed: string }): JSX.Element {
         <label for="system">Operating system of the machine</label>
         <select id="system" name="system">
           {SYSTEMS.map(([, , label], index) => (
-            <option key={label} value={index}>
+            <option key={label} value={index} selected={index === own}>
               {label}
             </option>
           ))}
@@ -124,7 +126,7 @@ function MachineSteps({ name }: { readonly name: string }): JSX.Element {
       </p>
       {work.error === undefined ? null : <Problem error={work.error} />}
       {credentials.value === undefined ? null : (
-        <CommandLine text={credentials.value.command} label="Command for the machine" secret />
+        <StartCommand credentials={credentials.value} agent={agent} label="Command for the machine" />
       )}
       <p class="quiet small-text">
         The command contains the token of this agent. Keep it secret: with it another machine can pass for this one. The

@@ -179,5 +179,11 @@ export const connectionInfo = z.object({
 export type ConnectionInfo = z.infer<typeof connectionInfo>;
 
 /** `command` is the one line that starts the agent, token included. */
-export const externalAgentCredentials = z.object({ command: z.string(), agent_token: z.string() });
+export const externalAgentCredentials = z.object({
+  /** For the system that the machine was declared as. */
+  command: z.string(),
+  agent_token: z.string(),
+  /** The command for each system. Ours. */
+  commands: z.object({ linux: z.string(), darwin: z.string(), windows: z.string() }).optional(),
+});
 export type ExternalAgentCredentials = z.infer<typeof externalAgentCredentials>;

@@ -3,10 +3,10 @@ import type { ExternalAgentCredentials, WorkspaceAgent } from "coder-protocol/re
 import type { Workspace } from "coder-protocol/rest/workspaces";
 import type { JSX } from "preact";
 import { agentCredentials, rotateCredentials } from "../../api/workspaces.ts";
-import { CommandLine } from "../../ui/copy.tsx";
 import { ConsentButton, Dialog } from "../../ui/dialog.tsx";
 import { useWork } from "../../ui/form.tsx";
 import { Problem } from "../../ui/problem.tsx";
+import { StartCommand } from "./start-command.tsx";
 
 /** The command that starts the agent, and a new token for it. */
 export function Credentials({
@@ -31,7 +31,7 @@ export function Credentials({
       {work.error === undefined ? null : <Problem error={work.error} />}
       {shown.value === undefined ? null : (
         <>
-          <CommandLine text={shown.value.command} label="Command that starts the agent" secret />
+          <StartCommand credentials={shown.value} agent={agent} label="Command that starts the agent" />
           <p class="quiet small-text">It holds the agent's token. Replace the token when somebody else has seen it.</p>
           <button
             type="button"

@@ -47,10 +47,15 @@ export interface WorkspaceRoutesDeps {
 export function workspaceRoutes(router: Router, deps: WorkspaceRoutesDeps): void {
   const { user, tables, workspaces, presenter, bodyBytes } = deps;
   const paths = new WorkspacePaths(tables);
-  const credentials = (agent: AgentRow, token: string): ExternalAgentCredentials => ({
-    command: agentCommand(deps.addresses.accessUrl(), agent, token),
-    agent_token: token,
-  });
+  const credentials = (agent: AgentRow, token: string): ExternalAgentCredentials => {
+    const url = deps.addresses.accessUrl();
+    const on = (system: string): string => agentCommand(url, { ...agent, operating_system: system }, token);
+    return {
+      command: agentCommand(url, agent, token),
+      agent_token: token,
+      commands: { linux: on("linux"), darwin: on("darwin"), windows: on("windows") },
+    };
+  };
 
   router.get("/workspaces", user, async (c) => {
     const page = readPage(c, DEFAULT_PAGE);
