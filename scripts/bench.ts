@@ -15,6 +15,7 @@ import { clusterBench } from "./bench/cluster.ts";
 import { commandBench } from "./bench/command.ts";
 import { concurrencyBench } from "./bench/concurrency.ts";
 import { controlPlaneBench } from "./bench/control-plane.ts";
+import { dashboardBench } from "./bench/dashboard.ts";
 import { fairnessBench } from "./bench/fairness.ts";
 import { idleBench } from "./bench/idle.ts";
 import { latencyBench } from "./bench/latency.ts";
@@ -42,6 +43,7 @@ const BENCHES: readonly (readonly [name: string, title: string, bench: Bench])[]
   ["cluster", "Three servers on PostgreSQL behind nginx, beside one on SQLite", clusterBench],
   ["idle", "An agent that has nothing to do", idleBench],
   ["apps", "Web apps through the server", appsBench],
+  ["dashboard", "Pages of the dashboard in Chromium", dashboardBench],
   ["command", "Start of the command", commandBench],
   ["user", "Sessions, copies and forwards beside OpenSSH", userBench],
 ];
