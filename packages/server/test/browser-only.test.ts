@@ -257,7 +257,7 @@ test("a workspace that requires end-to-end encryption refuses terminals that the
   expect((await set(at.owner.token, true)).json).toMatchObject({ require_e2e: true, connection_policy: "inherit" });
   const path = `/api/v2/workspaceagents/${dev.agentId}/pty?reconnect=${crypto.randomUUID()}`;
   const refused = await openSocket(at.url, path, { [SESSION_TOKEN_HEADER]: at.bob.token });
-  expect(refused).toMatchObject({ status: 409, text: expect.stringContaining("end-to-end encrypted terminals only") });
+  expect(refused).toMatchObject({ status: 409, text: expect.stringContaining("only end-to-end encrypted terminals") });
   expect(await dialStatus(at, dev, at.bob.token)).toBe("opened");
   expect((await set(at.owner.token, false)).json).toMatchObject({ require_e2e: false });
 });
