@@ -74,6 +74,10 @@ const CASES: readonly Case[] = [
   { name: "has three descriptors", command: "ls /proc/$$/fd" },
   { name: "takes a command of 100 KiB", command: `echo ${"x".repeat(100 * 1024)} | wc -c` },
   { name: "says 255 for a signal without a name in SSH", command: "kill -VTALRM $$; sleep 5" },
+  { name: "says 255 for the first real-time signal", command: "kill -34 $$; sleep 5" },
+  { name: "says 255 for the last real-time signal", command: "kill -64 $$; sleep 5" },
+  { name: "says 255 for a real-time signal on a terminal", options: ["-tt"], command: "kill -37 $$; sleep 5" },
+  { name: "calls a command's shell by its name", command: "echo $0" },
   { name: "says that it has no such subsystem", options: ["-s"], command: "nosuch" },
   {
     name: "changes keys each MiB of 16, in",
@@ -188,6 +192,14 @@ describe.skipIf(missing.length > 0)(`as OpenSSH does (missing here: ${missing.jo
     const stock = await seen("stock");
     expect(stock).toMatch(/baud/i);
     expect(await seen("coder.demo")).toBe(stock);
+  });
+
+  it("passes on a command that is not UTF-8", async () => {
+    // Node's own spawn takes only text.
+    const script = `exec ssh -F "$0" "$1" $'printf %s "\\xff\\xfe\\xc3" | od -An -tx1'`;
+    const stock = await run("bash", ["-c", script, config, "stock"]);
+    expect(stock.stdout.trim()).toBe("ff fe c3");
+    expect(await run("bash", ["-c", script, config, "coder.demo"])).toEqual(stock);
   });
 
   it.each(CASES)("$name", async ({ command, options = [], input, bulk = false }) => {

@@ -24,6 +24,7 @@ import type { ChannelRequest, TerminalRequest } from "./requests.ts";
 import { FileTurns } from "./sftp/file-turns.ts";
 import { findSftpServer } from "./sftp/locate.ts";
 import { serveSftp } from "./sftp/sftp-server.ts";
+import { findUserRc, runUserRc } from "./user-rc.ts";
 import { findXauth, X11Display, type X11Request } from "./x11.ts";
 
 /** Exit status of the agent's own failures, distinct from those of programs. */
@@ -295,13 +296,50 @@ export class SshSession {
     const resolved = resolveCommand(user, command);
     if (this.#terminal !== undefined) {
       if (command === undefined) await this.#greet();
-      const directory = this.#directory(this.#context.directory());
-      return this.#runOnTerminal(resolved, directory, environment, this.#terminal);
+      return this.#afterUserRc({ ...environment, SSH_TTY: this.#terminal.device.name }, (directory) =>
+        this.#runOnTerminal(resolved, directory, environment, this.#terminal!),
+      );
     }
     if (this.#terminalMissing !== undefined) {
       this.#channel.stderr.write(`coder agent: no terminal here (${this.#terminalMissing}), continuing without one\n`);
     }
-    return this.#runOnPipes(resolved, this.#directory(this.#context.directory()), environment);
+    return this.#afterUserRc(environment, (directory) => this.#runOnPipes(resolved, directory, environment));
+  }
+
+  /** The user's script runs first, in the same directory; what goes wrong with it keeps nobody from logging in. */
+  async #afterUserRc(environment: Environment, run: (directory: string) => Promise<ExitReport>): Promise<ExitReport> {
+    const { user, processes, killGraceMs, logger } = this.#context;
+    const directory = this.#directory(this.#context.directory());
+    const file = findUserRc(user.home);
+    if (file === undefined || this.#channel.peerClosed) return run(directory);
+    let hangUp = (): void => undefined;
+    let stop = (): void => undefined;
+    try {
+      stop = await runUserRc({
+        file,
+        directory,
+        environment,
+        stdout: this.#channel,
+        stderr: this.#terminal === undefined ? this.#channel.stderr : this.#channel,
+        onTerminal: this.#terminal !== undefined,
+        onStarted: (pid) => {
+          processes.add(pid);
+          hangUp = () => processes.hangUp(pid, killGraceMs);
+          this.#channel.once("peerclose", hangUp);
+        },
+        onEnded: (pid) => processes.ended(pid),
+      });
+    } catch (error) {
+      logger.log("warn", "the user's script could not be started", { file, error: String(error) });
+    }
+    this.#channel.off("peerclose", hangUp);
+    this.#channel.once("peerclose", stop);
+    try {
+      return await run(directory);
+    } finally {
+      this.#channel.off("peerclose", stop);
+      stop();
+    }
   }
 
   /** Where the program starts. As sshd does, it tells the client when the home directory cannot be entered. */
