@@ -3,7 +3,8 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { expect, test } from "vitest";
+import { ReadStream } from "node:tty";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { libc } from "./libc.ts";
 import { type ProgramExit, startOnPipes, startOnTerminal } from "./spawn.ts";
 import { TerminalDevice } from "./terminal-device.ts";
@@ -159,6 +160,46 @@ test.runIf(linux)("many programs at once are all waited for", async () => {
   );
   expect(exits.map((exit) => exit.code)).toEqual(exits.map((_, code) => code));
   expect(process.listenerCount("SIGCHLD")).toBe(0);
+});
+
+describe.runIf(linux)("where Node starts the programs", () => {
+  const library = libc();
+  if (library instanceof Error) throw library;
+  const { spawn } = library;
+  beforeAll(() => void Object.assign(library, { spawn: undefined }));
+  afterAll(() => void Object.assign(library, { spawn }));
+  const start = { file: "/bin/bash", directory: "/", environment: { PATH: process.env["PATH"] ?? "" } };
+
+  test("they have their streams, names and codes", async () => {
+    const program = startOnPipes({ ...start, name: "called", args: ["-c", "echo $0; exit 3"] });
+    expect(await text(program.stdout)).toBe("called\n");
+    expect(await program.exited).toEqual({ code: 3, signal: undefined });
+  });
+
+  test("a login shell on a terminal is one", async () => {
+    const device = new TerminalDevice();
+    const program = startOnTerminal({ ...start, name: "-bash", args: [] }, device);
+    const terminal = new ReadStream(device.master);
+    device.releaseMaster();
+    let screen = "";
+    terminal.on("data", (data: Buffer) => {
+      screen += data.toString();
+    });
+    terminal.on("error", () => terminal.destroy()); // EIO at its end
+    terminal.write("shopt login_shell; tty; exit 5\n");
+    expect(await program.exited).toEqual({ code: 5, signal: undefined });
+    const closed = new Promise((resolve) => terminal.once("close", resolve));
+    device.closeProgramSide();
+    await closed;
+    expect(screen).toMatch(/login_shell\s+on\r\n/);
+    expect(screen).toContain(`${device.name}\r\n`);
+  });
+
+  test("what cannot be started or passed on fails with the reason", () => {
+    expect(() => startOnPipes({ ...start, file: "/no/such/program", args: [] })).toThrow("ENOENT");
+    expect(() => startOnPipes({ ...start, file: "/etc/passwd", args: [] })).toThrow("EACCES");
+    expect(() => startOnPipes({ ...start, args: ["-c", Buffer.of(0xff)] })).toThrow("EILSEQ");
+  });
 });
 
 function openDescriptors(): number {
