@@ -306,7 +306,7 @@ export class SshSession {
     return this.#afterUserRc(environment, (directory) => this.#runOnPipes(resolved, directory, environment));
   }
 
-  /** The user's script runs first, in the same directory; what goes wrong with it keeps nobody from logging in. */
+  /** The user's script runs first, in the same directory; the session starts whatever goes wrong with it. */
   async #afterUserRc(environment: Environment, run: (directory: string) => Promise<ExitReport>): Promise<ExitReport> {
     const { user, processes, killGraceMs, logger } = this.#context;
     const directory = this.#directory(this.#context.directory());
