@@ -64,7 +64,7 @@ describe("the speed test of a workspace", () => {
     expect(long.code).toBe(2);
     expect(long.stderr).toContain("--time is 300 seconds; it takes 1 to 30 seconds");
     const column = await deployment.run(["speedtest", "-c", "latency", "demo"]);
-    expect(column.stderr).toContain("there are: Interval, Throughput");
+    expect(column.stderr).toContain("the columns are: Interval, Throughput");
     const file = await deployment.run(["speedtest", "--pcap-file", join(deployment.folder, "no/x.pcap"), "demo"]);
     expect(file.stderr).toContain("cannot be written: ENOENT");
     const empty = await deployment.run(["speedtest", "--connect-timeout", "1s", "empty"]);

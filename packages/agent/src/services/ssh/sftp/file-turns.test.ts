@@ -52,3 +52,16 @@ test("an operation that fails gives its turn back", async () => {
   await expect(turns.run("a", () => Promise.reject(new Error("failed")))).rejects.toThrow("failed");
   expect(await turns.run("b", () => Promise.resolve(1))).toBe(1);
 });
+
+test("a long operation gives its turn to those that wait, part by part", async () => {
+  const turns = new FileTurns(1, 1);
+  const order: string[] = [];
+  const long = turns.run("a", async () => {
+    for (const part of ["a1", "a2", "a3"]) {
+      order.push(part);
+      await turns.passOn("a");
+    }
+  });
+  await Promise.all([long, ...["b", "c"].map((name) => turns.run(name, async () => void order.push(name)))]);
+  expect(order).toEqual(["a1", "b", "c", "a2", "a3"]);
+});

@@ -17,8 +17,7 @@ export class FileTurns {
 
   /** Runs the operation when it is the client's turn. */
   async run<T>(client: string, operation: () => Promise<T>): Promise<T> {
-    if (this.#mayStart(client)) this.#take(client);
-    else await new Promise<void>((start) => this.#waiting.push({ client, start }));
+    if (!this.#take(client)) await this.#wait(client);
     try {
       return await operation();
     } finally {
@@ -26,13 +25,27 @@ export class FileTurns {
     }
   }
 
+  /** Between the parts of a long operation: waits behind those that wait already. */
+  async passOn(client: string): Promise<void> {
+    if (this.#waiting.length === 0) return;
+    this.#leave(client);
+    if (!this.#take(client)) await this.#wait(client);
+  }
+
+  #wait(client: string): Promise<void> {
+    return new Promise((start) => this.#waiting.push({ client, start }));
+  }
+
   #mayStart(client: string): boolean {
     return this.#taken < this.#total && (this.#running.get(client) ?? 0) < this.#perClient;
   }
 
-  #take(client: string): void {
+  /** @returns whether there was a turn left. */
+  #take(client: string): boolean {
+    if (!this.#mayStart(client)) return false;
     this.#taken++;
     this.#running.set(client, (this.#running.get(client) ?? 0) + 1);
+    return true;
   }
 
   #leave(client: string): void {

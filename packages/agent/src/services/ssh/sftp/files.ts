@@ -15,10 +15,13 @@ export async function openFile(path: Buffer, flags: number, mode: number): Promi
     if ((error as NodeJS.ErrnoException).code !== "ENXIO") throw error;
     throw new SftpFailure(STATUS.failure, "named pipes, sockets and devices that are not there cannot be opened");
   }
-  const facts = await file.stat();
-  if (!facts.isFIFO()) return file;
-  await file.close();
-  throw new SftpFailure(STATUS.failure, "named pipes cannot be opened");
+  try {
+    if ((await file.stat()).isFIFO()) throw new SftpFailure(STATUS.failure, "named pipes cannot be opened");
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
 }
 
 /** @param position Undefined for a file that is open for appending. */

@@ -356,7 +356,11 @@ class SftpServer {
   }
 
   #names(): Promise<Accounts> {
-    this.#accounts ??= Accounts.read();
+    this.#accounts ??= Accounts.read().catch((error: unknown) => {
+      this.#options.logger.log("debug", "sftp: names of accounts cannot be read", { error: String(error) });
+      this.#accounts = undefined;
+      return Accounts.parse("", ""); // numbers serve as well
+    });
     return this.#accounts;
   }
 
@@ -394,7 +398,7 @@ class SftpServer {
     const [source, destination] = await Promise.all([from.stat(), to.stat()]);
     if (source.dev === destination.dev && source.ino === destination.ino)
       throw new SftpFailure(STATUS.failure, "a file is not copied into itself");
-    if (length === 0 && !source.isFile()) throw new SftpFailure(STATUS.failure, "a device has no end");
+    if (!source.isFile()) throw new SftpFailure(STATUS.failure, "only regular files are copied");
     const block = Buffer.allocUnsafe(MAX_READ_BYTES);
     for (let left = length === 0 ? Number.POSITIVE_INFINITY : length; left > 0 && !this.#options.gone(); ) {
       const { bytesRead } = await from.read(block, 0, Math.min(block.length, left), position);
@@ -403,6 +407,7 @@ class SftpServer {
       position += bytesRead;
       target += bytesRead;
       left -= bytesRead;
+      await this.#options.turns.passOn(this.#options.client);
     }
     return status(id, STATUS.ok);
   }
