@@ -1,7 +1,6 @@
 /** The engine in a page: {@link NodeCore} around WireGuard and TCP/IP over relays. Pages have no UDP, so no path is direct. */
 import type { NodeInfo } from "coder-protocol/tailnet/node";
 import { createPacketCipher } from "wg-userspace/aead/cipher";
-import { bytesEqual } from "wg-userspace/base/bytes";
 import { EngineError } from "wg-userspace/base/errors";
 import { instant } from "wg-userspace/base/instant";
 import { type AddrPort, ip, prefixContains } from "wg-userspace/base/ip";
@@ -11,6 +10,7 @@ import { Engine } from "wg-userspace/engine";
 import type { TcpConnection } from "wg-userspace/netstack/stack";
 import { NodeCore, type NodeEvent, type NodeOutput } from "../node/node-core.ts";
 import { NodeShell } from "../node/node-shell.ts";
+import { PeerHold, type PeerOutput } from "./peer-hold.ts";
 import { now, Relays } from "./relay.ts";
 
 const MAX_PEERS = 4;
@@ -37,14 +37,14 @@ export class BrowserNode extends NodeShell<OwnEvent> {
   readonly #engine: Engine;
   readonly #relays: Relays;
   readonly #secrets: readonly Uint8Array[];
-  /** The only peer that there may be; undefined: any that the control plane announces. */
-  #held: NodePublicKey | undefined;
+  readonly #peers: PeerHold;
   #homeReady = false;
   #hasSession = false;
   #scheduled = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: BrowserNodeOptions) {
+    const schedule = (): void => this.#schedule();
     const privateKey = nodePrivateKey(clampPrivateKey(browserRandom.bytes(32)));
     const discoKey = discoPrivateKey(clampPrivateKey(browserRandom.bytes(32)));
     const cipher = createPacketCipher({});
@@ -84,9 +84,10 @@ export class BrowserNode extends NodeShell<OwnEvent> {
           this.noteRelayLost(regionId);
           this.ownEvents.emit({ kind: "relay-lost", regionId, reason });
         },
-        onDrain: () => this.#schedule(),
+        onDrain: schedule,
       },
     });
+    const peers = new PeerHold(peersOf(engine, relays, schedule, () => this.#endTunnel()));
     const core = new NodeCore(
       {
         addresses: [options.address],
@@ -101,12 +102,13 @@ export class BrowserNode extends NodeShell<OwnEvent> {
         random: browserRandom,
       },
       engine,
-      outputTo(engine, relays, { schedule: () => this.#schedule(), admits: (key) => this.#admits(key) }),
+      outputTo(engine, relays, peers, schedule),
     );
     super(core, now);
     this.#engine = engine;
     this.#secrets = [privateKey, discoKey];
     this.#relays = relays;
+    this.#peers = peers;
     core.events.add((event) => {
       if (event.kind === "session-established") this.#hasSession = true;
     });
@@ -151,24 +153,20 @@ export class BrowserNode extends NodeShell<OwnEvent> {
   }
 
   /**
-   * Ties this node to the peer that has the address now: if the control plane announces a different key, the node closes instead
-   * of using it. Throws EngineError if no peer has the address.
+   * Ties this node to the peer that has the address now: every other peer is removed, and if the control plane announces a
+   * different key, the node closes instead of using it. Throws EngineError if no peer has the address.
    */
   hold(address: string): NodePublicKey {
     const peer = this.#engine.peerWithAddress(ip(address));
-    if (peer === undefined) throw new EngineError("ERR_NO_PEER", "the workspace is not in the tunnel any more");
-    this.#held = peer.publicKey;
+    if (peer === undefined || !this.#peers.hold(peer.publicKey))
+      throw new EngineError("ERR_NO_PEER", "the workspace is not in the tunnel any more");
     return peer.publicKey;
   }
 
-  #admits(key: NodePublicKey): boolean {
-    if (this.#held === undefined || bytesEqual(key, this.#held)) return true;
-    // The core is in the middle of a call.
-    queueMicrotask(() => {
-      this.#engine.netstack.abortConnections(() => true);
-      this.close();
-    });
-    return false;
+  #endTunnel(): void {
+    if (this.closed) return;
+    this.#engine.netstack.abortConnections(() => true);
+    this.close();
   }
 
   /**
@@ -218,15 +216,10 @@ export class BrowserNode extends NodeShell<OwnEvent> {
   }
 }
 
-/** Without UDP there are no endpoints to publish and no direct paths to look for. */
-function outputTo(
-  engine: Engine,
-  relays: Relays,
-  { schedule, admits }: { readonly schedule: () => void; readonly admits: (key: NodePublicKey) => boolean },
-): NodeOutput {
+/** @param end Ends the tunnel. */
+function peersOf(engine: Engine, relays: Relays, schedule: () => void, end: () => void): PeerOutput {
   return {
     setPeer: (peer) => {
-      if (!admits(peer.publicKey)) return;
       engine.setPeer(peer, now());
       if (peer.homeRegion !== undefined) relays.use(peer.homeRegion);
       schedule();
@@ -235,6 +228,16 @@ function outputTo(
       engine.removePeer(key, now());
       schedule();
     },
+    // The core is in the middle of a call.
+    end: () => queueMicrotask(end),
+  };
+}
+
+/** Without UDP there are no endpoints to publish and no direct paths to look for. */
+function outputTo(engine: Engine, relays: Relays, peers: PeerHold, schedule: () => void): NodeOutput {
+  return {
+    setPeer: (peer) => peers.setPeer(peer),
+    removePeer: (key) => peers.removePeer(key),
     abortConnections: (prefixes) => {
       engine.netstack.abortConnections((remote) => prefixes.some((prefix) => prefixContains(prefix, remote)));
       schedule();

@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { identityStatement } from "coder-protocol/agent-identity";
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import { farEndOf, hex } from "./identity.ts";
 import { FakeWorkspace } from "./testing.ts";
 
@@ -28,6 +28,15 @@ it("an identity that is proven for the key of this tunnel counts; without one th
   const { workspace, publicHex } = withIdentity();
   expect(await farEndOf(workspace, NODE_KEY)).toEqual({ kind: "identity", key: publicHex });
   expect(await farEndOf(new FakeWorkspace(), NODE_KEY)).toEqual({ kind: "key", key: hex(NODE_KEY) });
+});
+
+it("a browser that cannot verify identities goes by the key, whatever the other end has", async () => {
+  const refused = vi.spyOn(crypto.subtle, "importKey").mockRejectedValue(new DOMException("no", "NotSupportedError"));
+  try {
+    expect(await farEndOf(withIdentity().workspace, NODE_KEY)).toEqual({ kind: "key", key: hex(NODE_KEY) });
+  } finally {
+    refused.mockRestore();
+  }
 });
 
 it("security S27: a proof that was made for another tunnel, another challenge or by another key is refused", async () => {

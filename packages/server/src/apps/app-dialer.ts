@@ -7,7 +7,8 @@ import type { DialApp } from "./program-pool.ts";
 export const APP_TUNNEL_KEY = "apps";
 /**
  * An agent that acknowledges nothing for this long while data waits is considered gone. A program that does not read for a while is
- * not affected, because its agent answers. Without this limit, requests and WebSockets to an agent that vanished stay for days.
+ * not affected, because its agent answers. Without this limit, requests and WebSockets that send to an agent
+ * that vanished stay for days.
  */
 const AGENT_TIMEOUT_MS = 60_000;
 

@@ -127,3 +127,11 @@ test.each([
   ]);
   expect(warnings).toEqual([]);
 });
+
+test("a body is never read as another request, however many headers hide how long it is", async () => {
+  const hidden = "GET /smuggled HTTP/1.1\r\nHOST\r\n\r\n";
+  const head = `POST /a HTTP/1.1\r\n${H2C}${"a:b\r\n".repeat(1_100)}`;
+  const length = hidden.replace("HOST", "Host: 127.0.0.1").length;
+  const { answers } = await outcome(false, [[`${head}Content-Length: ${length}\r\n\r\n${hidden}`]]);
+  expect(answers).toEqual([[]]);
+});

@@ -8,6 +8,11 @@ import { Server as TlsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import type { OpenResponses } from "./closed-responses.ts";
 
+/** Node keeps no more headers of a request, and drops the others without a sign. */
+const MAX_HEADERS = 1_000;
+const TOO_MANY_HEADERS =
+  "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
 /** Only on a connection that Node handed over with "upgrade". @param head What Node has read beyond the request's head. */
 export function ignoreUpgrade(
   server: Server,
@@ -23,6 +28,8 @@ export function ignoreUpgrade(
   open.whenNone(request.socket, () => {
     // With the answer before, the connection may have ended.
     if (socket.destroyed || socket.writableEnded) return;
+    // What says how long the body is may be among the headers that Node dropped: the body would be read as another request.
+    if (request.rawHeaders.length >= 2 * MAX_HEADERS) return void socket.end(TOO_MANY_HEADERS);
     request.socket.setTimeout(0);
     // Node's own, from before: it adds them again.
     request.socket.removeAllListeners("timeout");
