@@ -35,7 +35,7 @@ it("takes what is announced until a peer is held", () => {
   expect([peers.hold(key(2)), ends()]).toEqual([false, 0]);
 });
 
-it("security S27: leaves the packets of the held peer no other way, whoever was announced before it", () => {
+it("security S27: leaves the packets of the held peer no other way, although another peer was announced before it", () => {
   const { tunnel, peers, ends } = setUp();
   peers.setPeer(peer(2, "::/0"));
   peers.setPeer(AGENT);
