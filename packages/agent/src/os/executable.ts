@@ -1,6 +1,6 @@
 import { accessSync, constants, statSync } from "node:fs";
 
-export function isExecutable(path: string): boolean {
+export function isExecutable(path: string | Buffer): boolean {
   try {
     accessSync(path, constants.X_OK);
     return statSync(path).isFile();

@@ -2,6 +2,7 @@
  * Programs by posix_spawn(3) of the C library. Node's own spawn takes only text, tells no real-time signal from success, and gives
  * programs the limit of open files that Node raised for itself. Linux only; waited for on SIGCHLD, beside Node's own children.
  */
+import { closeSync } from "node:fs";
 import { getSystemErrorName } from "node:util";
 import { signalName } from "./signal-name.ts";
 
@@ -34,7 +35,10 @@ export interface ProgramExit {
   readonly signal: string | undefined;
 }
 
-/** A running program that leads its own kernel session. */
+/**
+ * A running program that leads its own kernel session. It need not keep this process alive: where Node has not started it, only
+ * its open streams do, and `exited` then stays pending.
+ */
 export interface Program {
   readonly pid: number;
   readonly exited: Promise<ProgramExit>;
@@ -50,13 +54,14 @@ const RECORD_BYTES = 1024;
 const O_RDWR = 2;
 const WNOHANG = 1;
 const RLIMIT_NOFILE = 7;
+const F_DUPFD_CLOEXEC = 1030;
 const ENOEXEC = 8;
 const EINTR = 4;
 const SHELL = Buffer.from("/bin/sh");
 
 /** The usual soft limit, which select(2) can handle. A program that needs more raises it: the hard limit is left alone. */
 const PROGRAM_FILES = 1024n;
-/** Descriptors that other threads may open while this process has the programs' limit. */
+/** Descriptors that other threads can open while this process has the programs' limit. */
 const HEADROOM = 256;
 
 /** Throws when the C library lacks one of the functions. */
@@ -89,10 +94,9 @@ export function bindSpawner(library: CLibrary, errno: () => number): Spawner {
       }
       const pid = new Int32Array(1);
       const environment = vector(library, request.environment);
-      const error = limits.during(request.descriptors, () => {
-        const result = spawn(pid, terminated(file), actions, attributes, vector(library, argv), environment);
-        return { result, pid: pid[0]! };
-      });
+      const error = limits.during(request.descriptors[0], () =>
+        spawn(pid, terminated(file), actions, attributes, vector(library, argv), environment),
+      );
       check(error, "start the program");
       return pid[0]!;
     } finally {
@@ -122,9 +126,8 @@ export function bindSpawner(library: CLibrary, errno: () => number): Spawner {
 /** A new kernel session, and every signal as the kernel has it: Node ignores some and blocks others. */
 function sessionAttributes(library: CLibrary): Buffer {
   const attributes = Buffer.allocUnsafeSlow(RECORD_BYTES);
-  const [all, none] = [Buffer.alloc(RECORD_BYTES), Buffer.alloc(RECORD_BYTES)];
-  library.func("int sigfillset(uint8_t *set)")(all);
-  library.func("int sigemptyset(uint8_t *set)")(none);
+  // sigfillset(3) leaves out the signals that the C library keeps for itself, and glibc then has programs ignore those.
+  const [all, none] = [Buffer.alloc(RECORD_BYTES, 0xff), Buffer.alloc(RECORD_BYTES)];
   check(library.func("int posix_spawnattr_init(uint8_t *attributes)")(attributes), "prepare to start programs");
   library.func("int posix_spawnattr_setsigdefault(uint8_t *attributes, const uint8_t *set)")(attributes, all);
   library.func("int posix_spawnattr_setsigmask(uint8_t *attributes, const uint8_t *set)")(attributes, none);
@@ -194,39 +197,48 @@ class Children {
 
 /** Node raises its soft limit of open files to the hard limit before any code runs; programs inherit what it is at their start. */
 class FileLimits {
+  readonly #fcntl: LibraryFunction;
   readonly #prlimit: LibraryFunction;
 
   constructor(library: CLibrary) {
-    const declaration = (name: string): string =>
-      `int ${name}(int pid, int resource, const uint8_t *limit, uint8_t *previous)`;
-    // The plain name has 32 bits with glibc on 32-bit machines.
-    this.#prlimit = library.func(declaration(POINTER_BYTES === 8 ? "prlimit" : "prlimit64"));
-  }
-
-  /** Starts a program with the usual limit, and returns the result of posix_spawn. */
-  during(descriptors: readonly number[], start: () => { readonly result: number; readonly pid: number }): number {
-    const own = new BigUint64Array(2);
-    if (this.#set(0, undefined, own) !== 0) return start().result;
-    const [soft = 0n, hard = 0n] = own;
-    if (soft <= PROGRAM_FILES) return start().result;
-    const limited = BigUint64Array.of(PROGRAM_FILES, hard);
-    // New descriptors get the lowest free number, so those just made tell whether other threads could hit the limit.
-    const safe = Math.max(...descriptors) + HEADROOM < Number(PROGRAM_FILES);
-    if (!safe) {
-      const { result, pid } = start();
-      if (result === 0) this.#set(pid, limited, undefined);
-      return result;
-    }
-    this.#set(0, limited, undefined);
+    this.#fcntl = library.func("int fcntl(int fd, int command, ...)");
+    const bind = (name: string): LibraryFunction =>
+      library.func(`int ${name}(int pid, int resource, const uint8_t *limit, uint8_t *previous)`);
     try {
-      return start().result;
-    } finally {
-      this.#set(0, own, undefined);
+      this.#prlimit = bind("prlimit64"); // the plain name has 32 bits with glibc on 32-bit machines
+    } catch {
+      this.#prlimit = bind("prlimit"); // musl has that one alone, with 64 bits everywhere
     }
   }
 
-  #set(pid: number, limit: BigUint64Array | undefined, previous: BigUint64Array | undefined): number {
-    return this.#prlimit(pid, RLIMIT_NOFILE, bytesOf(limit), bytesOf(previous));
+  /**
+   * Starts a program with the usual limit, or a higher one where this process could not do with that for a moment.
+   * @param descriptor Any open one.
+   */
+  during(descriptor: number, start: () => number): number {
+    const own = new BigUint64Array(2);
+    if (this.#set(undefined, own) !== 0) return start();
+    const [soft = 0n, hard = 0n] = own;
+    const needed = BigInt(this.#nextDescriptor(descriptor) + HEADROOM);
+    const limit = needed > PROGRAM_FILES ? needed : PROGRAM_FILES;
+    if (soft <= limit) return start();
+    this.#set(BigUint64Array.of(limit, hard), undefined);
+    try {
+      return start();
+    } finally {
+      this.#set(own, undefined);
+    }
+  }
+
+  #set(limit: BigUint64Array | undefined, previous: BigUint64Array | undefined): number {
+    return this.#prlimit(0, RLIMIT_NOFILE, bytesOf(limit), bytesOf(previous));
+  }
+
+  /** The lowest free number, which is what the next open file gets; -1 if there is none, and then no thread gets one anyway. */
+  #nextDescriptor(descriptor: number): number {
+    const next = this.#fcntl(descriptor, F_DUPFD_CLOEXEC, "int", 0);
+    if (next >= 0) closeSync(next);
+    return next;
   }
 }
 

@@ -1,6 +1,11 @@
 import { constants } from "node:os";
 
-const NAMES = new Map(Object.entries(constants.signals).map(([name, number]) => [number as number, name]));
+/** Some numbers have an older name as well, which comes second: SIGIOT after SIGABRT, SIGPOLL after SIGIO. */
+const NAMES = new Map(
+  Object.entries(constants.signals)
+    .reverse()
+    .map(([name, number]) => [number as number, name]),
+);
 /** The first that programs may use; the C libraries keep those from 32 on for themselves. */
 const FIRST_REAL_TIME = 34;
 

@@ -3,7 +3,7 @@ import { isUtf8 } from "node:buffer";
 import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, closeSync, constants, existsSync } from "node:fs";
 import { Socket } from "node:net";
-import { join } from "node:path";
+import { resolve } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { isExecutable } from "./executable.ts";
 import { libc } from "./libc.ts";
@@ -24,11 +24,12 @@ export function hasNul(argument: Argument): boolean {
 }
 
 export interface ProgramStart {
-  /** A path, or a name to look for in the environment's PATH. */
+  /** A path, or a name to look for in the environment's PATH. Either may be relative to `directory`. */
   readonly file: string;
   /** What the program is called (its argument 0); `file` when absent. */
   readonly name?: string | undefined;
   readonly args: readonly Argument[];
+  /** Absolute. */
   readonly directory: string;
   readonly environment: Readonly<Record<string, Argument>>;
 }
@@ -40,6 +41,8 @@ export interface PipedProgram extends Program {
 }
 
 const SHELL = "/bin/sh";
+/** As execvp(3) has it where PATH is not set. */
+const DEFAULT_PATH = "/bin:/usr/bin";
 /** Not every sh can name a program; a shell whose name asks for a login shell has an option for it as well. */
 const ON_TERMINAL = `
 exec <>"$0" >&0 2>&0 || exit
@@ -113,7 +116,7 @@ function spawnNatively(
 ): Program {
   const { name = start.file, args, environment } = start;
   return spawner({
-    file: Buffer.from(locate(start)),
+    file: locate(start),
     argv: [name, ...args].map(bytesOf),
     environment: Object.entries(environment).map(([key, value]) =>
       Buffer.concat([Buffer.from(`${key}=`), bytesOf(value)]),
@@ -124,11 +127,16 @@ function spawnNatively(
   });
 }
 
-/** As execvp(3), by the program's own PATH. */
-function locate({ file, environment }: ProgramStart): string {
-  if (file.includes("/")) return file;
-  const places = textOf(environment["PATH"] ?? "").split(":");
-  return places.map((place) => join(place, file)).find(isExecutable) ?? file;
+/** As execvp(3), by the program's own PATH; an empty or relative entry of it is in the program's directory. */
+function locate({ file, directory, environment }: ProgramStart): Uint8Array {
+  if (file.includes("/")) return Buffer.from(file);
+  // One character for each byte, since names of files need not be text.
+  for (const place of latin1(environment["PATH"] ?? DEFAULT_PATH).split(":")) {
+    const folder = place.startsWith("/") ? place : `${latin1(directory)}/${place}`;
+    const path = Buffer.from(`${folder}/${latin1(file)}`, "latin1");
+    if (isExecutable(path)) return path;
+  }
+  throw systemError("find the program in PATH", "ENOENT");
 }
 
 function spawnByNode(
@@ -144,14 +152,15 @@ function spawnByNode(
   });
   if (child.pid !== undefined) return child;
   child.once("error", () => undefined); // emitted later, too late for our caller, and carries no more than this error
-  throw systemError("start the program", reasonOf(start));
+  // Node makes no streams when it was out of descriptors, and only then.
+  throw systemError("start the program", child.stdio === undefined ? "EMFILE" : reasonOf(start));
 }
 
 /** Node tells the reason of a failed start only later. */
 function reasonOf({ file, directory }: ProgramStart): string {
   try {
     accessSync(directory, constants.X_OK);
-    if (file.includes("/")) accessSync(file, constants.X_OK);
+    if (file.includes("/")) accessSync(resolve(directory, file), constants.X_OK);
   } catch (error) {
     return (error as NodeJS.ErrnoException).code ?? "EACCES";
   }
@@ -168,6 +177,10 @@ function programOf(child: ChildProcess): Program {
 
 function bytesOf(argument: Argument): Uint8Array {
   return typeof argument === "string" ? Buffer.from(argument) : argument;
+}
+
+function latin1(argument: Argument): string {
+  return Buffer.from(bytesOf(argument)).toString("latin1");
 }
 
 /** Throws a system error for bytes that are not UTF-8. */

@@ -15,11 +15,13 @@ test("stdout and stderr are separate and the exit status is the program's", asyn
   expect(result.status).toBe(3);
 });
 
-test.each(["HUP", "INT", "KILL", "TERM", "SEGV", "USR1"])(
+test.each("ABRT ALRM FPE HUP ILL INT KILL PIPE QUIT SEGV TERM USR1 USR2".split(" "))(
   "a program ended by SIG%s reports the signal",
   async (name) => {
     await using t = new TestService();
-    const result = await run(await t.connect(), `ulimit -c 0; kill -${name} $$; sleep 10`);
+    // Not the shell itself: bash ignores SIGQUIT.
+    const killer = `(while kill -${name} $$; do sleep 0.1; done) >/dev/null 2>&1 &`;
+    const result = await run(await t.connect(), `ulimit -c 0; ${killer} exec sleep 10`);
     expect(result.signal).toBe(`SIG${name}`);
     expect(result.status).toBe(undefined);
   },

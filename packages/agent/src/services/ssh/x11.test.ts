@@ -1,6 +1,9 @@
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
-import { expect, test } from "vitest";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test, vi } from "vitest";
 import { silentLogger } from "wg-userspace/base/ports";
 import type { SshChannel } from "./channel.ts";
 import { X11Display } from "./x11.ts";
@@ -31,4 +34,33 @@ test("a channel that the client opened for a program that is gone is closed", as
   opened.resolve({ destroy: () => closed.resolve() } as unknown as SshChannel);
   await closed.promise;
   expect(program.destroyed).toBe(true);
+});
+
+test("an xauth that neither ends nor can be killed refuses the display", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "x11-"));
+  const xauth = join(folder, "xauth");
+  writeFileSync(xauth, "#!/bin/sh\nexec sleep 1000\n", { mode: 0o755 });
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const kill = vi.spyOn(process, "kill").mockImplementation(() => {
+    throw Object.assign(new Error("kill EPERM"), { code: "EPERM" });
+  });
+  try {
+    const opening = X11Display.open({
+      request: { single: false, protocol: "MIT-MAGIC-COOKIE-1", cookie: "00ff", screen: 0 },
+      xauth,
+      environment: { PATH: process.env["PATH"] ?? "" },
+      logger: silentLogger,
+      opener: {} as never,
+    });
+    const refused = expect(opening).rejects.toThrow("EPERM");
+    while (vi.getTimerCount() === 0) await new Promise((resolve) => setImmediate(resolve));
+    vi.advanceTimersByTime(10_000);
+    await refused;
+  } finally {
+    const [pid] = kill.mock.calls[0] ?? [];
+    kill.mockRestore();
+    vi.useRealTimers();
+    if (pid !== undefined) process.kill(pid, "SIGKILL");
+    rmSync(folder, { recursive: true });
+  }
 });

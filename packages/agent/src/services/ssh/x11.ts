@@ -136,10 +136,17 @@ async function runXauth(
   });
   for (const output of [stdout, stderr]) output.on("error", () => output.destroy()).resume();
   stdin.on("error", () => undefined); // its exit code reports the failure
-  const timer = setTimeout(() => process.kill(pid, "SIGKILL"), XAUTH_TIMEOUT_MS);
+  const { promise: unstoppable, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch (error) {
+      reject(error); // it has another user, or is gone without its end being known
+    }
+  }, XAUTH_TIMEOUT_MS);
   try {
     stdin.end(commands);
-    const { code } = await exited;
+    const { code } = await Promise.race([exited, unstoppable]);
     if (code !== 0) throw new Error(`xauth ended with ${code ?? "a signal"}`);
   } finally {
     clearTimeout(timer);
