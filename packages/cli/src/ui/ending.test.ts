@@ -10,10 +10,13 @@ const STUCK = `
   const { signal } = new Ending({ service: process.argv[1] !== "command", reloads: process.argv[1] === "reloads" });
   signal.addEventListener("abort", () => process.stdout.write("cancelled\\n"));
   setInterval(() => undefined, 1000);
+  process.on("exit", () => {
+    if (process.argv[1] === "throws") throw new Error("of a listener");
+  });
   process.stdout.write("up\\n");
 `;
 
-function start(kind: "service" | "command" | "reloads") {
+function start(kind: "service" | "command" | "reloads" | "throws") {
   const child = spawn(process.execPath, ["--input-type=module", "-e", STUCK, kind], {
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -32,6 +35,15 @@ it.each([
   expect(await next()).toBe("cancelled\n");
   child.kill(second);
   expect(await once(child, "exit")).toEqual([null, second]);
+});
+
+it("a signal ends the process also when something that waits for the end throws", async () => {
+  const { child, next } = start("throws");
+  expect(await next()).toBe("up\n");
+  child.kill("SIGTERM");
+  expect(await next()).toBe("cancelled\n");
+  child.kill("SIGTERM");
+  expect(await once(child, "exit")).toEqual([null, "SIGTERM"]);
 });
 
 it("a clean-up that does not end is ended", async () => {

@@ -146,7 +146,11 @@ function dieBy(name: EndingSignal): Promise<never> {
   const code = 128 + SIGNALS[name];
   if (process.platform === "win32") process.exit(code);
   // A signal calls none of those that wait for the end, such as the one that keeps compiled code.
-  process.emit("exit", code);
+  try {
+    process.emit("exit", code);
+  } catch {
+    // Whatever a listener failed at, this signal ends the process.
+  }
   // The runtime ignores SIGPIPE until a listener was added once; removing it restores the system's default.
   process.on(name, () => undefined);
   process.removeAllListeners(name);
