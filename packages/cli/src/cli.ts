@@ -65,16 +65,18 @@ function loadable(id: string): Command.Loadable {
   return { ...shown, load: () => loadCommand(id) } as Command.Loadable;
 }
 
-export function runCli(argv: readonly string[]): void {
-  main(argv).catch(async (error: unknown) => {
+/** Calls `onCommand` when the line names a command. */
+export function runCli(argv: readonly string[], onCommand: () => void): void {
+  main(argv, onCommand).catch(async (error: unknown) => {
     const ending = new Ending({ service: false });
     await ending.end(reportFailure(error, ending.signal));
   });
 }
 
-async function main(argv: readonly string[]): Promise<void> {
+async function main(argv: readonly string[], onCommand: () => void): Promise<void> {
   const found = findCommand(argv);
   if (found === undefined) return explain(argv);
+  onCommand();
   const [command, config] = await Promise.all([loadCommand(found.id), loadConfig()]);
   await command.run([...found.argv], config);
 }

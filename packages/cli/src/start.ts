@@ -2,7 +2,7 @@
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadAtRunTime, originAtRunTime } from "wg-userspace/io/host/run-time-require";
-import { requireInstalled } from "./bundles/installed.ts";
+import { type InstalledBundles, requireInstalled } from "./bundles/installed.ts";
 
 /** Names what was built; undefined in a single executable, which brings compiled code along. */
 declare const __build: string | undefined;
@@ -14,9 +14,9 @@ export function start(argv: readonly string[]): void {
   else run(argv);
 }
 
-function loader(argv: readonly string[]): (name: string) => unknown {
+function bundlesFor(argv: readonly string[]): InstalledBundles {
   const load = (name: string): unknown => loadAtRunTime(name, import.meta.url);
-  if (__build === undefined) return load;
+  if (__build === undefined) return { require: load, onCommand: () => undefined };
   return requireInstalled({
     folder: dirname(fileURLToPath(import.meta.url)),
     build: __build,
@@ -30,10 +30,11 @@ function loader(argv: readonly string[]): (name: string) => unknown {
 }
 
 function run(argv: readonly string[]): void {
-  const load = loader(argv);
-  if (argv[0] === "ssh" && wantsStdio(argv))
+  const { require: load, onCommand } = bundlesFor(argv);
+  if (argv[0] === "ssh" && wantsStdio(argv)) {
+    onCommand();
     (load("./ssh-stdio.cjs") as typeof import("./ssh-stdio.ts")).runStdio(argv.slice(1));
-  else (load("./cli.cjs") as typeof import("./cli.ts")).runCli(argv);
+  } else (load("./cli.cjs") as typeof import("./cli.ts")).runCli(argv, onCommand);
 }
 
 function wantsStdio(words: readonly string[]): boolean {

@@ -4,11 +4,11 @@
  * work. Without a folder to keep it in, a start is slower and nothing else, so no failure here is worth a word.
  */
 import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { cachedDataVersionTag } from "node:v8";
 import type { Script } from "node:vm";
 import { cacheFolder } from "../base/cache-folder.ts";
-import { decodeKept, encodeKept, type KeptCode, type Outcome, outcomeOf, wayOf } from "./kept-code.ts";
+import { addsTo, decodeKept, encodeKept, type KeptCode, type Outcome, outcomeOf, wayOf } from "./kept-code.ts";
 import { requireFrom } from "./require-from.ts";
 
 /** A command that runs for longer keeps what it used until then: later, V8 has dropped code that was used at the start. */
@@ -16,6 +16,8 @@ const AFTER_MS = 3_000;
 const KEPT_DAYS = 30;
 /** A bundle has a file for each command that loads it. */
 const MAX_FILES = 200;
+/** How much of a build's fingerprint is in the names of its files. */
+const BUILD_LENGTH = 16;
 
 export interface Installation {
   /** Of the bundles. */
@@ -32,7 +34,13 @@ export interface Installation {
   readonly resolve: (name: string) => string;
 }
 
-/** A bundle's kept code: that of this command, else that of lines that were not understood, which is in every other. */
+export interface InstalledBundles {
+  readonly require: (name: string) => unknown;
+  /** To be called when the line has turned out to name a command. Its code is kept apart from that of other lines. */
+  readonly onCommand: () => void;
+}
+
+/** A bundle's kept code: that of this command, else that of words that name none, which is in every other. */
 interface Kept {
   readonly own: KeptCode | undefined;
   readonly any: KeptCode | undefined;
@@ -49,25 +57,26 @@ interface LoadedBundle {
 
 const NOTHING: Kept = { own: undefined, any: undefined };
 
-export function requireInstalled(installation: Installation): (name: string) => unknown {
+export function requireInstalled(installation: Installation): InstalledBundles {
   const { folder, argv, require: load } = installation;
   const place = placeOf(installation);
-  if (place === undefined) return load;
+  if (place === undefined) return { require: load, onCommand: () => undefined };
   const way = wayOf(argv);
-  let loaded: LoadedBundle[] = [];
+  let isCommand = false;
+  /** Undefined once they were kept. */
+  let loaded: LoadedBundle[] | undefined = [];
   const found = new Map<string, Kept>();
   const filesOf = (name: string) => ({ own: `${place}-${name}-${way}`, any: `${place}-${name}-` });
-  const keepAll = (exit: number): void => {
-    for (const bundle of loaded) keep(bundle, outcomeOf(exit));
-    loaded = [];
+  const keepAll = (outcome: Outcome): void => {
+    for (const bundle of loaded ?? []) keep(bundle, outcome, isCommand);
+    loaded = undefined;
   };
-  process.on("exit", (code) => {
-    if (process.uptime() * 1000 < AFTER_MS) keepAll(code);
-  });
-  setTimeout(() => keepAll(0), AFTER_MS).unref();
-  return requireFrom({
+  process.on("exit", (code) => keepAll(outcomeOf(code)));
+  // Words that name no command end at once. If the machine is so slow that they have not yet, their code is not complete.
+  setTimeout(() => isCommand && keepAll("running"), AFTER_MS).unref();
+  const require = requireFrom({
     folder,
-    text: (name) => readOr(join(folder, name))?.toString("utf8"),
+    text: (name) => readBundle(join(folder, name)),
     compiled(name) {
       const { own, any } = filesOf(name);
       const stamp = stampOf(join(folder, name));
@@ -77,12 +86,16 @@ export function requireInstalled(installation: Installation): (name: string) => 
     },
     onCompiled(name, script) {
       const kept = script.cachedDataRejected === true ? NOTHING : found.get(name)!;
-      loaded.push({ script, files: filesOf(name), stamp: stampOf(join(folder, name)), kept });
+      loaded?.push({ script, files: filesOf(name), stamp: stampOf(join(folder, name)), kept });
     },
     native: () => undefined,
     builtin: load,
     resolve: installation.resolve,
   });
+  const onCommand = (): void => {
+    isCommand = true;
+  };
+  return { require, onCommand };
 }
 
 /** The beginning of the names of files. Undefined where none may be used, or none is wanted. */
@@ -90,7 +103,10 @@ function placeOf(installation: Installation): string | undefined {
   const { build, environment, uid } = installation;
   const { NODE_DISABLE_COMPILE_CACHE: disabled = "", NODE_V8_COVERAGE: coverage = "" } = environment;
   const folder = disabled === "" && coverage === "" ? cacheFolder("compiled", environment, uid) : undefined;
-  return folder && join(folder, `${build.slice(0, 16)}-${process.version}-${process.arch}${flagsTag(installation)}`);
+  return (
+    folder &&
+    join(folder, `${build.slice(0, BUILD_LENGTH)}-${process.version}-${process.arch}${flagsTag(installation)}`)
+  );
 }
 
 /** V8 refuses code that was made with other flags. */
@@ -105,9 +121,9 @@ function stampOf(path: string): string {
   return `${size}-${mtimeMs}`;
 }
 
-function readOr(path: string): Buffer | undefined {
+function readBundle(path: string): string | undefined {
   try {
-    return readFileSync(path);
+    return readFileSync(path, "utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
@@ -115,34 +131,63 @@ function readOr(path: string): Buffer | undefined {
 }
 
 function readKept(file: string, stamp: string): KeptCode | undefined {
-  const bytes = readOr(file);
-  return bytes && decodeKept(bytes, stamp);
-}
-
-function keep({ script, files, stamp, kept: { own, any } }: LoadedBundle, outcome: Outcome): void {
-  // A word that names no command gets no file of its own: there is no end of them.
-  const [file, before] = outcome === "usage" ? [files.any, any ?? own] : [files.own, own];
-  if (before?.outcomes.includes(outcome) === true || (outcome === "usage" && before !== undefined)) return;
-  const outcomes = [...(before?.outcomes ?? []), outcome];
-  const draft = `${file}.${process.pid}`;
   try {
-    if (before === undefined && removeOld(dirname(file)) >= MAX_FILES) return;
-    const content = encodeKept(stamp, { outcomes, code: script.createCachedData() });
-    writeFileSync(draft, content, { flag: "wx", mode: 0o600 });
-    renameSync(draft, file);
+    return decodeKept(readFileSync(file), stamp);
   } catch {
-    rmSync(draft, { force: true }); // a full disk, or another process that is quicker
+    return undefined; // mostly there is none; and a backup may have restored one that only root can read
   }
 }
 
+function keep({ script, files, stamp, kept }: LoadedBundle, outcome: Outcome, isCommand: boolean): void {
+  const target = targetOf(outcome, isCommand);
+  if (target === undefined) return;
+  const before = target === "own" ? kept.own : (kept.any ?? kept.own);
+  if (before !== undefined && (target === "any" || !addsTo(before.outcomes, outcome))) return;
+  const file = files[target];
+  const draft = `${file}.${process.pid}`;
+  try {
+    if (before === undefined && !makeRoom(file)) return;
+    const outcomes = [...(before?.outcomes ?? []), outcome];
+    writeFileSync(draft, encodeKept(stamp, { outcomes, code: script.createCachedData() }), { flag: "wx", mode: 0o600 });
+    renameSync(draft, file);
+  } catch {
+    remove(draft); // a full disk, or another process that is quicker
+  }
+}
+
+/** Words that name no command get no file of their own, because there is no end of them; help and its topics do. */
+function targetOf(outcome: Outcome, isCommand: boolean): keyof Kept | undefined {
+  if (isCommand || outcome === "ok") return "own";
+  return outcome === "usage" ? "any" : undefined;
+}
+
 /**
- * What earlier versions kept, and drafts of processes that were killed. Where it is still in use it is made again.
- * @returns how many files are left.
+ * Removes what was not written for long, such as drafts of processes that were killed; where it is still in use it is made again.
+ * At the bound, that of other builds goes before that of this one, and the oldest first.
+ * @returns whether the folder has room for the file.
  */
-function removeOld(folder: string): number {
+function makeRoom(file: string): boolean {
+  const folder = dirname(file);
+  const build = basename(file).slice(0, BUILD_LENGTH);
   const before = Date.now() - KEPT_DAYS * 86_400_000;
-  const names = readdirSync(folder);
-  const old = names.map((name) => join(folder, name)).filter((path) => statSync(path).mtimeMs < before);
-  for (const path of old) rmSync(path, { recursive: true, force: true });
-  return names.length - old.length;
+  const found = readdirSync(folder).map((name) => {
+    const path = join(folder, name);
+    const writtenAt = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+    const isOld = writtenAt < before;
+    return { path, writtenAt, isOld, rank: isOld ? 0 : name.startsWith(build) ? 2 : 1 };
+  });
+  found.sort((one, other) => one.rank - other.rank || one.writtenAt - other.writtenAt);
+  let left = found.length;
+  for (const { path, isOld } of found) if ((isOld || left >= MAX_FILES) && remove(path)) left--;
+  return left < MAX_FILES;
+}
+
+/** @returns whether nothing is there now. */
+function remove(path: string): boolean {
+  try {
+    rmSync(path, { recursive: true, force: true });
+    return true;
+  } catch {
+    return false; // the folder of another user's backup, or one that became unreadable: it stays
+  }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { decodeKept, encodeKept, type KeptCode, outcomeOf, wayOf } from "./kept-code.ts";
+import { addsTo, decodeKept, encodeKept, type KeptCode, type Outcome, outcomeOf, wayOf } from "./kept-code.ts";
 
 const STAMP = "1234-5678.25";
 const code = Buffer.from(Array.from({ length: 40_000 }, (_, i) => (i * 7 + (i >> 8)) % 251));
@@ -51,13 +51,27 @@ test.each([
   [["ssh", "dev", "--", "exit 3"], "ssh"],
   [["ssh", "--help"], "help"],
   [["help"], "help"],
+  [["--verbose"], "help"],
+  [["--", "list"], "help"],
   [["../list"], ""],
   [["x".repeat(40)], ""],
-  [[], ""],
+  [[], "help"],
+  [[""], "help"],
 ])("%j is the way %j", (argv, way) => {
   expect(wayOf(argv)).toBe(way);
 });
 
 test("a line that was not understood is an outcome of its own", () => {
   expect([0, 1, 2, 255].map(outcomeOf)).toEqual(["ok", "failed", "usage", "failed"]);
+});
+
+test.each<[readonly Outcome[], Outcome, boolean]>([
+  [["failed"], "ok", true],
+  [["ok"], "failed", true],
+  [["ok"], "ok", false],
+  [["failed"], "running", true],
+  [["running"], "ok", true],
+  [["ok"], "running", false],
+])("code of starts that were %j: one that was %s adds to it: %j", (outcomes, outcome, adds) => {
+  expect(addsTo(outcomes, outcome)).toBe(adds);
 });

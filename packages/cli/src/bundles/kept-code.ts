@@ -11,7 +11,8 @@ export interface KeptCode {
   readonly code: Buffer;
 }
 
-export type Outcome = "ok" | "failed" | "usage";
+/** "running": the code was kept before the end. */
+export type Outcome = "ok" | "failed" | "usage" | "running";
 
 interface Header {
   /** What the code was made from. */
@@ -36,7 +37,7 @@ export function encodeKept(stamp: string, { outcomes, code }: KeptCode): Buffer 
 export function decodeKept(bytes: Buffer, stamp: string): KeptCode | undefined {
   const end = bytes.subarray(0, MAX_HEADER_BYTES).indexOf(NEWLINE);
   const header = end < 0 ? undefined : headerOf(bytes.toString("utf8", 0, end));
-  if (header?.stamp !== stamp) return undefined;
+  if (header?.stamp !== stamp || !Array.isArray(header.outcomes)) return undefined;
   const code = bytes.subarray(end + 1);
   return code.length === header.length && spotSum(code) === header.sum
     ? { outcomes: header.outcomes, code }
@@ -64,10 +65,19 @@ function spotSum(code: Buffer): number {
   return sum >>> 0;
 }
 
-/** Which functions run is decided by the command; all pages of help are one way. Empty: what stands there names none. */
+/**
+ * Which functions run is decided by the command. All pages of help are one way; lines without a command are help or a mistake.
+ * Empty: what stands there names no command.
+ */
 export function wayOf(argv: readonly string[]): string {
-  if (argv.includes("--help") || argv.includes("-h")) return "help";
-  return /^[a-z][a-z-]{0,31}$/.exec(argv[0] ?? "")?.[0] ?? "";
+  const [first = ""] = argv;
+  if (first === "" || first.startsWith("-") || argv.includes("--help") || argv.includes("-h")) return "help";
+  return /^[a-z][a-z-]{0,31}$/.exec(first)?.[0] ?? "";
+}
+
+/** Whether a command that ended like this ran functions that are not in the code yet. */
+export function addsTo(outcomes: readonly Outcome[], outcome: Outcome): boolean {
+  return !outcomes.includes(outcome) && !(outcome === "running" && outcomes.includes("ok"));
 }
 
 export function outcomeOf(exit: number): Outcome {

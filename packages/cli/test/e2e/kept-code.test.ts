@@ -1,7 +1,7 @@
 /** The compiled code that the built command keeps for its next start. Needs no deployment. */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,11 +34,27 @@ describe("compiled code", () => {
   });
 
   it("has more in it than what is compiled before a bundle runs", () => {
+    const fileOf = (end: string): string => join(place(), readdirSync(place()).find((name) => name.endsWith(end))!);
     run(["nosuch"]);
+    // On a machine so slow that it takes seconds, the first start keeps what has run by then.
+    const wasKeptAtEnd = (): boolean => /^\{.*"failed".*\n/.test(readFileSync(fileOf("cli.cjs-list"), "latin1"));
     run(LIST);
-    const sizeOf = (end: string): number =>
-      statSync(join(place(), readdirSync(place()).find((name) => name.endsWith(end))!)).size;
-    expect(sizeOf("cli.cjs-list")).toBeGreaterThan(1.3 * sizeOf("cli.cjs-"));
+    for (let more = 20; more > 0 && !wasKeptAtEnd(); more--) run(LIST);
+    expect(statSync(fileOf("cli.cjs-list")).size).toBeGreaterThan(1.3 * statSync(fileOf("cli.cjs-")).size);
+  });
+
+  it("does not depend on the order of starts", () => {
+    for (const words of [[], ["--verbose"], ["list", "--wrong"]]) run(words);
+    expect(kept().sort()).toEqual(["cli.cjs-help", "cli.cjs-list", "help.cjs-help"]);
+  });
+
+  it("is no hindrance where it cannot be read", () => {
+    const first = run(["nosuch"]);
+    expect(first).toMatchObject({ code: 2, stderr: expect.stringContaining("ERR_USAGE") });
+    const file = join(place(), readdirSync(place())[0]!);
+    rmSync(file);
+    mkdirSync(file);
+    expect(run(["nosuch"])).toEqual(first);
   });
 
   it("changes nothing that is printed, also when it is damaged", () => {
