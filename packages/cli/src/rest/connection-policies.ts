@@ -3,13 +3,7 @@ import { ClientError } from "coder-client/base/client-error";
 import type { Deployment } from "coder-client/rest/deployment";
 import { findWorkspace } from "coder-client/rest/workspaces";
 import { parseWorkspaceName } from "coder-protocol/names";
-import {
-  type BrowserOnlyRule,
-  browserOnlyRule,
-  type ConnectionPolicy,
-  type DeploymentPolicy,
-  deploymentPolicy,
-} from "coder-protocol/rest/connection-policy";
+import type { BrowserOnlyRule, ConnectionPolicy, DeploymentPolicy } from "coder-protocol/rest/connection-policy";
 import type { User } from "coder-protocol/rest/users";
 import { UsageError } from "../errors/usage-error.ts";
 import { callUser, userOf } from "./users.ts";
@@ -21,6 +15,8 @@ const POLICIES: Readonly<Record<string, ConnectionPolicy>> = {
   browser_only: "browser_only",
 };
 
+const RULES: readonly BrowserOnlyRule[] = ["off", "default", "enforced"];
+
 /** Throws UsageError. */
 export function readPolicy(text: string): ConnectionPolicy {
   const policy = Object.hasOwn(POLICIES, text) ? POLICIES[text] : undefined;
@@ -30,9 +26,9 @@ export function readPolicy(text: string): ConnectionPolicy {
 
 /** Throws UsageError. */
 export function readRule(text: string): BrowserOnlyRule {
-  const rule = browserOnlyRule.safeParse(text);
-  if (!rule.success) throw new UsageError(`the rule is "${text}"; it is one of: ${browserOnlyRule.options.join(", ")}`);
-  return rule.data;
+  const rule = ruleOf(text);
+  if (rule === undefined) throw new UsageError(`the rule is "${text}"; it is one of: ${RULES.join(", ")}`);
+  return rule;
 }
 
 export async function setDeploymentPolicy(
@@ -40,11 +36,17 @@ export async function setDeploymentPolicy(
   rule: BrowserOnlyRule,
   signal: AbortSignal,
 ): Promise<DeploymentPolicy> {
-  const body = { browser_only: rule };
   const path = "/api/v2/deployment/connection-policy";
-  const stored = deploymentPolicy.safeParse(await deployment.call(path, { method: "PUT", body, signal }));
-  if (stored.success) return stored.data;
+  const answer = await deployment.call(path, { method: "PUT", body: { browser_only: rule }, signal });
+  const fields = (answer ?? {}) as Partial<Record<keyof DeploymentPolicy, unknown>>;
+  const [browser_only, set, started_with] = [fields.browser_only, fields.set, fields.started_with].map(ruleOf);
+  if (browser_only !== undefined && set !== undefined && started_with !== undefined)
+    return { browser_only, set, started_with };
   throw new ClientError("ERR_NOT_A_CODER_SERVER", "unexpected answer: expected the rule of the deployment");
+}
+
+function ruleOf(value: unknown): BrowserOnlyRule | undefined {
+  return RULES.find((rule) => rule === value);
 }
 
 export async function setUserPolicy(
