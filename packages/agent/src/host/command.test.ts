@@ -20,6 +20,14 @@ test.each([
   expect(resolveCommand(user, command)).toEqual({ file, args, name });
 });
 
+test("the interpreter of a command that is not text is found by its path, and its words keep their bytes", () => {
+  const command = Buffer.concat([Buffer.from("#!/opt/caf\u00e9/bin/sh -\u00e0 x\nprintf "), Buffer.of(0xff)]);
+  expect(resolveCommand(user, command)).toEqual({
+    file: "/opt/caf\u00e9/bin/sh",
+    args: [Buffer.from("-\u00e0"), Buffer.from("x"), "-c", command],
+  });
+});
+
 test.each([
   ["scp -t /tmp", true],
   ["  /usr/bin/rsync --server", true],

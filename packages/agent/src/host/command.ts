@@ -17,8 +17,13 @@ export interface ResolvedCommand {
 export function resolveCommand(user: SessionUser, command: Argument | undefined): ResolvedCommand {
   if (command === undefined || command.length === 0)
     return { file: user.shell, name: `-${basename(user.shell)}`, args: [] };
-  const interpreter = /^\s*#!([^\r\n]*)/.exec(characters(command))?.[1]?.trim().split(/\s+/);
-  const [file, ...args] = interpreter ?? [];
+  const interpreter = /^\s*#!([^\r\n]*)/
+    .exec(characters(command))?.[1]
+    ?.split(/[ \t]+/)
+    .filter(Boolean);
+  const [word, ...args] = interpreter ?? [];
+  // A file is named by text; what is not text is not found.
+  const file = word === undefined || typeof command === "string" ? word : Buffer.from(word, "latin1").toString();
   if (file === undefined || file === "") {
     return { file: user.shell, name: basename(user.shell), args: ["-c", command] };
   }

@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, fchmodSync, fchownSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 
 /** An account that a file belongs to. */
@@ -27,12 +27,13 @@ export function writeByRename(path: string, content: string | Uint8Array, { mode
     const file = openSync(temporary, "wx", mode & 0o600);
     try {
       writeFileSync(file, content); // unlike writeSync, it goes on after a part
+      // Of the open file: in a folder of another account its name may lead elsewhere by now.
+      if (owner !== undefined) fchownSync(file, owner.uid, owner.gid);
+      fchmodSync(file, mode);
       if (lasting) fsyncSync(file);
     } finally {
       closeSync(file);
     }
-    if (owner !== undefined) chownSync(temporary, owner.uid, owner.gid);
-    chmodSync(temporary, mode);
     renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });

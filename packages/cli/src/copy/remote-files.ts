@@ -66,14 +66,18 @@ export class RemoteFiles implements FileSystem {
   }
 
   owner(): Promise<number | undefined> {
-    this.#owner ??= this.#run("id -u").then((printed) => (/^\d+\s*$/.test(printed) ? Number(printed) : undefined));
+    this.#owner ??= this.#run("id -u").then((printed) => {
+      const line = lastLine(printed);
+      return /^\d+$/.test(line) ? Number(line) : undefined;
+    });
     return this.#owner;
   }
 
   umask(): Promise<number> {
-    this.#umask ??= this.#run("umask").then((printed) =>
-      /^[0-7]{1,4}\s*$/.test(printed) ? Number.parseInt(printed, 8) & 0o777 : USUAL_UMASK,
-    );
+    this.#umask ??= this.#run("umask").then((printed) => {
+      const line = lastLine(printed);
+      return /^[0-7]{1,4}$/.test(line) ? Number.parseInt(line, 8) & 0o777 : USUAL_UMASK;
+    });
     return this.#umask;
   }
 
@@ -116,7 +120,7 @@ export class RemoteFiles implements FileSystem {
     const absolute = await this.#absolute(path);
     if (!PLAIN_PATH.test(absolute)) return this.#hashByReading(path, bytes);
     const printed = await this.#run(`head -c ${bytes} < '${absolute}' | sha256sum`);
-    const digest = /^([0-9a-f]{64})\b/.exec(printed)?.[1];
+    const digest = /^([0-9a-f]{64})\b/.exec(lastLine(printed))?.[1];
     return digest ?? this.#hashByReading(path, bytes);
   }
 
@@ -343,6 +347,11 @@ class RemotePart implements PartFile {
       throw new Error(`the workspace cannot write it; its disk may be full (${error.message})`, { cause: error });
     });
   }
+}
+
+/** A user's ~/.ssh/rc may print before the command does. */
+function lastLine(printed: string): string {
+  return printed.trimEnd().split("\n").at(-1) ?? "";
 }
 
 async function factsIfThere(asked: Promise<Attributes>): Promise<FileFacts | undefined> {

@@ -34,6 +34,7 @@ const OTHERS: readonly (readonly [string, string, string])[] = [
 /** Variables that the agent sets for scripts and sessions. */
 const IN_SESSIONS: readonly (readonly [string, string])[] = [
   ["CODER", "Always `true`"],
+  ["CODER_AGENT_URL, CODER_AGENT_TOKEN", "The deployment and the agent's token, for programs that act as the agent"],
   ["CODER_WORKSPACE_NAME, CODER_WORKSPACE_AGENT_NAME, CODER_WORKSPACE_OWNER_NAME", "Which workspace this is"],
   [
     "CODER_SCRIPT_BIN_DIR, CODER_SCRIPT_DATA_DIR",

@@ -67,7 +67,7 @@ async function localAgent(): Promise<[socket: string, keys: Buffer, trust: Buffe
 
 async function remoteAgentSocket(client: Client): Promise<string> {
   const { code, stdout } = await exec(client, "gpgconf --list-dirs agent-socket");
-  const path = stdout.toString("utf8").trim();
+  const path = stdout.toString("utf8").trimEnd().split("\n").at(-1) ?? ""; // ~/.ssh/rc may print before
   if (code === 0 && path.startsWith("/") && !/[\0\r\n]/.test(path)) return path;
   throw new UserError("The GPG agent cannot be forwarded to the workspace", {
     why: code === NOT_FOUND ? "GnuPG is not installed in the workspace" : `gpgconf ended there with ${code}`,

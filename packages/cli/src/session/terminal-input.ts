@@ -2,6 +2,7 @@
 import type { Readable, Writable } from "node:stream";
 import { showUnchanged, windowPixels } from "coder-agent/os/terminal-device";
 import { lenderOf } from "wg-userspace/io/sockets/owned-buffers";
+import { showsUnchanged } from "../base/line-ends.ts";
 import { printable } from "../base/text.ts";
 import { ESCAPE_HELP, EscapeFilter } from "./escape-filter.ts";
 
@@ -77,10 +78,15 @@ export function readTerminal(options: TerminalInputOptions): () => void {
   const enterRaw = (): void => {
     stdin.setRawMode?.(true);
     if (stdin.fd !== undefined) showUnchanged(stdin.fd);
+    showsUnchanged(true);
+  };
+  const leaveRaw = (): void => {
+    stdin.setRawMode?.(false);
+    showsUnchanged(false);
   };
   const suspend = (): void => {
     if (process.platform === "win32") return; // Windows has no job control
-    stdin.setRawMode?.(false);
+    leaveRaw();
     process.once("SIGCONT", enterRaw);
     process.kill(process.pid, "SIGTSTP");
   };
@@ -95,7 +101,7 @@ export function readTerminal(options: TerminalInputOptions): () => void {
     stdin.off("data", onData);
     stdin.off("end", onEnd);
     stdin.pause();
-    if (raw) stdin.setRawMode?.(false);
+    if (raw) leaveRaw();
     stdout.off("resize", onResize);
   };
 }

@@ -1,4 +1,5 @@
-import { forTerminal, say } from "../base/say.ts";
+import { forTerminal } from "../base/line-ends.ts";
+import { say } from "../base/say.ts";
 import { printableLog } from "../base/text.ts";
 import { hasColours, type Paint, PLAIN } from "./paint.ts";
 import type { Ask } from "./prompt.ts";

@@ -2,8 +2,8 @@ import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { SESSION_ID_KEY } from "coder-protocol/session-id";
 import type { Logger, LogLevel } from "wg-userspace/base/ports";
+import { forTerminal } from "../base/line-ends.ts";
 import { makeDirectories } from "../base/make-directories.ts";
-import { forTerminal } from "../base/say.ts";
 import { clientSessionId } from "../base/session-id.ts";
 
 const ORDER: readonly LogLevel[] = ["trace", "debug", "info", "warn", "error"];

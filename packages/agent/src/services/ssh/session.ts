@@ -83,6 +83,8 @@ export interface SessionContext {
   readonly forwardAgent: () => string | undefined;
   /** Counts the session, or refuses it. */
   readonly admit: (type: SessionType) => Admission | undefined;
+  /** The service ends its programs, and starts none. */
+  readonly closing: () => boolean;
 }
 
 /** An admitted session's place. */
@@ -335,7 +337,7 @@ export class SshSession {
     this.#channel.off("peerclose", hangUp);
     this.#channel.once("peerclose", stop);
     try {
-      return await run(directory);
+      return this.#context.closing() ? ABANDONED : await run(directory);
     } finally {
       this.#channel.off("peerclose", stop);
       stop();
@@ -360,7 +362,9 @@ export class SshSession {
     if (program !== "builtin") {
       return this.#runOnPipes({ file: program, args: [] }, this.#directory(undefined), environment);
     }
-    return { status: await serveSftp(this.#channel, { home, logger, client: endpoints.remote.address, turns: TURNS }) };
+    const gone = (): boolean => this.#channel.peerClosed;
+    const client = endpoints.remote.address;
+    return { status: await serveSftp(this.#channel, { home, logger, client, turns: TURNS, gone }) };
   }
 
   async #greet(): Promise<void> {

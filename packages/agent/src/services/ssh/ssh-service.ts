@@ -148,6 +148,7 @@ export class SshService {
           motd: this.#options.motd ?? (() => Promise.resolve(undefined)),
           banners: this.#options.banners ?? (() => []),
           forwardAgent,
+          closing: () => this.#closing !== undefined,
           admit: (type) => {
             const admission = this.#admit(type);
             if (admission !== undefined) gone ??= onClient?.(remote.address, type);

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { eventually, exec, isAlive, outcome, run, sftp, shell, TestService } from "./testing.ts";
@@ -57,4 +57,18 @@ test("subsystems have none", async () => {
     client.readdir(".", (error, list) => (error === undefined ? resolve(list.length) : reject(error)));
   });
   expect(listed).toBe(1);
+});
+
+test("a service that closes starts no command behind the script that it hung up on", async () => {
+  await using t = serviceWith("echo $$; sleep 600");
+  const client = await t.connect();
+  const channel = await exec(client, "touch started");
+  let seen = "";
+  channel.on("data", (chunk: Buffer) => {
+    seen += chunk.toString();
+  });
+  await eventually("it runs", () => seen.endsWith("\n"));
+  await t.service.close();
+  expect(isAlive(Number(seen))).toBe(false);
+  expect(existsSync(join(t.home, "started"))).toBe(false);
 });

@@ -20,6 +20,9 @@ export interface Lab {
   copier(direction: Direction, options?: Partial<CopierOptions>): Copier;
 }
 
+/** What the user's ~/.ssh/rc prints before every command. */
+const OF_RC = "welcome\n";
+
 export async function lab(options: StrictServerOptions = {}, there = new MemoryTree()): Promise<Lab> {
   const here = new MemoryTree();
   const server = new StrictServer(there, options);
@@ -28,10 +31,10 @@ export async function lab(options: StrictServerOptions = {}, there = new MemoryT
   const commands: string[] = [];
   const remote = new RemoteFiles(sftp, async (command) => {
     commands.push(command);
-    if (command === "id -u") return String(there.user);
-    if (command === "umask") return "0022";
+    if (command === "id -u") return `${OF_RC}${there.user}\n`;
+    if (command === "umask") return `${OF_RC}0022\n`;
     const [, bytes, path] = /^head -c (\d+) < '(.*)' \| sha256sum$/s.exec(command)!;
-    return there.file(path!)!.digest(Number(bytes));
+    return `${OF_RC}${there.file(path!)!.digest(Number(bytes))}  -\n`;
   });
   const local = new MemoryFiles(here);
   const said: string[] = [];

@@ -205,9 +205,10 @@ async function answersTo(
   packets: readonly Buffer[],
   home = "/nonexistent",
   turns = new FileTurns(1, 1),
+  gone = () => false,
 ): Promise<{ status: number; answers: Buffer }> {
   const [near, far] = duplexPair();
-  const done = serveSftp(far, { home, logger, client: "client", turns });
+  const done = serveSftp(far, { home, logger, client: "client", turns, gone });
   const chunks: Buffer[] = [];
   near.on("data", (chunk: Buffer) => chunks.push(chunk));
   near.end(Buffer.concat(packets));
@@ -266,7 +267,7 @@ test.runIf(process.platform === "linux")("names that cannot be looked at are lis
       const { Duplex } = await import("node:stream");
       if (process.getuid() === 0) process.setuid(65534);
       const logger = { level: "error", log() {} };
-      const options = { home: process.argv[3], logger, client: "", turns: new turns.FileTurns(1, 1) };
+      const options = { home: process.argv[3], logger, client: "", turns: new turns.FileTurns(1, 1), gone: () => false };
       await server.serveSftp(Duplex.from({ readable: process.stdin, writable: process.stdout }), options);
     `;
     const modules = ["sftp-server.ts", "file-turns.ts"].map((file) => new URL(file, import.meta.url).href);
@@ -294,7 +295,7 @@ test("requests wait for the client's turn", async () => {
   const { promise: held, resolve: release } = Promise.withResolvers<void>();
   const other = turns.run("other", () => held);
   const [near, far] = duplexPair();
-  const done = serveSftp(far, { home: "/", logger, client: "client", turns });
+  const done = serveSftp(far, { home: "/", logger, client: "client", turns, gone: () => false });
   near.write(encodePacket(REQUEST.stat, { u32: 1 }, { string: "/" }));
   const answered = once(near, "data");
   await new Promise(setImmediate);
@@ -427,6 +428,34 @@ test("the built-in server knows the extensions of OpenSSH that it announces, and
     expect(statSync(join(home, "file")).mtimeMs).not.toBe(2000);
     expect([5, 13, 21, 29].map((at) => Number(limits!.readBigUInt64BE(at)))).toEqual([262_144, 261_120, 261_120, 1019]);
     expect(expanded!.toString("latin1")).toContain(join(home, "file"));
+  } finally {
+    rmSync(home, { recursive: true });
+  }
+});
+
+test("a copy ends when the client has left, long before its file does", async () => {
+  const home = mkdtempSync(join(tmpdir(), "sftp-"));
+  const u64 = { raw: Buffer.alloc(8) };
+  const open = (path: string, flags: number): Buffer =>
+    encodePacket(REQUEST.open, { u32: 1 }, { string: path }, { u32: flags }, { u32: 0 });
+  const handle = (number: number): Field => ({ string: encodeFields([{ u32: number }]) });
+  try {
+    writeFileSync(join(home, "from"), Buffer.alloc(4 * 1024 * 1024, 1));
+    let asked = 0;
+    const copy = encodePacket(
+      REQUEST.extended,
+      { u32: 2 },
+      { string: "copy-data" },
+      handle(0),
+      u64,
+      u64,
+      handle(1),
+      u64,
+    );
+    await answersTo([open("from", 1), open("to", 2 | 8), copy], home, new FileTurns(1, 1), () => ++asked > 2);
+    const { size } = statSync(join(home, "to"));
+    expect(size).toBeGreaterThan(0);
+    expect(size).toBeLessThan(4 * 1024 * 1024);
   } finally {
     rmSync(home, { recursive: true });
   }

@@ -52,10 +52,7 @@ export interface SftpOptions {
   readonly client: string;
   readonly turns: FileTurns;
   readonly logger: Logger;
-}
-
-interface ServerOptions extends SftpOptions {
-  /** Whether the client has left. */
+  /** Whether the client has left, which the stream may not show before the request under way is answered. */
   readonly gone: () => boolean;
 }
 
@@ -85,7 +82,7 @@ const EXTENSIONS: readonly (readonly [string, string])[] = [
  * @returns The exit status: 0 when the client ended the stream, 1 when it broke the protocol. Open files are closed.
  */
 export async function serveSftp(stream: Duplex, options: SftpOptions): Promise<number> {
-  const server = new SftpServer({ ...options, gone: () => stream.destroyed });
+  const server = new SftpServer(options);
   let buffered: Buffer = Buffer.alloc(0);
   try {
     for await (const chunk of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
@@ -116,12 +113,12 @@ type Handle =
   | { readonly kind: "directory"; readonly dir: Dir; readonly path: Buffer; readonly own: Buffer[] };
 
 class SftpServer {
-  readonly #options: ServerOptions;
+  readonly #options: SftpOptions;
   readonly #handles = new Map<number, Handle>();
   #nextHandle = 0;
   #accounts: Promise<Accounts> | undefined;
 
-  constructor(options: ServerOptions) {
+  constructor(options: SftpOptions) {
     this.#options = options;
   }
 
@@ -395,7 +392,8 @@ class SftpServer {
     const length = reader.u64();
     const { file: to, append } = this.#file(reader);
     let target = complete(reader, reader.u64());
-    const [source, destination] = await Promise.all([from.stat(), to.stat()]);
+    const source = await from.stat();
+    const destination = await to.stat(); // not at once: a turn is one thread
     if (source.dev === destination.dev && source.ino === destination.ino)
       throw new SftpFailure(STATUS.failure, "a file is not copied into itself");
     if (!source.isFile()) throw new SftpFailure(STATUS.failure, "only regular files are copied");
