@@ -47,7 +47,7 @@ export interface CopyResult {
   /** Bytes that an earlier attempt had already copied. */
   resumedBytes: number;
   /** Directory entries that were skipped; each was reported. */
-  passedOver: number;
+  skipped: number;
 }
 
 type Planned = Pick<TransferFile, "source" | "facts" | "destination">;
@@ -66,7 +66,7 @@ export class Copier {
   readonly #signal: AbortSignal;
   #failure: { readonly error: unknown } | undefined;
   #bytes = 0;
-  readonly result: CopyResult = { files: 0, bytes: 0, resumedBytes: 0, passedOver: 0 };
+  readonly result: CopyResult = { files: 0, bytes: 0, resumedBytes: 0, skipped: 0 };
 
   constructor(options: CopierOptions) {
     const { from, to, signal } = options;
@@ -152,7 +152,7 @@ export class Copier {
         parent.leave();
       });
     } else {
-      this.#passOver("not a regular file", source);
+      this.#skip("not a regular file", source);
     }
   }
 
@@ -175,7 +175,7 @@ export class Copier {
         for (let at = 0; at < names.length; at += LOOK_UPS) {
           for (const { path, name, found, refusal } of await this.#lookUp(source, names.slice(at, at + LOOK_UPS))) {
             const into = to.join(destination, name);
-            if (found === undefined) this.#passOver(refusal ?? whyMissing(name), path);
+            if (found === undefined) this.#skip(refusal ?? whyMissing(name), path);
             else
               await this.#enter({
                 source: path,
@@ -196,15 +196,14 @@ export class Copier {
   }
 
   #isCopied(folder: string, name: string): boolean {
-    if (!isPlainName(name)) this.#passOver("its name would lead out of its directory", name);
-    else if (name.endsWith(PART_SUFFIX))
-      this.#passOver("a part of another copy", this.#options.from.join(folder, name));
+    if (!isPlainName(name)) this.#skip("its name would lead out of its directory", name);
+    else if (name.endsWith(PART_SUFFIX)) this.#skip("a part of another copy", this.#options.from.join(folder, name));
     else return true;
     return false;
   }
 
-  #passOver(why: string, path: string): void {
-    this.result.passedOver++;
+  #skip(why: string, path: string): void {
+    this.result.skipped++;
     this.#options.say(`Skipped ${printable(path)}: ${why}`);
   }
 
@@ -246,7 +245,7 @@ export class Copier {
     });
     if (copied === undefined) {
       if (item.depth === 0) throw missing(item.source);
-      this.#passOver("it was removed in the meantime", item.source);
+      this.#skip("it was removed in the meantime", item.source);
       return;
     }
     this.result.files++;

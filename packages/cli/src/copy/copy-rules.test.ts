@@ -236,7 +236,7 @@ it.each([
     path.endsWith("hidden") ? Promise.reject(Object.assign(new Error("broken"), { code })) : stat(path);
   const run = world.copier("up");
   await run.copy(["from"], "to");
-  expect(run.result).toMatchObject({ files: 2, passedOver: 1 });
+  expect(run.result).toMatchObject({ files: 2, skipped: 1 });
   expect(world.said).toEqual([`Skipped from/hidden: ${reason}`]);
 });
 
@@ -251,7 +251,7 @@ it.each(WAYS)("%s: everything that is skipped is reported and counted", async (w
   const run = world.copier(way);
   await run.copy(["from"], "to");
   expect(Object.keys(to.texts(to.directory("to")))).toEqual(["a"]);
-  expect(run.result).toMatchObject({ files: 1, passedOver: 4 });
+  expect(run.result).toMatchObject({ files: 1, skipped: 4 });
   expect(world.said.map((line) => /^Skipped .*: (.*)$/.exec(line)?.[1]).sort()).toEqual([
     "a link to nothing",
     "a part of another copy",

@@ -104,7 +104,7 @@ describe("copying", () => {
       expect(readFileSync(at("to", "a")).equals(bytes)).toBe(true);
       expect(statSync(at("to", "a")).mode & 0o777).toBe(0o751);
       expect(readdirSync(at("to"))).toEqual(["a"]);
-      expect(run.result).toEqual({ files: 1, bytes: length, resumedBytes: 0, passedOver: 0 });
+      expect(run.result).toEqual({ files: 1, bytes: length, resumedBytes: 0, skipped: 0 });
     },
   );
 

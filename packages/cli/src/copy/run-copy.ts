@@ -57,13 +57,13 @@ export async function runCopy(options: CopyOptions, display: Display, cancel: Ab
     });
     await copier.copy(plan.sources, plan.destination);
     client.end();
-    const { files, bytes, resumedBytes, passedOver } = copier.result;
+    const { files, bytes, resumedBytes, skipped } = copier.result;
     const seconds = (performance.now() - startedAt) / 1000;
     if (display.sayLive) {
       const resumed = resumedBytes === 0 ? "" : `, ${size(resumedBytes)} of it already there`;
       say(`${files} ${files === 1 ? "file" : "files"}, ${size(bytes)} in ${seconds.toFixed(1)} s${resumed}`);
     }
-    if (passedOver > 0) throw incomplete(passedOver);
+    if (skipped > 0) throw incomplete(skipped);
   } catch (error) {
     if (signal.aborted) {
       say("Stopped; run the same command to continue");
@@ -75,10 +75,10 @@ export async function runCopy(options: CopyOptions, display: Display, cancel: Ab
   }
 }
 
-function incomplete(passedOver: number): UserError {
-  return new UserError(`${passedOver} ${passedOver === 1 ? "entry was" : "entries were"} skipped`, {
+function incomplete(skipped: number): UserError {
+  return new UserError(`${skipped} ${skipped === 1 ? "entry was" : "entries were"} skipped`, {
     why: "each is named above; everything else was copied",
-    code: "ERR_PASSED_OVER",
+    code: "ERR_SKIPPED",
   });
 }
 

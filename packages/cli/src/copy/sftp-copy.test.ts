@@ -178,7 +178,7 @@ describe("faults", () => {
     server.tree.put("a.coder-part", part);
     const up = copier("up");
     await up.copy(["a"], "a");
-    expect(up.result).toEqual({ files: 1, bytes: size, resumedBytes: left, passedOver: 0 });
+    expect(up.result).toEqual({ files: 1, bytes: size, resumedBytes: left, skipped: 0 });
     expect(server.tree.file("a")!.digest(size)).toBe(source.digest(size));
     expect(Math.max(...server.requests.map(({ offset }) => offset))).toBeGreaterThan(2 ** 32);
 

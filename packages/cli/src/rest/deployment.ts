@@ -127,12 +127,12 @@ function withRemembered({ tls, configDir }: DeploymentOptions, url: URL): TlsFil
 
 /**
  * Stores beside the login the TLS files that it used. Call before the URL is stored.
- * @param speakForThemselves Files named by variables, which will name them again next time.
+ * @param namedByVariables Files that variables name, and will name again next time.
  */
-export function rememberTlsFiles(options: DeploymentOptions, url: URL, speakForThemselves: readonly TlsFile[]): void {
+export function rememberTlsFiles(options: DeploymentOptions, url: URL, namedByVariables: readonly TlsFile[]): void {
   const used = withRemembered(options, url);
   for (const file of TLS_FILES) {
-    const path = speakForThemselves.includes(file) ? undefined : used[file];
+    const path = namedByVariables.includes(file) ? undefined : used[file];
     if (path === undefined) removeConfig(options.configDir, file);
     else writeConfig(options.configDir, file, resolve(path));
   }

@@ -15,7 +15,7 @@ import { neededLookup } from "wg-userspace/io/host/needed-lookup";
 import { toEngineError } from "wg-userspace/io/host/node-errors";
 import { optionalLookup } from "wg-userspace/io/host/optional-names";
 import type { RelayDialer } from "wg-userspace/io/relay/relay-dialer";
-import { judgedLater, tlsRefusal } from "wg-userspace/io/relay/tls-refusal";
+import { tlsRefusal, verifiedAfterwards } from "wg-userspace/io/relay/tls-refusal";
 import { proxyRefusal } from "./proxy-refusal.ts";
 import { namesAuthorities, type TrustedAuthorities, trustedAuthorities } from "./trusted-authorities.ts";
 
@@ -186,7 +186,7 @@ export class Dialer implements RelayDialer {
       socket,
       ALPNProtocols: ["http/1.1"],
       secureContext: this.#context(),
-      ...judgedLater(target.certName || serverName),
+      ...verifiedAfterwards(target.certName || serverName),
     };
     if (isIP(serverName) === 0) options.servername = serverName;
     const secure = connectTls(options);

@@ -21,7 +21,7 @@ import type { ProxyRight } from "./lost-peers.ts";
 import { type PeerAuth, proxyAuth, proxyHolder } from "./peer-auth.ts";
 import { requireVersion } from "./require-version.ts";
 import type { ResumeHolder } from "./resume-token.ts";
-import { TunnelLooks } from "./tunnel-looks.ts";
+import { TunnelRechecks } from "./tunnel-rechecks.ts";
 
 const ACCESS_ENDED = "access ended";
 const TOKEN_ENDED = "the token ended";
@@ -69,7 +69,7 @@ interface ProxyState {
    * it ends. An entry is removed with that right, at the latest when the proxy no longer renews its grant.
    */
   readonly lost: Map<string, string>;
-  readonly looks: TunnelLooks;
+  readonly rechecks: TunnelRechecks;
   /** The proxy's row when it last connected. */
   proxy: WorkspaceProxyRow;
 }
@@ -162,7 +162,7 @@ export class ProxyTunnels {
     this.#proxies.set(proxyId, state);
     state.lost.set(agentId, workspaceId);
     // An event that came meanwhile found no tunnel to end.
-    if (changes !== this.#changes) void state.looks.doubt({ agentIds: [agentId] });
+    if (changes !== this.#changes) void state.rechecks.doubt({ agentIds: [agentId] });
     return true;
   }
 
@@ -184,7 +184,7 @@ export class ProxyTunnels {
         }
         admitted.set(agentId, workspaceId);
         // An event that came meanwhile found no tunnel to end; by the time it is looked up again there is one.
-        if (changes !== this.#changes) void this.#proxies.get(proxy.id)?.looks.doubt({ agentIds: [agentId] });
+        if (changes !== this.#changes) void this.#proxies.get(proxy.id)?.rechecks.doubt({ agentIds: [agentId] });
       },
       // Of what ended before there was this tunnel the proxy was not informed.
       afterTunnel: (agentId) => this.#doubtRights(proxy.id, agentId),
@@ -213,7 +213,7 @@ export class ProxyTunnels {
       proxy,
       peers: new Set(),
       lost: new Map(),
-      looks: new TunnelLooks({
+      rechecks: new TunnelRechecks({
         admitted: () => [...admittedOf(state).keys()],
         concerned: (agentIds, userIds) => rights.concerned(id, agentIds, userIds),
         holds: async (agentId) => (await rights.workspaceOf(id, agentId)) !== undefined,
@@ -237,7 +237,7 @@ export class ProxyTunnels {
       case "user-gone":
       case "role-changed":
         this.#changes++;
-        for (const { looks } of this.#proxies.values()) void looks.doubt({ userId: event.userId });
+        for (const { rechecks } of this.#proxies.values()) void rechecks.doubt({ userId: event.userId });
         break;
       case "workspace-deleted":
       case "workspace-stopped":
@@ -256,7 +256,7 @@ export class ProxyTunnels {
     this.#changes++;
     for (const state of this.#proxies.values()) {
       const there = [...admittedOf(state)].flatMap(([agentId, where]) => (where === workspaceId ? [agentId] : []));
-      if (there.length > 0) void state.looks.doubt({ agentIds: there });
+      if (there.length > 0) void state.rechecks.doubt({ agentIds: there });
     }
   }
 

@@ -45,7 +45,7 @@ export interface ClusterLinkOptions {
   /** How the server reacts when the database does not answer. */
   readonly isolation: Omit<IsolationEvents, "ask">;
   /** Whether the sibling at this address is ready for clients. Never rejects. */
-  readonly isWell: (relayAddress: string) => Promise<boolean>;
+  readonly isReady: (relayAddress: string) => Promise<boolean>;
   /** Called for an event at another server; the same event may come twice. */
   readonly onEvent?: (event: EventRow) => void;
   /** Called for an event that the server which caused it did not publish in time. */
@@ -319,12 +319,12 @@ export class ClusterLink implements AsyncDisposable {
   }
 
   async #askSiblings(): Promise<void> {
-    const { log, replica, isWell } = this.#options;
+    const { log, replica, isReady } = this.#options;
     const siblings = this.#replicas.filter(({ id, relayAddress }) => id !== replica.id && relayAddress !== "");
-    const answers = await Promise.all(siblings.map(({ relayAddress }) => isWell(relayAddress)));
-    const well = answers.filter((answer) => answer).length;
-    log.debug({ siblings: siblings.length, well }, "siblings were asked whether they are well");
-    this.#isolation?.answered(well > 0, performance.now());
+    const answers = await Promise.all(siblings.map(({ relayAddress }) => isReady(relayAddress)));
+    const ready = answers.filter((answer) => answer).length;
+    log.debug({ siblings: siblings.length, ready }, "siblings were asked whether they are ready");
+    this.#isolation?.answered(ready > 0, performance.now());
     this.#armIsolation();
   }
 

@@ -64,13 +64,13 @@ describe("a server whose database does not answer", () => {
     expect(world.isolation.state).toBe("isolated");
   });
 
-  it("keeps everything while no sibling is well, however long", () => {
+  it("keeps everything while no sibling is ready, however long", () => {
     const world = new World();
     world.pass(14 * 60_000, false);
     expect(world.happened).toEqual(["6000 isolated"]);
   });
 
-  it("sheds once a sibling is well, and keeps what is left when that one is not any more", () => {
+  it("sheds once a sibling is ready, and keeps what is left when that one is not any more", () => {
     const world = new World();
     world.pass(7_000, false);
     world.siblings = true;

@@ -15,7 +15,7 @@ const ASK_MS = 2_000;
  * A sibling has to be ready for this long: one that has lost the database as well notices it only a heartbeat and a time-out
  * later.
  */
-const WELL_MS = 4_000;
+const READY_MS = 4_000;
 /** From the first heartbeat on, peers that left this server have this long to connect elsewhere and to be read. */
 const SETTLE_MS = 2_000;
 
@@ -49,7 +49,7 @@ export class Isolation {
   #readFromMs = Number.POSITIVE_INFINITY;
   #isFrozen = false;
   /** Since when a sibling has answered that it is ready. */
-  #wellSinceMs: number | undefined;
+  #readySinceMs: number | undefined;
 
   /** @param nowMs Of a monotonic clock; the server had a heartbeat at that time. */
   constructor(events: IsolationEvents, nowMs: number) {
@@ -68,7 +68,7 @@ export class Isolation {
     if (this.#state === "doubtful") this.#state = "healthy";
     if (this.#state !== "isolated" && this.#state !== "shedding") return;
     this.#state = "settling";
-    this.#wellSinceMs = undefined;
+    this.#readySinceMs = undefined;
     this.#isFrozen = false;
     this.#askMs = Number.POSITIVE_INFINITY;
     this.#settledMs = nowMs + SETTLE_MS;
@@ -88,17 +88,17 @@ export class Isolation {
     if (this.#state === "healthy") this.#state = "doubtful";
   }
 
-  /** The siblings answered; `isOneWell` says whether one of them is ready. */
-  answered(isOneWell: boolean, nowMs: number): void {
+  /** The siblings answered; `isAnyReady` says whether one of them is ready. */
+  answered(isAnyReady: boolean, nowMs: number): void {
     if (this.#state !== "isolated" && this.#state !== "shedding") return;
     this.#askMs = nowMs + ASK_MS;
-    if (!isOneWell) this.#wellSinceMs = undefined;
-    else this.#wellSinceMs ??= nowMs;
-    const mayShed = this.#wellSinceMs !== undefined && nowMs - this.#wellSinceMs >= WELL_MS;
+    if (!isAnyReady) this.#readySinceMs = undefined;
+    else this.#readySinceMs ??= nowMs;
+    const mayShed = this.#readySinceMs !== undefined && nowMs - this.#readySinceMs >= READY_MS;
     if (this.#state === "isolated" && mayShed) {
       this.#state = "shedding";
       this.#events.shed();
-    } else if (this.#state === "shedding" && !isOneWell) {
+    } else if (this.#state === "shedding" && !isAnyReady) {
       this.#state = "isolated";
       this.#events.keep();
     }

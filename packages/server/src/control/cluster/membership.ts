@@ -58,7 +58,7 @@ export function clusterOf(options: {
     }),
     core,
     isolation: isolationEffects({ control, view: core.view, relayKeys: options.relayKeys, now, log }),
-    isWell: (relayAddress) => isReady(dialer(), relayAddress),
+    isReady: (relayAddress) => isReady(dialer(), relayAddress),
     me,
     replica,
     log,

@@ -8,8 +8,8 @@ afterEach(() => void vi.useRealTimers());
 const HOLDS: RightAnswer = { holds: true, endsAt: undefined };
 
 /** The clocks advance together unless a test says otherwise. */
-function rightsWith(onNoneLeft: (agentId: string) => void = () => undefined, now = Date.now): OpenRights {
-  return new OpenRights({ clock: () => instant(Date.now()), now, onNoneLeft });
+function rightsWith(onAgentUnused: (agentId: string) => void = () => undefined, now = Date.now): OpenRights {
+  return new OpenRights({ clock: () => instant(Date.now()), now, onAgentUnused });
 }
 
 function started(options: { agentId?: string; endsAt?: number; askAfterMs?: number; now?: () => number } = {}) {

@@ -57,7 +57,7 @@ export interface OpenRightsOptions {
   /** The time of day in milliseconds, used only for the expiry of rights. */
   readonly now: () => number;
   /** Called when the rights to an agent were refused or doubted and nothing is open to it. */
-  readonly onNoneLeft: (agentId: string) => void;
+  readonly onAgentUnused: (agentId: string) => void;
 }
 
 export class OpenRights {
@@ -98,7 +98,7 @@ export class OpenRights {
   doubt(agentId: string): void {
     const at = this.#options.clock();
     this.#remember(agentId, at);
-    if (!this.#has(agentId)) this.#options.onNoneLeft(agentId);
+    if (!this.#has(agentId)) this.#options.onAgentUnused(agentId);
     for (const entry of this.#open) {
       if (entry.right.agentId !== agentId) continue;
       entry.dueAt = at;
@@ -174,7 +174,7 @@ export class OpenRights {
     if (!this.#remove(entry)) return;
     entry.right.end(reason);
     const { agentId } = entry.right;
-    if (!this.#has(agentId)) this.#options.onNoneLeft(agentId);
+    if (!this.#has(agentId)) this.#options.onAgentUnused(agentId);
   }
 
   #has(agentId: string): boolean {

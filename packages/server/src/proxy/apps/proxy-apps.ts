@@ -86,7 +86,7 @@ export class ProxyApps implements AppHosts {
     this.#rights = new OpenRights({
       clock: monotonicNow,
       now: Date.now,
-      onNoneLeft: (agentId) => this.#tunnels.end({ agentId, keyId: APP_TUNNEL_KEY }),
+      onAgentUnused: (agentId) => this.#tunnels.end({ agentId, keyId: APP_TUNNEL_KEY }),
     });
     this.#tokens = new AppTokens({
       primary,

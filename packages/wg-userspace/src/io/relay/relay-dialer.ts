@@ -7,7 +7,7 @@ import { systemName } from "../host/local-names.ts";
 import { neededLookup } from "../host/needed-lookup.ts";
 import { toEngineError } from "../host/node-errors.ts";
 import { optionalLookup } from "../host/optional-names.ts";
-import { judgedLater, tlsRefusal } from "./tls-refusal.ts";
+import { tlsRefusal, verifiedAfterwards } from "./tls-refusal.ts";
 
 /** Opens the byte stream to a relay. Implementations add proxies, authorities and client certificates. */
 export interface RelayDialer {
@@ -52,6 +52,6 @@ function openTls(target: RelayTarget, signal: AbortSignal): Socket {
     ...tcpOptions(target, signal),
     ALPNProtocols: ["http/1.1"],
     servername: isIP(target.serverName) === 0 ? target.serverName : undefined,
-    ...judgedLater(target.certName || target.serverName),
+    ...verifiedAfterwards(target.certName || target.serverName),
   }).setNoDelay(true);
 }

@@ -23,7 +23,7 @@ const UNKNOWN_ISSUER: ReadonlySet<string> = new Set([
  * Options that open a connection with any certificate: {@link tlsRefusal} judges it before a byte is sent or read. In this way an
  * error can name the issuer, which Node no longer knows once it has destroyed the socket itself.
  */
-export function judgedLater(expectedName: string): ConnectionOptions {
+export function verifiedAfterwards(expectedName: string): ConnectionOptions {
   return {
     rejectUnauthorized: false,
     checkServerIdentity: (_host, certificate) => checkServerIdentity(expectedName, certificate),

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Doubt, TunnelLooks } from "./tunnel-looks.ts";
+import { type Doubt, TunnelRechecks } from "./tunnel-rechecks.ts";
 
 /** Agents a, b and c; time passes only during pauses. */
 function looks(options: {
@@ -11,7 +11,7 @@ function looks(options: {
   const asked: string[] = [];
   const stayed: string[] = [];
   let now = 0;
-  const subject = new TunnelLooks({
+  const subject = new TunnelRechecks({
     admitted: () => [...admitted],
     concerned: options.concerned ?? (async (agentIds) => agentIds),
     holds: async (agentId) => {

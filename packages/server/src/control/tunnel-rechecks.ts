@@ -11,7 +11,7 @@ const RETRY_EVERY_MS = 500;
 /** What may have ended the right to tunnels. */
 export type Doubt = { readonly agentIds: readonly string[] } | { readonly userId: string };
 
-export interface TunnelLooksOptions {
+export interface TunnelRechecksOptions {
   /** The agents to which the proxy may have tunnels. */
   readonly admitted: () => readonly string[];
   /** Those of `agentIds` whose tunnels a change of one of these users may have ended. */
@@ -32,12 +32,12 @@ interface Due {
   readonly userIds: Set<string>;
 }
 
-export class TunnelLooks {
-  readonly #options: TunnelLooksOptions;
+export class TunnelRechecks {
+  readonly #options: TunnelRechecksOptions;
   #due: Due = nothing();
   #running: Promise<void> | undefined;
 
-  constructor(options: TunnelLooksOptions) {
+  constructor(options: TunnelRechecksOptions) {
     this.#options = options;
   }
 
