@@ -152,7 +152,7 @@ describe("a server that is cut off from its database", () => {
     for (const wire of wires) wire.swallows = true;
     // Two rounds of questions, and no sibling that is ready.
     await vi.waitFor(
-      () => expect(a.log.text.match(/"siblings":1,"well":0/g)?.length ?? 0).toBeGreaterThanOrEqual(2),
+      () => expect(a.log.text.match(/"siblings":1,"ready":0/g)?.length ?? 0).toBeGreaterThanOrEqual(2),
       eventually,
     );
     expect(await isReady(a)).toBe(false);
