@@ -8,7 +8,5 @@ export default defineConfig({
     pool: "forks",
     // They wait more than they compute.
     maxWorkers: 2,
-    // Real processes die and come back on a machine of unknown load: what fails twice is a fault.
-    retry: 1,
   },
 });
