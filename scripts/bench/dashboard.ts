@@ -18,13 +18,13 @@ const OURS = "dashboard";
 const PLAIN = "plain file server";
 const WORKSPACES = 1_000;
 const CREATED_AT_ONCE = 8;
-/** A slow computer, as this project's budgets of the pages assume. */
+/** The slow computer that the budgets of the pages assume. */
 const SLOWER = 4;
 const UPDATES = 30;
 const LISTINGS = 20;
 const PAGES = join(import.meta.dirname, "../../packages/cli/dist/dashboard");
 const LIST = "workspaces.json";
-/** The first of the list by its name, whatever number it ends with. */
+/** Finds the first workspace of the list by its name, whatever its number. */
 const RENAMED = "aaa-";
 
 const less = { better: "lower" } as const;

@@ -1,4 +1,4 @@
-/** A plain server of files, beside which the dashboard's bench measures: files are read once, and sent as they are. */
+/** A plain file server, the peer of the dashboard's bench. It reads files once and sends them unchanged. */
 import { readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join } from "node:path";

@@ -4,11 +4,11 @@ import { fileURLToPath } from "node:url";
 import { loadAtRunTime, originAtRunTime } from "wg-userspace/io/host/run-time-require";
 import { type InstalledBundles, requireInstalled } from "./bundles/installed.ts";
 
-/** Names what was built; undefined in a single executable, which brings compiled code along. */
+/** Identifies the build; undefined in a single executable, which contains compiled code. */
 declare const __build: string | undefined;
 
 export function start(argv: readonly string[]): void {
-  // Only flags of every command stand in front of it. Their definitions are read when there are any.
+  // Only global flags precede the command. Their definitions are read only if there are any.
   if (argv[0]?.startsWith("-") === true)
     void import("./flags/rotate.ts").then(({ rotateGlobalFlags }) => run(rotateGlobalFlags(argv)));
   else run(argv);

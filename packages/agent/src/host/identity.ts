@@ -8,7 +8,7 @@ export class AgentIdentity {
   readonly publicKey: Uint8Array;
   readonly #key: KeyObject;
 
-  /** Reads the key, or makes one where there is none. Throws when the file cannot be read or made, or holds another thing. */
+  /** Reads the key, or makes one where there is none. Throws when the file cannot be read or made, or does not contain a key. */
   static open(file: string): AgentIdentity {
     return new AgentIdentity(createPrivateKey(read(file) ?? make(file)));
   }

@@ -1,6 +1,7 @@
 /**
- * Programs by posix_spawn(3) of the C library. Node's own spawn takes only text, tells no real-time signal from success, and gives
- * programs the limit of open files that Node raised for itself. Linux only; waited for on SIGCHLD, beside Node's own children.
+ * Programs by posix_spawn(3) of the C library. Node's own spawn takes only text, reports a real-time signal as success, and gives
+ * programs the limit of open files that Node raised for itself. Linux only. They are waited for on SIGCHLD, independently of
+ * Node's own children.
  */
 import { closeSync } from "node:fs";
 import { getSystemErrorName } from "node:util";
@@ -17,14 +18,14 @@ export interface CLibrary {
 /** Strings are bytes without a NUL. */
 export interface SpawnRequest {
   readonly file: Uint8Array;
-  /** From the program's own name on. */
+  /** Begins with the program's own name. */
   readonly argv: readonly Uint8Array[];
   /** `NAME=value`. */
   readonly environment: readonly Uint8Array[];
   readonly directory: Uint8Array;
-  /** Those that become 0, 1 and 2; all above 2. */
+  /** The descriptors that become 0, 1 and 2. Each is above 2. */
   readonly descriptors: readonly [number, number, number];
-  /** Device that becomes the controlling terminal and, in place of `descriptors`, 0, 1 and 2. */
+  /** The device that becomes the controlling terminal, and 0, 1 and 2 instead of `descriptors`. */
   readonly terminal: Uint8Array | undefined;
 }
 
@@ -49,7 +50,7 @@ export type Spawner = (request: SpawnRequest) => Program;
 
 /** From <spawn.h>, the same with glibc and musl. */
 const POSIX_SPAWN = { setSignalDefaults: 0x04, setSignalMask: 0x08, setSession: 0x80 } as const;
-/** More than the opaque records of any C library take. */
+/** Larger than the opaque records of any C library. */
 const RECORD_BYTES = 1024;
 const O_RDWR = 2;
 const WNOHANG = 1;
@@ -115,7 +116,7 @@ export function bindSpawner(library: CLibrary, errno: () => number): Spawner {
       try {
         return run(request, request.file, request.argv);
       } catch (error) {
-        // As execvp(3): a script without an interpreter line.
+        // Like execvp(3), for a script without an interpreter line.
         if ((error as NodeJS.ErrnoException).errno !== -ENOEXEC) throw error;
         return run(request, SHELL, [SHELL, request.file, ...request.argv.slice(1)]);
       }
@@ -137,7 +138,7 @@ function sessionAttributes(library: CLibrary): Buffer {
   return attributes;
 }
 
-/** The children that Node does not know. */
+/** The children that Node did not start. */
 class Children {
   readonly #waitpid: LibraryFunction;
   readonly #errno: () => number;
@@ -159,7 +160,7 @@ class Children {
     this.#errno = errno;
   }
 
-  /** To be called before a program starts, since it may end at once, and the result when that is over. */
+  /** Call this before a program starts, since it may end at once, and the returned function afterwards. */
   expectOne(): () => void {
     this.#expected++;
     this.#listen();
@@ -187,7 +188,7 @@ class Children {
     const status = new Int32Array(1);
     const found = this.#waitpid(pid, status, WNOHANG);
     if (found === 0 || (found < 0 && this.#errno() === EINTR)) return undefined;
-    if (found < 0) return { code: undefined, signal: undefined }; // somebody else has waited for it
+    if (found < 0) return { code: undefined, signal: undefined }; // something else has waited for it
     const signal = status[0]! & 0x7f;
     return signal === 0
       ? { code: (status[0]! >> 8) & 0xff, signal: undefined }
@@ -212,7 +213,8 @@ class FileLimits {
   }
 
   /**
-   * Starts a program with the usual limit, or a higher one where this process could not do with that for a moment.
+   * Starts a program with the usual limit, or with a higher one if this process has too many open files to use the usual one
+   * itself for a moment.
    * @param descriptor Any open one.
    */
   during(descriptor: number, start: () => number): number {

@@ -8,11 +8,11 @@ export interface FileOwner {
 }
 
 export interface RenamedFile {
-  /** Holds whatever the umask is. */
+  /** The mode of the new file, regardless of the umask. */
   readonly mode: number;
-  /** The account that runs this command by default. */
+  /** By default the account that runs this command. */
   readonly owner?: FileOwner | undefined;
-  /** It is worth a flush of the disk, so that a crash of the machine leaves the old or the new content. */
+  /** Whether to flush the disk, so that a crash of the machine leaves the old or the new content. */
   readonly lasting: boolean;
 }
 
@@ -26,8 +26,8 @@ export function writeByRename(path: string, content: string | Uint8Array, { mode
   try {
     const file = openSync(temporary, "wx", mode & 0o600);
     try {
-      writeFileSync(file, content); // unlike writeSync, it goes on after a part
-      // Of the open file: in a folder of another account its name may lead elsewhere by now.
+      writeFileSync(file, content); // unlike writeSync, it continues after a partial write
+      // Applied to the open file, because in a folder of another account its name may lead elsewhere by now.
       if (owner !== undefined) fchownSync(file, owner.uid, owner.gid);
       fchmodSync(file, mode);
       if (lasting) fsyncSync(file);

@@ -1,7 +1,7 @@
 /**
  * The `require` of an installed command, which keeps V8's code of its bundles between starts. Node's own compile cache holds
  * what is compiled before a bundle runs; here the functions that a command used are in it as well, which are most of the
- * work. Without a folder to keep it in, a start is slower and nothing else, so no failure here is worth a word.
+ * work. Without a folder to keep it in, a start is slower and nothing else, so no failure here is reported.
  */
 import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -20,7 +20,7 @@ const MAX_FILES = 200;
 const BUILD_LENGTH = 16;
 
 export interface Installation {
-  /** Of the bundles. */
+  /** The folder of the bundles. */
   readonly folder: string;
   /** Changes with the text of any bundle: V8 looks at the length alone. */
   readonly build: string;
@@ -29,18 +29,18 @@ export interface Installation {
   readonly execArgv: readonly string[];
   readonly environment: NodeJS.ProcessEnv;
   readonly uid: number | undefined;
-  /** Node's own. */
+  /** Node's own `require`. */
   readonly require: (name: string) => unknown;
   readonly resolve: (name: string) => string;
 }
 
 export interface InstalledBundles {
   readonly require: (name: string) => unknown;
-  /** To be called when the line has turned out to name a command. Its code is kept apart from that of other lines. */
+  /** Call this once the line is known to name a command, whose code is kept apart from that of other lines. */
   readonly onCommand: () => void;
 }
 
-/** A bundle's kept code: that of this command, else that of words that name none, which is in every other. */
+/** A bundle's kept code: that of this command, or else that of words that name no command, which every command uses. */
 interface Kept {
   readonly own: KeptCode | undefined;
   readonly any: KeptCode | undefined;
@@ -48,10 +48,10 @@ interface Kept {
 
 interface LoadedBundle {
   readonly script: Script;
-  /** Where its code is kept. */
+  /** The file in which its code is kept. */
   readonly files: Readonly<Record<keyof Kept, string>>;
   readonly stamp: string;
-  /** What was found there, unless V8 refused it. */
+  /** What the file contained, unless V8 refused it. */
   readonly kept: Kept;
 }
 
@@ -63,7 +63,7 @@ export function requireInstalled(installation: Installation): InstalledBundles {
   if (place === undefined) return { require: load, onCommand: () => undefined };
   const way = wayOf(argv);
   let isCommand = false;
-  /** Undefined once they were kept. */
+  /** Undefined once their code has been kept. */
   let loaded: LoadedBundle[] | undefined = [];
   const found = new Map<string, Kept>();
   const filesOf = (name: string) => ({ own: `${place}-${name}-${way}`, any: `${place}-${name}-` });
@@ -98,7 +98,7 @@ export function requireInstalled(installation: Installation): InstalledBundles {
   return { require, onCommand };
 }
 
-/** The beginning of the names of files. Undefined where none may be used, or none is wanted. */
+/** The beginning of the names of files. Undefined if no folder can be used, or the user disabled it. */
 function placeOf(installation: Installation): string | undefined {
   const { build, environment, uid } = installation;
   const { NODE_DISABLE_COMPILE_CACHE: disabled = "", NODE_V8_COVERAGE: coverage = "" } = environment;
@@ -115,7 +115,7 @@ function flagsTag({ execArgv, environment }: Installation): string {
   return isPlain ? "" : `-${cachedDataVersionTag().toString(16)}`;
 }
 
-/** Of a bundle that somebody changed by hand. */
+/** Detects a bundle that was changed by hand. */
 function stampOf(path: string): string {
   const { size, mtimeMs } = statSync(path);
   return `${size}-${mtimeMs}`;
@@ -134,7 +134,7 @@ function readKept(file: string, stamp: string): KeptCode | undefined {
   try {
     return decodeKept(readFileSync(file), stamp);
   } catch {
-    return undefined; // mostly there is none; and a backup may have restored one that only root can read
+    return undefined; // usually there is no file; or a backup restored one that only root can read
   }
 }
 
@@ -151,19 +151,19 @@ function keep({ script, files, stamp, kept }: LoadedBundle, outcome: Outcome, is
     writeFileSync(draft, encodeKept(stamp, { outcomes, code: script.createCachedData() }), { flag: "wx", mode: 0o600 });
     renameSync(draft, file);
   } catch {
-    remove(draft); // a full disk, or another process that is quicker
+    remove(draft); // a full disk, or another process was faster
   }
 }
 
-/** Words that name no command get no file of their own, because there is no end of them; help and its topics do. */
+/** Words that name no command get no file of their own, because their number is unlimited; help and its topics do. */
 function targetOf(outcome: Outcome, isCommand: boolean): keyof Kept | undefined {
   if (isCommand || outcome === "ok") return "own";
   return outcome === "usage" ? "any" : undefined;
 }
 
 /**
- * Removes what was not written for long, such as drafts of processes that were killed; where it is still in use it is made again.
- * At the bound, that of other builds goes before that of this one, and the oldest first.
+ * Removes files that were not written for a long time, such as drafts of killed processes; those still in use are made again.
+ * At the limit, files of other builds are removed before those of this one, and the oldest first.
  * @returns whether the folder has room for the file.
  */
 function makeRoom(file: string): boolean {
@@ -182,7 +182,7 @@ function makeRoom(file: string): boolean {
   return left < MAX_FILES;
 }
 
-/** @returns whether nothing is there now. */
+/** @returns Whether the file is gone now. */
 function remove(path: string): boolean {
   try {
     rmSync(path, { recursive: true, force: true });

@@ -6,7 +6,7 @@
 import { EXIT } from "../errors/user-error.ts";
 
 export interface KeptCode {
-  /** How commands ended whose functions are in the code. */
+  /** How the commands ended whose functions are in the code. */
   readonly outcomes: readonly Outcome[];
   readonly code: Buffer;
 }
@@ -15,7 +15,7 @@ export interface KeptCode {
 export type Outcome = "ok" | "failed" | "usage" | "running";
 
 interface Header {
-  /** What the code was made from. */
+  /** Identifies what the code was compiled from. */
   readonly stamp: string;
   readonly outcomes: readonly Outcome[];
   readonly length: number;
@@ -33,7 +33,7 @@ export function encodeKept(stamp: string, { outcomes, code }: KeptCode): Buffer 
   return Buffer.concat([Buffer.from(`${text}${" ".repeat(padding)}\n`), code]);
 }
 
-/** Undefined: it is not whole, or was made from something else. */
+/** Undefined if the file is damaged, or its code was compiled from something else. */
 export function decodeKept(bytes: Buffer, stamp: string): KeptCode | undefined {
   const end = bytes.subarray(0, MAX_HEADER_BYTES).indexOf(NEWLINE);
   const header = end < 0 ? undefined : headerOf(bytes.toString("utf8", 0, end));
@@ -55,8 +55,8 @@ function headerOf(text: string): Header | null | undefined {
 const SPOT_BYTES = 512;
 
 /**
- * A sum over a word of each 512 bytes, in a fraction of the time that all bytes take. What a crash leaves of a file misses
- * whole blocks, or has them empty: each block is looked at several times.
+ * A sum over a word of each 512 bytes, in a fraction of the time that all bytes take. A file that a crash left behind lacks
+ * whole blocks, or has empty ones, and each block is sampled several times.
  */
 function spotSum(code: Buffer): number {
   let sum = code.length;
@@ -67,7 +67,7 @@ function spotSum(code: Buffer): number {
 
 /**
  * Which functions run is decided by the command. All pages of help are one way; lines without a command are help or a mistake.
- * Empty: what stands there names no command.
+ * Empty if the first word names no command.
  */
 export function wayOf(argv: readonly string[]): string {
   const [first = ""] = argv;

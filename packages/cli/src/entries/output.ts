@@ -1,4 +1,7 @@
-/** For a lean start whose text could not be written at once: by the stream of the process, which tells why and ends it so. */
+/**
+ * For a lean start whose text could not be written at once: the stream of the process writes it, reports why it cannot, and ends
+ * the process.
+ */
 
 import { EXIT } from "../errors/user-error.ts";
 import { Ending } from "../ui/ending.ts";

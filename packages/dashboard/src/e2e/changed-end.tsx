@@ -73,7 +73,7 @@ function explanation(known: FarEnd, found: FarEnd): string {
     : "This happens when the machine is set up again, or loses the file with its identity.";
 }
 
-/** What people compare: digits of an identity, the beginning of a key that does not last. */
+/** What people compare: the digits of an identity, or the beginning of a key that changes at each start. */
 export function numberOf({ kind, key }: FarEnd): string {
   if (kind === "key") return `key ${key.slice(0, 16)}…`;
   return safetyNumber(Uint8Array.from(key.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16)));

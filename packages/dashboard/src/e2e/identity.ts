@@ -1,6 +1,6 @@
 /**
- * Who is at the other end of a tunnel. An agent with a lasting identity proves that it is behind the tunnel's key; of another
- * one nothing is known but that key, which each of its starts replaces.
+ * Who is at the other end of a tunnel. An agent with a lasting identity proves that it is behind the tunnel's key; of other
+ * agents only that key is known, which changes at each of their starts.
  */
 
 import type { BrowserWorkspace } from "coder-client/browser";
@@ -12,7 +12,7 @@ const ANSWER_MS = 5_000;
 const KEY_BYTES = 32;
 const SIGNATURE_BYTES = 64;
 
-/** Who has the key of the tunnel. Rejects when an identity is claimed and not proven. */
+/** Finds out who holds the key of the tunnel. Rejects if an identity is claimed but not proven. */
 export async function farEndOf(workspace: Pick<BrowserWorkspace, "fetch">, nodeKey: Uint8Array): Promise<FarEnd> {
   // Browsers verify on pages that came over https or from this machine; elsewhere the tunnel's key is all there is.
   const subtle: SubtleCrypto | undefined = globalThis.crypto.subtle;
@@ -36,7 +36,7 @@ export async function farEndOf(workspace: Pick<BrowserWorkspace, "fetch">, nodeK
 /** The public key of RFC 8032 §7.1, test 1. */
 const ANY_KEY = bytes("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", KEY_BYTES);
 
-/** Chromium has Ed25519 since version 137. What the other end says has no part in the answer. */
+/** Chromium has Ed25519 since version 137. The answer does not depend on what the other end says. */
 async function verifies(subtle: SubtleCrypto): Promise<boolean> {
   try {
     await subtle.importKey("raw", ANY_KEY, "Ed25519", false, ["verify"]);

@@ -2,7 +2,7 @@
 import type { FarEnd } from "./messages.ts";
 
 const PREFIX = "far-end:";
-/** Beyond this the one that was kept first is forgotten. */
+/** Above this number, the one that was kept first is forgotten. */
 const MAX_KEPT = 1_000;
 
 export interface KnownEnd extends FarEnd {
@@ -19,7 +19,7 @@ export class KnownEnds {
     this.#now = now;
   }
 
-  /** Undefined: there was no tunnel to it yet. */
+  /** Undefined if there was no tunnel to it yet. */
   of(agentId: string): KnownEnd | undefined {
     return parsed(this.#storage.getItem(PREFIX + agentId));
   }
@@ -37,7 +37,7 @@ export class KnownEnds {
   }
 }
 
-/** What cannot be read counts as somebody else: the one that is there has to be trusted once more. */
+/** An unreadable entry counts as a different end, so that the user has to trust the present one again. */
 function parsed(text: string | null): KnownEnd | undefined {
   if (text === null) return undefined;
   const unknown: KnownEnd = { kind: "key", key: "", since: 0 };

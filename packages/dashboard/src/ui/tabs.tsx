@@ -8,8 +8,8 @@ export interface TabChoice {
 }
 
 /**
- * Tabs of which one shows its panel, after the ARIA pattern: the tab that is shown is the one that Tab reaches, arrows go round,
- * Home and End go to the ends, and the panel follows at once.
+ * Tabs after the ARIA pattern: the Tab key reaches the selected one, arrow keys move between them and wrap around,
+ * Home and End select the first and the last, and the panel follows at once.
  */
 export function TabList({
   label,
@@ -19,7 +19,7 @@ export function TabList({
 }: {
   readonly label: string;
   readonly tabs: readonly TabChoice[];
-  /** The name of the one that is shown at first. */
+  /** The name of the tab that is selected at first. */
   readonly first: string;
   readonly children: (shown: string) => ComponentChildren;
 }): JSX.Element {
@@ -61,7 +61,7 @@ export function TabList({
   );
 }
 
-/** Where a key leads; undefined: nowhere. */
+/** The tab that a key selects; undefined if it selects none. */
 export function tabAfter(key: string, tabs: readonly TabChoice[], shown: string): string | undefined {
   const at = tabs.findIndex(({ name }) => name === shown);
   const steps: Readonly<Record<string, number>> = {

@@ -1,7 +1,7 @@
 /**
- * Serves a request as it is whose offer to change the protocol nothing here takes (RFC 9110 §7.8): HTTP clients offer h2c with
- * their first request. Node asks since 24.9 which offers are taken; an older one reads no further after any offer, and hands the
- * connection over. Such a connection begins again here, with the same request without its offer.
+ * Serves a request that offers a change of protocol which nothing here accepts (RFC 9110 §7.8), as HTTP clients offer h2c with
+ * their first request. Since 24.9 Node asks which offers are accepted; older versions stop reading after any offer and hand the
+ * connection over. Such a connection is started again here, with the same request without its offer.
  */
 import type { IncomingMessage, Server } from "node:http";
 import { Server as TlsServer } from "node:https";
@@ -13,7 +13,10 @@ const MAX_HEADERS = 1_000;
 const TOO_MANY_HEADERS =
   "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
-/** Only on a connection that Node handed over with "upgrade". @param head What Node has read beyond the request's head. */
+/**
+ * For a connection that Node handed over with "upgrade".
+ * @param head What Node has read beyond the request's head.
+ */
 export function ignoreUpgrade(
   server: Server,
   open: OpenResponses,
@@ -24,14 +27,14 @@ export function ignoreUpgrade(
   const failed = (): void => void socket.destroy();
   // Without a listener an error, such as a reset, would end the process.
   socket.on("error", failed);
-  // Requests before this one on the connection, whose answers come first.
+  // Earlier requests on the connection are answered first.
   open.whenNone(request.socket, () => {
-    // With the answer before, the connection may have ended.
+    // The previous answer may have ended the connection.
     if (socket.destroyed || socket.writableEnded) return;
-    // What says how long the body is may be among the headers that Node dropped: the body would be read as another request.
+    // Node may have dropped the header that gives the length of the body, which would then be read as another request.
     if (request.rawHeaders.length >= 2 * MAX_HEADERS) return void socket.end(TOO_MANY_HEADERS);
     request.socket.setTimeout(0);
-    // Node's own, from before: it adds them again.
+    // Node's own listeners, which it adds again.
     request.socket.removeAllListeners("timeout");
     if (head.length > 0) socket.unshift(head);
     socket.unshift(withoutOffer(request));
@@ -40,7 +43,7 @@ export function ignoreUpgrade(
   });
 }
 
-/** The head of the request. Node has read every part of it, so that none has the end of a line. */
+/** The head of the request. Node has parsed every part of it, so none contains a line end. */
 function withoutOffer({ method, url, httpVersion, rawHeaders }: IncomingMessage): Buffer {
   const lines = [`${method} ${url} HTTP/${httpVersion}`];
   for (let at = 0; at < rawHeaders.length; at += 2) {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { type Readable, Transform, type Writable } from "node:stream";
 import { type Argument, startOnPipes } from "../../os/spawn.ts";
 
-/** How long output is waited for that programs hold open which the script left behind. */
+/** How long to wait for output after the script has ended: programs that it left behind may hold it open. */
 const OUTPUT_GRACE_MS = 200;
 
 export interface UserRcRun {
@@ -16,7 +16,7 @@ export interface UserRcRun {
   readonly environment: Readonly<Record<string, Argument>>;
   readonly stdout: Writable;
   readonly stderr: Writable;
-  /** Ends lines as a terminal does. */
+  /** Lines end as on a terminal, with CR LF. */
   readonly onTerminal: boolean;
   readonly onStarted: (pid: number) => void;
   readonly onEnded: (pid: number) => void;
@@ -26,7 +26,7 @@ export function findUserRc(home: string): string | undefined {
   return [join(home, ".ssh", "rc"), "/etc/ssh/sshrc"].find((path) => existsSync(path));
 }
 
-/** Resolves when the script has ended, whatever its exit code, with a function that ends the reading of its output. */
+/** Resolves when the script has ended, whatever its exit code, with a function that stops reading its output. */
 export async function runUserRc(run: UserRcRun): Promise<() => void> {
   const { file, directory, environment } = run;
   const program = startOnPipes({ file: "/bin/sh", args: [file], directory, environment });

@@ -15,7 +15,7 @@ const WHERE: Readonly<Record<string, string>> = {
   windows: "In PowerShell.",
 };
 
-/** The line that starts an agent, for each system. The one that the machine was declared as is shown first. */
+/** The line that starts an agent, for each system. The tab of the declared system is shown first. */
 export function StartCommand({
   credentials: { command, commands },
   agent,

@@ -1,4 +1,4 @@
-/** Names of users and groups, from the files of this machine: no service is asked. */
+/** Names of users and groups, read from the files of this machine without asking a name service. */
 import { readFile } from "node:fs/promises";
 
 const MAX_ENTRIES = 65_536;

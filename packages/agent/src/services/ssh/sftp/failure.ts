@@ -1,6 +1,6 @@
 import type { Status } from "./codec.ts";
 
-/** Answered with its status. */
+/** A failure that is answered with its own status. */
 export class SftpFailure extends Error {
   readonly status: Status;
   constructor(status: Status, message: string) {

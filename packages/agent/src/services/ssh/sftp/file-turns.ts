@@ -1,6 +1,7 @@
 /**
- * Shares out the threads on which file operations run. They are few, and names are looked up on them too; an operation on a network
- * mount that hangs holds one for as long as it hangs. A client gets two, so that it blocks itself, and all together leave some.
+ * Shares out the threads on which file operations run. They are few, and names are looked up on them too; an operation on a
+ * network mount that hangs holds one for as long as it hangs. A client gets two, so that it blocks only itself, and all clients
+ * together leave some free.
  */
 export class FileTurns {
   readonly #perClient: number;
@@ -25,7 +26,7 @@ export class FileTurns {
     }
   }
 
-  /** Between the parts of a long operation: waits behind those that wait already. */
+  /** Call this between the parts of a long operation: it lets the operations go first that are waiting already. */
   async passOn(client: string): Promise<void> {
     if (this.#waiting.length === 0) return;
     this.#leave(client);
@@ -40,7 +41,7 @@ export class FileTurns {
     return this.#taken < this.#total && (this.#running.get(client) ?? 0) < this.#perClient;
   }
 
-  /** @returns whether there was a turn left. */
+  /** @returns Whether a turn was left. */
   #take(client: string): boolean {
     if (!this.#mayStart(client)) return false;
     this.#taken++;

@@ -6,7 +6,7 @@ import { SftpFailure } from "./failure.ts";
 
 export const SLASH = 0x2f;
 
-/** Without waiting for the other end of a named pipe: that would hold a thread that others need. */
+/** Opens a file without waiting for the other end of a named pipe, which would hold a thread that others need. */
 export async function openFile(path: Buffer, flags: number, mode: number): Promise<FileHandle> {
   let file: FileHandle;
   try {
@@ -42,7 +42,7 @@ export async function unused(path: Buffer): Promise<Buffer> {
   throw new SftpFailure(STATUS.failure, "the new name exists");
 }
 
-/** Undefined when it cannot be looked at: it is in a directory without search permission, or another user's mount. */
+/** Undefined if the file cannot be examined, as in a directory without search permission or in another user's mount. */
 export async function factsOf(path: Buffer): Promise<Stats | "missing" | undefined> {
   try {
     return await lstat(path);
