@@ -1,13 +1,18 @@
 import type { IncomingMessage } from "node:http";
 import { toEngineError } from "wg-userspace/io/host/node-errors";
 import WebSocket from "ws";
-import { strippedUpgrade } from "../rest/answerer.ts";
+import { type HttpAnswer, isDeployments, strippedUpgrade } from "../rest/answerer.ts";
 import type { RequestOptions } from "../rest/api.ts";
 import { failureOf } from "../rest/api-failure.ts";
 import type { Deployment } from "../rest/deployment.ts";
 
 const HANDSHAKE_TIMEOUT_MS = 15_000;
 const MAX_REFUSAL_BYTES = 64 * 1024;
+const BRIEF_PATH = "/api/v2/buildinfo";
+const BRIEF_TIMEOUT_MS = 10_000;
+
+/** Deployments in front of which a balancer reached no server when it was dialled last. */
+const withoutServer = new WeakSet<Deployment>();
 
 /**
  * Opens a WebSocket to a deployment. It is paused until the caller resumes it, because messages may arrive with the answer to the
@@ -26,6 +31,7 @@ export async function openWebSocket(
     readonly signal: AbortSignal;
   },
 ): Promise<WebSocket> {
+  if (withoutServer.has(deployment)) await askBriefly(deployment, options.signal);
   const url = deployment.resolve(path, options.query);
   const headers = { ...(await deployment.headers()), ...options.headers };
   const agent = deployment.dialer.agentFor(url);
@@ -39,11 +45,32 @@ export async function openWebSocket(
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     followRedirects: false,
   });
-  await opened(socket, url, options.what, options.signal);
+  await opened(socket, url, options, (answer) => {
+    if (reachedNoServer(answer)) withoutServer.add(deployment);
+  });
   return socket;
 }
 
-function opened(socket: WebSocket, url: URL, what: string, signal: AbortSignal): Promise<void> {
+/**
+ * A balancer without health checks, such as nginx, takes the end of a successful request as the sign that a server is back, and
+ * until then lets one request through now and then. A WebSocket does not end, so a short request goes first.
+ */
+async function askBriefly(deployment: Deployment, signal: AbortSignal): Promise<void> {
+  const answer = await deployment.send(BRIEF_PATH, { authenticated: false, timeoutMs: BRIEF_TIMEOUT_MS, signal });
+  if (reachedNoServer(answer)) throw failureOf(answer, `GET ${BRIEF_PATH}`, deployment.url.host);
+  withoutServer.delete(deployment);
+}
+
+function reachedNoServer(answer: HttpAnswer): boolean {
+  return (answer.status === 502 || answer.status === 504) && !isDeployments(answer);
+}
+
+function opened(
+  socket: WebSocket,
+  url: URL,
+  { what, signal }: { readonly what: string; readonly signal: AbortSignal },
+  onRefusal: (answer: HttpAnswer) => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => {
       settle();
@@ -62,6 +89,7 @@ function opened(socket: WebSocket, url: URL, what: string, signal: AbortSignal):
       readRefusal(response).then(
         (body) => {
           const answer = { status: response.statusCode ?? 0, headers: response.headers, body };
+          onRefusal(answer);
           fail(strippedUpgrade(answer, url.host) ?? failureOf(answer, what, url.host));
         },
         (error: unknown) => fail(toEngineError(error, `cannot open ${what} to ${url.host}`)),

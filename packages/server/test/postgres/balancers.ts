@@ -31,10 +31,7 @@ export const BALANCERS: readonly BalancerProgram[] = [
     file: "nginx.conf",
     configure: (text, port, servers) =>
       replaced(text, [
-        [
-          /^ {2}server 10\..*$(\n {2}server 10\..*$)*/m,
-          serverLines(servers, (at) => `  server ${at} max_fails=1 fail_timeout=2s;`),
-        ],
+        [/^ {2}server 10\..*$(\n {2}server 10\..*$)*/m, serverLines(servers, (at) => `  server ${at} max_fails=0;`)],
         [/^server \{\n {2}listen 80;[^}]*\}\n/m, ""],
         [/listen 443 ssl;/, `listen 127.0.0.1:${port};`],
         [/^ {2}ssl_.*\n {2}ssl_.*\n {2}ssl_.*\n/m, ""],
