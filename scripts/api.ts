@@ -5,11 +5,11 @@
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { parseArgs } from "node:util";
 import { LIBRARIES, publicEntries, writeLibraries } from "./npm/library.ts";
 import { readManifest } from "./npm/manifest.ts";
 import { publishedName } from "./npm/names.ts";
 import { run } from "./release/run.ts";
+import { scriptArguments } from "./script-arguments.ts";
 
 const root = join(import.meta.dirname, "..");
 /** The extractor and the compiler inside it, from their own lockfile. */
@@ -17,7 +17,7 @@ const tools = join(import.meta.dirname, "api");
 const work = join(root, ".build/api");
 const kept = join(root, "docs/api");
 
-const { values } = parseArgs({ options: { check: { type: "boolean", default: false } } });
+const { values } = scriptArguments("api [--check]", { options: { check: { type: "boolean", default: false } } });
 const target = values.check ? join(work, "reports") : kept;
 
 rmSync(work, { recursive: true, force: true });

@@ -8,7 +8,6 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, totalmem } from "node:os";
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { aeadBench } from "./bench/aead.ts";
 import { appsBench } from "./bench/apps.ts";
 import { clusterBench } from "./bench/cluster.ts";
@@ -27,6 +26,7 @@ import { type KeptResult, keep, withTable } from "./bench/results.ts";
 import { tunnelBench } from "./bench/tunnel.ts";
 import { userBench } from "./bench/user.ts";
 import { vethBench } from "./bench/veth.ts";
+import { exitWithUsage, scriptArguments } from "./script-arguments.ts";
 
 const root = join(import.meta.dirname, "..");
 const BENCHES: readonly (readonly [name: string, title: string, bench: Bench])[] = [
@@ -50,7 +50,9 @@ const BENCHES: readonly (readonly [name: string, title: string, bench: Bench])[]
 
 const DEFAULT_PEERS = 1_000;
 
-const { values, positionals } = parseArgs({
+const names = BENCHES.map(([name]) => name);
+const usage = `bench [NAME...] [--rounds 1…] [--seconds 1…20] [--megabytes 1…2000] [--rows TEXT] [--peers 10…5000] [--beside CHECKOUT] [--json] [--profile FOLDER]\nNAME: ${names.join(", ")}; all by default`;
+const { values, positionals } = scriptArguments(usage, {
   allowPositionals: true,
   options: {
     json: { type: "boolean", default: false },
@@ -63,7 +65,6 @@ const { values, positionals } = parseArgs({
     profile: { type: "string" },
   },
 });
-const names = BENCHES.map(([name]) => name);
 const unknown = positionals.filter((name) => !names.includes(name));
 const [rounds, seconds, megabytes] = [Number(values.rounds), Number(values.seconds), Number(values.megabytes)];
 const peers = Number(values.peers);
@@ -75,12 +76,7 @@ const sizesRight =
   Number.isInteger(peers) &&
   peers >= 10 &&
   peers <= 5000;
-if (unknown.length > 0 || !Number.isInteger(rounds) || rounds < 1 || !sizesRight) {
-  process.stderr.write(
-    `usage: bench [NAME...] [--rounds 1…] [--seconds 1…20] [--megabytes 1…2000] [--rows TEXT] [--peers 10…5000] [--beside CHECKOUT] [--json] [--profile FOLDER]\nNAME: ${names.join(", ")}; all by default\n`,
-  );
-  process.exit(2);
-}
+if (unknown.length > 0 || !Number.isInteger(rounds) || rounds < 1 || !sizesRight) exitWithUsage(usage);
 
 const results: Record<string, KeptResult> = {};
 const folder = join(root, "bench/results");

@@ -8,8 +8,9 @@ import { once } from "node:events";
 import { cpSync, existsSync, mkdirSync, realpathSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { parseArgs, promisify } from "node:util";
+import { promisify } from "node:util";
 import { fingerprintOf, isBuilt, markBuilt } from "./fingerprint.ts";
+import { scriptArguments } from "./script-arguments.ts";
 
 const root = join(import.meta.dirname, "..");
 const sources = join(root, "packages/udp-batch");
@@ -75,7 +76,7 @@ export async function nodeFolder(): Promise<string> {
 }
 
 if (import.meta.main) {
-  const { values } = parseArgs({
+  const { values } = scriptArguments("build:native [--asan]", {
     options: { asan: { type: "boolean", default: false } },
   });
   const folder = await buildNative({ asan: values.asan });

@@ -3,11 +3,11 @@
  * throw, on an input that takes longer than 10 ms every time, on a table over its bound, and on memory that keeps growing.
  */
 import { spawnSync } from "node:child_process";
-import { parseArgs } from "node:util";
 import { PROTOCOL_TARGETS } from "../packages/server/test/fuzz/targets.ts";
 import { hexEncode } from "../packages/wg-userspace/src/base/bytes.ts";
 import { FuzzRun, type FuzzTargetFactory } from "../packages/wg-userspace/src/testing/fuzz.ts";
 import { ENGINE_TARGETS } from "../packages/wg-userspace/test/fuzz/targets.ts";
+import { exitWithUsage, scriptArguments } from "./script-arguments.ts";
 
 const LIMIT_MS = 10;
 /** Inputs before memory is sampled for the first time: caches and compiled code exist by then. */
@@ -15,7 +15,9 @@ const WARM_UP_SHARE = 0.1;
 const MAX_GROWTH_BYTES = 8 << 20;
 const TARGETS = [...ENGINE_TARGETS, ...PROTOCOL_TARGETS];
 
-const { values } = parseArgs({
+const names = TARGETS.map(({ name }) => name);
+const usage = `fuzz [--inputs 10…] [--seed S] [--only ${names.join("|")}]…`;
+const { values } = scriptArguments(usage, {
   options: {
     inputs: { type: "string", default: "1000000" },
     seed: { type: "string", default: String(Math.floor(performance.timeOrigin) >>> 0) },
@@ -23,12 +25,8 @@ const { values } = parseArgs({
   },
 });
 const [inputs, seed] = [Number(values.inputs), Number(values.seed)];
-const names = TARGETS.map(({ name }) => name);
 const unknown = (values.only ?? []).filter((name) => !names.includes(name));
-if (unknown.length > 0 || !Number.isInteger(inputs) || inputs < 10 || !Number.isInteger(seed)) {
-  process.stderr.write(`usage: fuzz [--inputs 10…] [--seed S] [--only ${names.join("|")}]\n`);
-  process.exit(2);
-}
+if (unknown.length > 0 || !Number.isInteger(inputs) || inputs < 10 || !Number.isInteger(seed)) exitWithUsage(usage);
 if (globalThis.gc === undefined) {
   // Memory is compared after a collection, which needs this flag.
   const again = spawnSync(

@@ -7,9 +7,9 @@
 import { spawnSync } from "node:child_process";
 import { globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { CORE_VARIABLE, CORES } from "./mutate/cores.ts";
 import { sampleLines } from "./mutate/sample.ts";
+import { exitWithUsage, scriptArguments } from "./script-arguments.ts";
 
 /** Percent of mutants that must be killed in each core. */
 const THRESHOLD = 85;
@@ -23,7 +23,8 @@ const root = join(import.meta.dirname, "..");
 const tools = join(import.meta.dirname, "mutate");
 const results = join(root, ".build/mutation");
 
-const { values, positionals } = parseArgs({
+const usage = `mutate [${Object.keys(CORES).join("|")}]… [--file PATTERN] [--sample PERCENT [--seed N]] [--concurrency N] [--patience SECONDS]`;
+const { values, positionals } = scriptArguments(usage, {
   allowPositionals: true,
   options: {
     file: { type: "string" },
@@ -39,13 +40,7 @@ const percent = values.sample === undefined ? 100 : Number(values.sample);
 const seed = Number(values.seed);
 const patience = Number(values.patience);
 const numbersFit = Number.isInteger(concurrency) && concurrency >= 1 && Number.isInteger(seed) && patience > 0;
-if (unknown.length > 0 || !numbersFit || !(percent > 0 && percent <= 100)) {
-  const names = Object.keys(CORES).join("|");
-  process.stderr.write(
-    `usage: mutate [${names}]… [--file PATTERN] [--sample PERCENT [--seed N]] [--concurrency N] [--patience SECONDS]\n`,
-  );
-  process.exit(2);
-}
+if (unknown.length > 0 || !numbersFit || !(percent > 0 && percent <= 100)) exitWithUsage(usage);
 
 run(
   "npx",

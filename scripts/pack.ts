@@ -4,14 +4,14 @@
  */
 import { mkdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { writeCommand } from "./npm/command.ts";
 import { writeLibraries } from "./npm/library.ts";
 import { readManifest } from "./npm/manifest.ts";
 import { writeNativePackage } from "./npm/native.ts";
 import { run } from "./release/run.ts";
+import { scriptArguments } from "./script-arguments.ts";
 
-const { values } = parseArgs({
+const { values } = scriptArguments("pack [--output FOLDER]", {
   options: { output: { type: "string", default: join(import.meta.dirname, "../.build/npm") } },
 });
 const output = resolve(values.output);

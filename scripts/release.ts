@@ -8,7 +8,6 @@ import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { setPriority } from "node:os";
 import { join, relative, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { LICENCES_ASSET } from "../packages/cli/src/hosting/licences.ts";
 import { BUILD_VERSION } from "../packages/protocol/src/version.ts";
 import { bundleForExecutable } from "./build.ts";
@@ -25,6 +24,7 @@ import { billOfMaterials } from "./release/sbom.ts";
 import { signForMac } from "./release/sign-for-mac.ts";
 import { sourceDate } from "./release/source-date.ts";
 import { prebuildUdpBatch } from "./release/udp-batch.ts";
+import { scriptArguments } from "./script-arguments.ts";
 
 /** Leaves processor time to other users of this machine. */
 const PRIORITY = 10;
@@ -37,9 +37,11 @@ const tools = join(import.meta.dirname, "release");
 const packages = join(tools, "node_modules");
 const work = join(root, ".build/release-work");
 
-const { values } = parseArgs({
+const names = PLATFORMS.map(({ name }) => name);
+const usage = `release [--platform ${names.join("|")}]… [--packages-for PLATFORM|none]… [--output FOLDER]`;
+const { values } = scriptArguments(usage, {
   options: {
-    platform: { type: "string", multiple: true, default: PLATFORMS.map(({ name }) => name) },
+    platform: { type: "string", multiple: true, default: names },
     "packages-for": { type: "string", multiple: true },
     output: { type: "string", default: join(root, ".build/release") },
   },
@@ -50,8 +52,7 @@ const packagesFor = (values["packages-for"] ?? values.platform).filter((name) =>
 const unknown = [...values.platform, ...packagesFor].filter(
   (name) => !PLATFORMS.some((platform) => platform.name === name),
 );
-if (unknown.length > 0)
-  fail(`there is no platform ${unknown.join(", ")}; there are: ${PLATFORMS.map(({ name }) => name).join(", ")}`);
+if (unknown.length > 0) fail(`there is no platform ${unknown.join(", ")}; there are: ${names.join(", ")}`);
 if (`${process.platform}-${process.arch}` !== OWN_PLATFORM) fail("releases are made on Linux on x64");
 const output = resolve(values.output);
 const key = process.env["CODER_RELEASE_KEY"] ?? "";

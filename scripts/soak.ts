@@ -9,10 +9,10 @@ import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { endProcess } from "./bench/processes.ts";
 import { coder, startSystem } from "./bench/system.ts";
 import { buildCli } from "./build.ts";
+import { exitWithUsage, scriptArguments } from "./script-arguments.ts";
 import { growthPerHour, type MemorySample } from "./soak/growth.ts";
 import { MemoryProbe } from "./soak/live-memory.ts";
 import { letStrangersPass } from "./soak/strangers.ts";
@@ -26,12 +26,10 @@ const MAX_TRANSFER_BYTES = 4 << 20;
 /** Growth per hour, as a share of the total, above which memory counts as leaking. */
 const MAX_GROWTH_PER_HOUR = 0.15;
 
-const { values } = parseArgs({ options: { minutes: { type: "string", default: "30" } } });
+const usage = "soak [--minutes M]";
+const { values } = scriptArguments(usage, { options: { minutes: { type: "string", default: "30" } } });
 const minutes = Number(values.minutes);
-if (!(minutes > 0)) {
-  process.stderr.write("usage: soak [--minutes M]\n");
-  process.exit(2);
-}
+if (!(minutes > 0)) exitWithUsage(usage);
 
 await buildCli();
 await using system = await startSystem({ inspect: true });
