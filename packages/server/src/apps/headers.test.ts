@@ -201,3 +201,12 @@ test("event streams are not buffered by a proxy in front", () => {
   const chosen = ["Content-Type", "text/event-stream", "X-Accel-Buffering", "yes", "Cache-Control", "no-store"];
   expect(toClient(chosen).flat()).toEqual(chosen);
 });
+
+test("security 40: blanks inside a header of a client or a program cost no more than other characters", () => {
+  const long = `a${" ".repeat(1_000_000)}b`; // at quadratic cost each would take a quarter of an hour
+  expect(foreignCookies(`${long}=1; c=1`)).toBe(`${long}=1; c=1`);
+  expect(hostOnlyCookie(`${long}=1; Path=/; ${long}=/`)).toBe(`${long}=1; Path=/; ${long}=/`);
+  const answer = { scheme: "https", relation: "own", origin: undefined } as const;
+  const { headers } = headersToClient({ ...answer, rawHeaders: ["Connection", `close, ${long}`, "X-A", "1"] });
+  expect(headers).toEqual([["X-A", "1"]]);
+});

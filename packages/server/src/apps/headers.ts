@@ -1,4 +1,5 @@
 /** Which headers of a request reach a program, and which headers of its answer reach the client (RFC 9110 §7.6.1). */
+import { withoutBlanks } from "../base/blanks.ts";
 import { type Relation, siblingHeaders } from "./cross-origin.ts";
 import { isOwnCookie } from "./names.ts";
 
@@ -180,8 +181,8 @@ function visibleAscii(text: string): string {
 export function foreignCookies(value: string, onMainHost = false): string {
   return value
     .split(";")
-    .map((pair) => trim(pair))
-    .filter((pair) => pair !== "" && !isOwnCookie(trim(pair.split("=", 1)[0] ?? ""), onMainHost))
+    .map((pair) => withoutBlanks(pair))
+    .filter((pair) => pair !== "" && !isOwnCookie(withoutBlanks(pair.split("=", 1)[0] ?? ""), onMainHost))
     .join("; ");
 }
 
@@ -192,9 +193,11 @@ export function foreignCookies(value: string, onMainHost = false): string {
 export function hostOnlyCookie(value: string, onMainHost = false): string | undefined {
   const [pair = "", ...attributes] = value.split(";");
   const equals = pair.indexOf("=");
-  const name = equals < 0 ? "" : trim(pair.slice(0, equals));
+  const name = equals < 0 ? "" : withoutBlanks(pair.slice(0, equals));
   if (name === "" || isOwnCookie(name, onMainHost)) return undefined;
-  const kept = attributes.filter((attribute) => trim(attribute.split("=", 1)[0] ?? "").toLowerCase() !== "domain");
+  const kept = attributes.filter(
+    (attribute) => withoutBlanks(attribute.split("=", 1)[0] ?? "").toLowerCase() !== "domain",
+  );
   return [pair, ...kept].join(";");
 }
 
@@ -203,7 +206,7 @@ function connectionNames(rawHeaders: readonly string[]): ReadonlySet<string> {
   const names = new Set<string>();
   for (const [name, value] of pairs(rawHeaders)) {
     if (name.toLowerCase() !== "connection") continue;
-    for (const token of value.split(",")) names.add(trim(token).toLowerCase());
+    for (const token of value.split(",")) names.add(withoutBlanks(token).toLowerCase());
   }
   // These headers define the message; a sender cannot remove them through `Connection`.
   for (const kept of ["host", "content-length", "cookie", "set-cookie", "authorization", "origin"]) names.delete(kept);
@@ -212,8 +215,4 @@ function connectionNames(rawHeaders: readonly string[]): ReadonlySet<string> {
 
 function* pairs(rawHeaders: readonly string[]): Generator<Header> {
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) yield [rawHeaders[i]!, rawHeaders[i + 1]!];
-}
-
-function trim(text: string): string {
-  return text.replace(/^[ \t]+|[ \t]+$/g, "");
 }

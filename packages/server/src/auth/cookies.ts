@@ -1,3 +1,5 @@
+import { withoutBlanks } from "../base/blanks.ts";
+
 /**
  * The value of a cookie in a Cookie header (RFC 6265 §4.2). Only spaces and tabs are trimmed around names and values; other white
  * space belongs to the name. Two cookies with one name count as none: a page of a sibling domain can set a second one, and can
@@ -7,14 +9,10 @@ export function cookieValue(header: string | undefined, name: string): string | 
   let found: string | undefined;
   for (const part of (header ?? "").split(";")) {
     const equals = part.indexOf("=");
-    if (equals < 0 || trim(part.slice(0, equals)) !== name) continue;
+    if (equals < 0 || withoutBlanks(part.slice(0, equals)) !== name) continue;
     if (found !== undefined) return undefined;
-    const raw = trim(part.slice(equals + 1));
+    const raw = withoutBlanks(part.slice(equals + 1));
     found = raw.length >= 2 && raw.startsWith('"') && raw.endsWith('"') ? raw.slice(1, -1) : raw;
   }
   return found;
-}
-
-function trim(text: string): string {
-  return text.replace(/^[ \t]+|[ \t]+$/g, "");
 }
