@@ -4,6 +4,8 @@ import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { ClientError } from "../base/client-error.ts";
 import { dialRpc } from "../control/rpc-connection.ts";
+import { foreignAnswer } from "./answerer.ts";
+import { failureOf } from "./api-failure.ts";
 import { Deployment } from "./deployment.ts";
 import { findWorkspace } from "./workspaces.ts";
 
@@ -192,5 +194,18 @@ describe("a request that an intermediary answered", () => {
     const patience = { limitMs: 60_000, onWait: () => undefined };
     await failure(new Deployment({ url, token: "t", patience }).call("/api/v2/x", { method: "POST", body: {} }));
     expect(asked).toBe(1);
+  });
+});
+
+describe("hostile pages", () => {
+  const page = (body: string) => ({ status: 502, headers: HTML, body });
+  it.each([
+    ["opening brackets", "<".repeat(64 * 1024), "<"],
+    ["titles that never end", "<title".repeat(10_000), "title"],
+    ["scripts that never end", `Down${"<script>".repeat(8_000)}`, 'a page "Down"'],
+  ])("%s cost no more than their length", (_, body, words) => {
+    for (let times = 0; times < 100; times++) expect(foreignAnswer(page(body), "host")?.message).toContain(words);
+    const ours = { status: 502, headers: { ...HTML, "x-coder-build-version": "v2" }, body: body.repeat(20) };
+    expect(failureOf(ours, "GET /", "host").status).toBe(502);
   });
 });

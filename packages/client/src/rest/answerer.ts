@@ -113,8 +113,16 @@ function reasonOf(status: number): string {
 /** What a user would see of a page: its title, or its first words. */
 function titleOf(html: string): string {
   const start = html.slice(0, 64 * 1024);
-  const title = /<title[^>]*>([^<]*)/i.exec(start)?.[1] ?? "";
-  return plain(title) || plain(start.replace(/<(script|style)[^>]*>[\s\S]*?<\/\1>/gi, " ").replace(/<[^>]*>/g, " "));
+  const title = /<title[^<>]*>([^<]*)/i.exec(start)?.[1] ?? "";
+  return plain(title) || plain(withoutTags(start.replace(/<(script|style)[^<>]*>[\s\S]*?(?:<\/\1>|$)/gi, " ")));
+}
+
+/**
+ * Text with each tag replaced by a space. A tag ends at the next bracket of either kind; one that could run to the end of the text
+ * would make a page of opening brackets cost the square of its length.
+ */
+export function withoutTags(html: string): string {
+  return html.replace(/<[^<>]*>/g, " ");
 }
 
 /** One line that is safe on a terminal, whatever was sent. */

@@ -2,7 +2,7 @@
 
 import { NON_BROWSER_REFUSED } from "coder-protocol/browser-only";
 import { ClientError, type ClientErrorCode } from "../base/client-error.ts";
-import { foreignAnswer, type HttpAnswer, retryAfterMs } from "./answerer.ts";
+import { foreignAnswer, type HttpAnswer, retryAfterMs, withoutTags } from "./answerer.ts";
 
 const CODE_BY_STATUS: Readonly<Record<number, ClientErrorCode>> = {
   400: "ERR_BAD_REQUEST",
@@ -30,11 +30,7 @@ export function failureOf(answer: HttpAnswer, what: string, host: string): Clien
     if (typeof said.detail === "string") detail = said.detail;
     if (Array.isArray(said.validations)) validations = said.validations.filter(isValidation);
   } else if (typeof body === "string") {
-    detail = body
-      .replace(/<[^>]*>/g, " ")
-      .replace(/\s+/g, " ")
-      .trim()
-      .slice(0, 200);
+    detail = withoutTags(body).replace(/\s+/g, " ").trim().slice(0, 200);
   }
   const location = answer.headers["location"];
   if (answer.status >= 300 && answer.status < 400 && typeof location === "string")
