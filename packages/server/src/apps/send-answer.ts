@@ -1,6 +1,7 @@
 /** Sends the server's own answers on the connections of apps. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import { sendLastAnswer } from "../base/last-answer.ts";
 import { wantsHtml } from "../base/wants-html.ts";
 import { type AppAnswer, renderAnswer } from "./pages.ts";
 import { headOf } from "./web-socket.ts";
@@ -18,16 +19,11 @@ export function sendAnswer(request: IncomingMessage, response: ServerResponse, a
 
 /** Refuses an upgrade. */
 export function refuseUpgrade(socket: Duplex, answer: AppAnswer): void {
-  if (!socket.writable) {
-    socket.destroy();
-    return;
-  }
   const rendered = renderAnswer(
     { ...answer, headers: { ...answer.headers, Connection: "close" } },
     { html: false, reloads: false },
   );
-  socket.end(headOf(rendered.status, "", rendered.headers) + rendered.body);
-  socket.resume();
+  sendLastAnswer(socket, headOf(rendered.status, "", rendered.headers), rendered.body);
 }
 
 /** Whether a request offers to become a WebSocket. Other upgrades are ignored (RFC 9110 §7.8). */

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { request as httpRequest, type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { drainInto } from "wg-userspace/io/sockets/drain-into";
+import { sendLastAnswer } from "../base/last-answer.ts";
 import { type ExchangeFacts, requestOptions } from "./exchange.ts";
 import { type Header, headersToClient } from "./headers.ts";
 import { connectProgram, type DialApp, type ProgramPools } from "./program-pool.ts";
@@ -90,8 +91,7 @@ async function refuse(
   const body = Buffer.concat(chunks);
   const kept = headers.filter(([name]) => name.toLowerCase() !== "content-length");
   const framed: Header[] = [...kept, ["Content-Length", String(body.length)], ["Connection", "close"]];
-  socket.write(headOf(answer.statusCode ?? 502, answer.statusMessage ?? "", framed), "latin1");
-  socket.end(body);
+  sendLastAnswer(socket, headOf(answer.statusCode ?? 502, answer.statusMessage ?? "", framed), body);
 }
 
 /** The serialized head of an answer. Node's parser has already checked the values. */

@@ -6,6 +6,7 @@
 import type { IncomingMessage, Server } from "node:http";
 import { Server as TlsServer } from "node:https";
 import type { Duplex } from "node:stream";
+import { sendLastAnswer } from "../base/last-answer.ts";
 import type { OpenResponses } from "./closed-responses.ts";
 
 /** Node keeps no more headers of a request, and drops the others without a sign. */
@@ -32,7 +33,7 @@ export function ignoreUpgrade(
     // The previous answer may have ended the connection.
     if (socket.destroyed || socket.writableEnded) return;
     // Node may have dropped the header that gives the length of the body, which would then be read as another request.
-    if (request.rawHeaders.length >= 2 * MAX_HEADERS) return void socket.end(TOO_MANY_HEADERS);
+    if (request.rawHeaders.length >= 2 * MAX_HEADERS) return sendLastAnswer(socket, TOO_MANY_HEADERS);
     request.socket.setTimeout(0);
     // Node's own listeners, which it adds again.
     request.socket.removeAllListeners("timeout");

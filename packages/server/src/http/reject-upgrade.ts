@@ -1,15 +1,12 @@
 import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { BUILD_VERSION_HEADER, type ErrorBody } from "coder-protocol/rest/common";
+import { sendLastAnswer } from "../base/last-answer.ts";
 import { BUILD_VERSION } from "../base/version.ts";
 import type { HttpFailure } from "./failure.ts";
 
-/** Maximum wait for a client to read a refusal. */
-const REJECT_LINGER_MS = 2_000;
-
 /** Answers an upgrade with an error and closes the socket. */
 export function rejectUpgrade(socket: Duplex, failure: HttpFailure): void {
-  if (socket.destroyed || !socket.writable) return void socket.destroy();
   const body = `${JSON.stringify(failure.body satisfies ErrorBody)}\n`;
   const headers: Record<string, string> = {
     "Content-Type": "application/json; charset=utf-8",
@@ -20,8 +17,5 @@ export function rejectUpgrade(socket: Duplex, failure: HttpFailure): void {
   };
   const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   const status = `HTTP/1.1 ${failure.status} ${STATUS_CODES[failure.status] ?? "Error"}\r\n`;
-  socket.end(`${status}${head.join("")}\r\n${body}`);
-  // Keep reading until the client closes: unread bytes would reset the connection, and the answer would be lost.
-  socket.resume();
-  setTimeout(() => socket.destroy(), REJECT_LINGER_MS).unref();
+  sendLastAnswer(socket, `${status}${head.join("")}\r\n`, body);
 }

@@ -9,6 +9,7 @@ import { DerpRelay } from "wg-userspace/derp/relay";
 import type { ConnectionId, RelayLimits, RelayMetrics } from "wg-userspace/derp/relay-types";
 import { type WebSocket, WebSocketServer } from "ws";
 import { pause } from "../base/gradual-end.ts";
+import { sendLastAnswer } from "../base/last-answer.ts";
 import { Admission, type AdmissionLimits, type Refusal } from "./admission.ts";
 import { RelayDrain } from "./relay-drain.ts";
 import { RawRelaySocket, type RelaySocket, WebSocketRelaySocket, type WriteDone } from "./relay-socket.ts";
@@ -518,10 +519,10 @@ export class RelayListener implements AsyncDisposable {
     this.#refused[why] = (this.#refused[why] ?? 0) + 1;
     this.#logger.log("debug", "relay upgrade refused", { status, why });
     const upgrade = status === 426 ? "Upgrade: DERP\r\n" : "";
-    socket.end(
+    const head =
       `HTTP/1.1 ${status} ${reason}\r\nConnection: close\r\n${upgrade}Content-Type: text/plain; charset=utf-8\r\n` +
-        `Content-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
-    );
+      `Content-Length: ${Buffer.byteLength(text)}\r\n\r\n`;
+    sendLastAnswer(socket, head, text);
   }
 }
 
