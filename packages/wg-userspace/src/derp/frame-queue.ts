@@ -25,8 +25,11 @@ const POOLED_SEGMENTS = 64;
 /** Shared memory of many queues: the segments that one transport has written are filled by the next queue. */
 export class SegmentPool {
   readonly #free: Uint8Array[] = [];
-  /** By buffer: segments that a transport still reads from. */
-  readonly #lent = new Map<ArrayBufferLike, Segment>();
+  /**
+   * By buffer: segments that a transport still reads from. Weak, because a transport that fails never gives its chunks back, and
+   * nothing else would forget them.
+   */
+  readonly #lent = new WeakMap<ArrayBufferLike, Segment>();
 
   make(length: number): Segment {
     const pooled = length === MAX_SEGMENT_BYTES ? this.#free.pop() : undefined;
