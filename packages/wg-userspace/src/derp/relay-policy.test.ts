@@ -130,6 +130,8 @@ describe("raw upgrade or WebSocket", () => {
     expect(first.waitMs).toBe(0);
     expect(attempt(RESET)).toEqual({ transport: "websocket", preferred: undefined, waitMs: 100 });
     expect(attempt()).toEqual({ transport: "websocket", preferred: undefined, waitMs: 200 });
+    expect(attempt(RESET)).toMatchObject({ transport: "websocket" }); // one failure says little
+    expect(attempt()).toMatchObject({ transport: "websocket" });
   });
 
   it.each([RESET, { ...RESET, status: 399 }, { ...RESET, status: 500 }])(
@@ -180,4 +182,55 @@ it("gives a doubted relay five round trips, between 1.5 s and 3 s", () => {
   expect([undefined, 0, 300, 301, 500, 600, 601, 9_000].map(doubtPatienceMs)).toEqual([
     1_500, 1_500, 1_500, 1_505, 2_500, 3_000, 3_000, 3_000,
   ]);
+});
+
+describe("a preference that was wrong", () => {
+  const failed = (failure: Parameters<RelayPolicy["upgradeFailed"]>[0]) => {
+    policy.beginAttempt();
+    const { transport } = policy;
+    policy.upgrading();
+    policy.upgradeFailed(failure);
+    policy.attemptEnded(now);
+    return transport;
+  };
+
+  it("ends when WebSocket fails twice: a page that stood in for the relay had refused the raw upgrade", () => {
+    expect(failed({ ...RESET, status: 404 })).toBe("raw");
+    expect([failed(RESET), failed({ ...RESET, status: 403 }), policy.transport]).toEqual([
+      "websocket",
+      "websocket",
+      "raw",
+    ]);
+  });
+
+  it("never ends if it was forced", () => {
+    policy = policyWith({ forceWebSocket: true });
+    for (let times = 0; times < 5; times++) expect(failed(RESET)).toBe("websocket");
+  });
+});
+
+describe("an upgrade that something swallows", () => {
+  const silent = (end: "nothing" | "derp" | "redial" = "nothing") => {
+    policy.beginAttempt();
+    const { transport } = policy;
+    policy.upgrading();
+    if (end === "derp") policy.answered();
+    if (end === "redial") policy.retryAtOnce();
+    passes(10_000);
+    policy.attemptEnded(now);
+    return transport;
+  };
+
+  it("is followed by the other kind", () => {
+    expect([silent(), silent(), silent(), silent()]).toEqual(["raw", "websocket", "raw", "websocket"]);
+  });
+
+  it.each(["derp", "redial"] as const)("is none if the attempt ended by %s", (end) => {
+    expect([silent(end), silent(end)]).toEqual(["raw", "raw"]);
+  });
+
+  it("is none if there was no stream to upgrade", () => {
+    failedAttempt();
+    expect(policy.transport).toBe("raw");
+  });
 });

@@ -5,9 +5,10 @@
  *     beginAttempt ─ dialling ─ dialled ─ upgradeFailed* ─ ready ─ attemptEnded → ms to wait → beginAttempt …
  *
  * Raw upgrade or WebSocket: the raw upgrade costs less and is tried first. A refusal that blames the request (4xx), or HTTP/2,
- * means that something on the way does not carry it: then WebSocket is used for good. A reset or another status may also mean
- * that the relay is down for the moment: only the next attempt uses WebSocket, and WebSocket is preferred once such a probe
- * succeeded twice.
+ * means that something on the way does not carry it: then WebSocket is preferred. A reset, another status or no answer at all may
+ * also mean that the relay is down for the moment: only the next attempt uses WebSocket, and WebSocket is preferred once such a
+ * probe succeeded twice. The preference ends when WebSocket fails repeatedly: the refusal may have come from a page that stood
+ * in for the relay for a moment, and the network may carry nothing but the raw upgrade.
  */
 import type { Instant } from "../base/instant.ts";
 import type { RandomSource } from "../base/ports.ts";
@@ -36,6 +37,8 @@ const DOUBT_MAX_MS = 3_000;
 const STUCK_DIAL_MS = 4_000;
 /** Successful WebSocket probes before WebSocket is preferred. */
 const PROBES_TO_PREFER = 2;
+/** WebSockets that fail in a row before the preference ends. */
+const FAILURES_TO_FORGET = 2;
 
 export interface RelayPolicyOptions {
   readonly region: Region;
@@ -54,8 +57,13 @@ export interface UpgradeFailure {
 
 export class RelayPolicy {
   readonly #random: RandomSource;
+  readonly #isForced: boolean;
   #region: Region;
   #preferWebSocket: boolean;
+  /** WebSockets that failed in a row while they were preferred. */
+  #failures = 0;
+  /** A stream to the relay is open, and no byte of DERP has arrived yet. */
+  #isUpgrading = false;
   /** Defined while WebSocket is probed: the failure of the raw upgrade that made it necessary. */
   #probing: string | undefined;
   #probesWon = 0;
@@ -67,6 +75,7 @@ export class RelayPolicy {
 
   constructor(options: RelayPolicyOptions) {
     this.#region = options.region;
+    this.#isForced = options.forceWebSocket;
     this.#preferWebSocket = options.forceWebSocket;
     this.#random = options.random;
   }
@@ -98,6 +107,16 @@ export class RelayPolicy {
     this.#diallingSince = undefined;
   }
 
+  /** A stream to the relay is open: the upgrade begins. */
+  upgrading(): void {
+    this.#isUpgrading = true;
+  }
+
+  /** DERP arrives: whatever happens now, what carries it works. */
+  answered(): void {
+    this.#isUpgrading = false;
+  }
+
   /** Whether a new dial would probably be quicker than the one under way. */
   isStuck(now: Instant): boolean {
     return this.#diallingSince !== undefined && now - this.#diallingSince > STUCK_DIAL_MS;
@@ -105,7 +124,11 @@ export class RelayPolicy {
 
   /** Returns the reason if WebSocket is preferred from now on. */
   upgradeFailed(failure: UpgradeFailure): string | undefined {
-    if (this.#preferWebSocket) return undefined;
+    this.#isUpgrading = false;
+    if (this.#preferWebSocket) {
+      if (!this.#isForced && ++this.#failures >= FAILURES_TO_FORGET) this.#forgetPreference();
+      return undefined;
+    }
     if (this.#probing !== undefined) {
       this.#probing = undefined;
       return undefined;
@@ -125,9 +148,17 @@ export class RelayPolicy {
     return reason;
   }
 
+  #forgetPreference(): void {
+    this.#preferWebSocket = false;
+    this.#failures = 0;
+    this.#probesWon = 0;
+  }
+
   /** The relay accepted us. Returns the reason if WebSocket is preferred from now on. */
   ready(now: Instant): string | undefined {
     this.#readyAt = now;
+    this.#isUpgrading = false;
+    this.#failures = 0;
     const reason = this.#probing;
     this.#probing = undefined;
     if (reason === undefined || ++this.#probesWon < PROBES_TO_PREFER) return undefined;
@@ -148,6 +179,10 @@ export class RelayPolicy {
   /** Ms to wait before the next attempt. Jittered: the clients of a relay that restarts should not return together. */
   attemptEnded(now: Instant): number {
     if (this.#readyAt !== undefined && now - this.#readyAt > GOOD_CONNECTION_MS) this.#backoffMs = FIRST_BACKOFF_MS;
+    // Something on the way swallowed the upgrade or what followed it.
+    if (this.#isUpgrading && !this.#retryAtOnce)
+      this.upgradeFailed({ status: undefined, isHttp2: false, message: "no answer to the upgrade" });
+    this.#isUpgrading = false;
     if (this.#retryAtOnce) return 0;
     const jitter = LEAST_JITTER + (this.#random.uint32() % 1024) / 2048;
     const waitMs = jitter * Math.max(this.#backoffMs, this.#restartWaitMs / LEAST_JITTER);

@@ -321,6 +321,7 @@ export class RelayConnection implements AsyncDisposable {
       },
     );
     const request = { host: candidate.hostHeader, headers, context, signal };
+    this.#policy.upgrading();
     try {
       if (this.#policy.transport === "websocket") return await openWebSocketTransport(stream, request);
       return await openRawTransport(stream, request);
@@ -402,6 +403,7 @@ export class RelayConnection implements AsyncDisposable {
   #received(chunk: Uint8Array): void {
     const client = this.#client;
     if (client === undefined) return;
+    if (!client.ready) this.#policy.answered();
     client.handleBytes(chunk, this.#options.clock());
     this.#handler.onBatchEnd?.();
     this.flush();
