@@ -110,6 +110,16 @@ describe("reports to the deployment", () => {
     expect(deployment.lines).toHaveLength(3);
   });
 
+  it("leave nothing behind of a connection that ended", async () => {
+    const over = new AbortController();
+    const loops = reports.send(new Deployment().rpc, over.signal);
+    await vi.advanceTimersByTimeAsync(2_000);
+    over.abort(new Error("connection over"));
+    for (const end of await Promise.allSettled(loops))
+      expect(end).toMatchObject({ status: "rejected", reason: { message: "connection over" } });
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   it("go on when the deployment keeps no more output", async () => {
     const deployment = new Deployment();
     deployment.logLimitExceeded = true;

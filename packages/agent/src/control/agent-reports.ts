@@ -7,6 +7,7 @@ import { uuidToBytes } from "coder-protocol/addresses";
 import type { RpcSession } from "coder-protocol/drpc/async";
 import { Agent, Log_Level, Timing_Stage, Timing_Status } from "coder-protocol/gen/agent_pb.js";
 import { sleep } from "wg-userspace/async/abort";
+import { Bell } from "wg-userspace/async/bell";
 import type { Logger, LogLevel } from "wg-userspace/base/ports";
 import type { MetadataCollector } from "../scripts/metadata.ts";
 import { ScriptLogs } from "../scripts/script-logs.ts";
@@ -45,7 +46,7 @@ export class AgentReports {
   readonly #logger: Logger;
   readonly #now: () => number;
   readonly #timings: ScriptTiming[] = [];
-  #timingAdded = Promise.withResolvers<void>();
+  readonly #timingAdded = new Bell();
   /** Servers before version 2.3 have no call for the results of scripts. */
   #timingsUnsupported = false;
 
@@ -71,8 +72,7 @@ export class AgentReports {
     if (this.#timingsUnsupported) return;
     this.#timings.push(timing);
     if (this.#timings.length > MAX_TIMINGS) this.#timings.shift();
-    this.#timingAdded.resolve();
-    this.#timingAdded = Promise.withResolvers();
+    this.#timingAdded.ring();
   }
 
   /**
@@ -92,7 +92,7 @@ export class AgentReports {
   async #sendLogs(rpc: RpcSession, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       if (this.logs.isEmpty) {
-        await this.logs.changed;
+        await this.logs.changed(signal);
         await sleep(GATHER_MS, signal);
       }
       const batch = this.logs.next();
@@ -119,7 +119,7 @@ export class AgentReports {
     while (!signal.aborted) {
       const timing = this.#timings[0];
       if (timing === undefined) {
-        await this.#timingAdded.promise;
+        await this.#timingAdded.next(signal);
         continue;
       }
       try {
@@ -150,7 +150,7 @@ export class AgentReports {
   async #sendMetadata(rpc: RpcSession, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       if (this.#metadata.unreported().length === 0) {
-        await this.#metadata.changed;
+        await this.#metadata.changed(signal);
         await sleep(GATHER_MS, signal);
       }
       const results = this.#metadata.unreported();

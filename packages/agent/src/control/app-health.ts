@@ -7,6 +7,7 @@ import { uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
 import type { RpcSession } from "coder-protocol/drpc/async";
 import { Agent, WorkspaceApp_Health as Health, type Manifest } from "coder-protocol/gen/agent_pb.js";
 import { sleep } from "wg-userspace/async/abort";
+import { Bell } from "wg-userspace/async/bell";
 import type { Schedule } from "../host/schedule.ts";
 import { isUnknownRpc } from "./unknown-rpc.ts";
 
@@ -47,8 +48,8 @@ export class AppHealth {
   readonly #watched = new Map<string, Watched>();
   /** Ids of apps whose present health was not reported yet. */
   readonly #unreported = new Set<string>();
-  #changed = Promise.withResolvers<void>();
-  #refresh = Promise.withResolvers<void>();
+  readonly #changed = new Bell();
+  readonly #refresh = new Bell();
   #closed = false;
 
   constructor(options: AppHealthOptions) {
@@ -74,8 +75,7 @@ export class AppHealth {
 
   /** Soon fetches the list of declared apps. */
   refresh(): void {
-    this.#refresh.resolve();
-    this.#refresh = Promise.withResolvers();
+    this.#refresh.ring();
   }
 
   /** Reports over one connection until the signal aborts. Rejects when a report fails; the next connection reports everything. */
@@ -92,7 +92,7 @@ export class AppHealth {
   async #report(rpc: RpcSession, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       if (this.#unreported.size === 0) {
-        await this.#changed.promise;
+        await this.#changed.next(signal);
         continue;
       }
       const updates = [...this.#unreported].flatMap((id) => {
@@ -111,8 +111,19 @@ export class AppHealth {
 
   async #follow(rpc: RpcSession, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await Promise.race([sleep(REFRESH_MS, signal), this.#refresh.promise]);
+      await this.#nextLook(signal);
       if (!signal.aborted) this.update((await rpc.unary(Agent.method.getManifest, {}, { signal })).apps);
+    }
+  }
+
+  /** Resolves after a while, or as soon as a refresh is wanted. */
+  async #nextLook(signal: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    const both = AbortSignal.any([signal, over.signal]);
+    try {
+      await Promise.race([sleep(REFRESH_MS, both), this.#refresh.next(both)]);
+    } finally {
+      over.abort();
     }
   }
 
@@ -134,8 +145,7 @@ export class AppHealth {
     if (watched.health === health) return;
     watched.health = health;
     this.#unreported.add(watched.app.id);
-    this.#changed.resolve();
-    this.#changed = Promise.withResolvers();
+    this.#changed.ring();
   }
 
   #end(watched: Watched): void {

@@ -7,6 +7,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { uuidToBytes } from "coder-protocol/addresses";
 import type { RpcSession } from "coder-protocol/drpc/async";
 import { Agent, Connection_Action, Connection_Type } from "coder-protocol/gen/agent_pb.js";
+import { Bell } from "wg-userspace/async/bell";
 import type { Logger } from "wg-userspace/base/ports";
 import type { ConnectionEnd } from "../services/ssh/connection.ts";
 import { isUnknownRpc } from "./unknown-rpc.ts";
@@ -50,7 +51,7 @@ export class ConnectionReports {
   readonly #now: () => number;
   readonly #logger: Logger;
   readonly #waiting: Report[] = [];
-  #added = Promise.withResolvers<void>();
+  readonly #added = new Bell();
   /** Servers before version 2.4 keep no records. */
   #unknown = false;
 
@@ -89,7 +90,7 @@ export class ConnectionReports {
     while (!signal.aborted) {
       const next = this.#waiting[0];
       if (next === undefined) {
-        await this.#added.promise;
+        await this.#added.next(signal);
         continue;
       }
       try {
@@ -123,7 +124,6 @@ export class ConnectionReports {
     if (this.#unknown) return;
     this.#waiting.push(report);
     if (this.#waiting.length > MAX_WAITING) this.#waiting.shift();
-    this.#added.resolve();
-    this.#added = Promise.withResolvers();
+    this.#added.ring();
   }
 }

@@ -15,6 +15,7 @@ import type { RpcSession } from "coder-protocol/drpc/async";
 import { Agent, Lifecycle_State, type Manifest, StatsSchema } from "coder-protocol/gen/agent_pb.js";
 import { AGENT_NEEDED_VERSION } from "coder-protocol/version";
 import { sleep } from "wg-userspace/async/abort";
+import { Bell } from "wg-userspace/async/bell";
 import type { Logger } from "wg-userspace/base/ports";
 import type { StatsReport } from "./stats.ts";
 
@@ -76,7 +77,7 @@ export class ControlSession {
   readonly #lifecycle: Lifecycle[] = [];
   /** The state that was reported last: every connection begins with it. */
   #lifecycleReported: Lifecycle | undefined;
-  #lifecycleAdded = Promise.withResolvers<void>();
+  readonly #lifecycleAdded = new Bell();
   #session: TailnetSession | undefined;
   #connection: RpcConnection | undefined;
   /** The node built from the last manifest. */
@@ -91,8 +92,7 @@ export class ControlSession {
 
   setLifecycle(state: LifecycleState): void {
     this.#lifecycle.push({ state, atMs: Date.now() });
-    this.#lifecycleAdded.resolve();
-    this.#lifecycleAdded = Promise.withResolvers();
+    this.#lifecycleAdded.ring();
   }
 
   /** Runs until aborted. Rejects only when retrying cannot help: the token is refused or the version unsupported. */
@@ -210,7 +210,7 @@ export class ControlSession {
     while (!signal.aborted) {
       const next = this.#lifecycle[0];
       if (next === undefined) {
-        await this.#lifecycleAdded.promise;
+        await this.#lifecycleAdded.next(signal);
         continue;
       }
       await report(next);

@@ -1,4 +1,5 @@
 /** Facts about the workspace that the deployment requests: one script for each, run periodically. */
+import { Bell } from "wg-userspace/async/bell";
 import type { Logger } from "wg-userspace/base/ports";
 import type { Schedule } from "../host/schedule.ts";
 import type { SessionUser } from "../host/user.ts";
@@ -56,15 +57,15 @@ export class MetadataCollector {
   /** Latest unreported result by key. */
   readonly #results = new Map<string, MetadataResult>();
   #running = 0;
-  #changed = Promise.withResolvers<void>();
+  readonly #changed = new Bell();
 
   constructor(options: MetadataOptions) {
     this.#options = options;
   }
 
-  /** Resolves at the next result. */
-  get changed(): Promise<void> {
-    return this.#changed.promise;
+  /** Resolves at the next result, or rejects with the signal's reason. */
+  changed(signal: AbortSignal): Promise<void> {
+    return this.#changed.next(signal);
   }
 
   /** Sets the descriptions to collect from now on. An unchanged description keeps its schedule. */
@@ -125,8 +126,7 @@ export class MetadataCollector {
       if (!cancel.signal.aborted) {
         const endedAt = this.#options.now();
         this.#results.set(description.key, { key: description.key, collectedAtMs: endedAt, value, error });
-        this.#changed.resolve();
-        this.#changed = Promise.withResolvers();
+        this.#changed.ring();
         if (description.intervalMs > 0) {
           const interval = Math.max(MIN_INTERVAL_MS, description.intervalMs);
           // The wall clock may jump, so the wait is limited to one interval.

@@ -1,4 +1,5 @@
 /** Script output on its way to the deployment. Has no timers and no connection: a sender takes batches and confirms them. */
+import { Bell } from "wg-userspace/async/bell";
 import type { LogLevel } from "wg-userspace/base/ports";
 
 /** Keeps a request well below the protocol's frame size; the deployment keeps about this much in total. */
@@ -37,7 +38,7 @@ export class ScriptLogs {
   readonly #maxQueuedBytes: number;
   #bytes = 0;
   #full = false;
-  #changed = Promise.withResolvers<void>();
+  readonly #changed = new Bell();
 
   constructor(options: { readonly maxQueuedBytes?: number } = {}) {
     this.#maxQueuedBytes = options.maxQueuedBytes ?? MAX_QUEUED_BYTES;
@@ -52,9 +53,9 @@ export class ScriptLogs {
     return this.#sources.size === 0;
   }
 
-  /** Resolves at the next line. */
-  get changed(): Promise<void> {
-    return this.#changed.promise;
+  /** Resolves at the next line, or rejects with the signal's reason. */
+  changed(signal: AbortSignal): Promise<void> {
+    return this.#changed.next(signal);
   }
 
   add(sourceId: string, line: ScriptLogLine): void {
@@ -67,8 +68,7 @@ export class ScriptLogs {
       queue.lines.push(line);
       this.#bytes += bytes;
     }
-    this.#changed.resolve();
-    this.#changed = Promise.withResolvers();
+    this.#changed.ring();
   }
 
   /** The next lines of the source that has waited longest; the same batch again until it is confirmed. */
