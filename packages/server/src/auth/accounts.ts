@@ -127,6 +127,7 @@ export class Accounts {
     const { accessChanges, passwords, clock } = this.#options;
     const hash = await passwords.hash(password);
     await accessChanges.transaction(async ({ users, apiKeys }, ends) => {
+      await users.lock(target.id); // no key is stored between the list and the removal
       for (const keyId of await apiKeys.ids(target.id)) ends({ kind: "key-revoked", keyId, userId: target.id });
       await users.setPassword(target.id, hash, clock.now());
       await apiKeys.removeAllOf(target.id);

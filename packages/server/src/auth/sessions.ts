@@ -3,7 +3,7 @@ import type { WallClock } from "../base/clock.ts";
 import { DomainError } from "../base/domain-error.ts";
 import { RateLimit } from "../base/rate-limit.ts";
 import type { ApiKeyRow, UserRow } from "../db/schema.ts";
-import type { Store } from "../db/store.ts";
+import type { Store, Tables } from "../db/store.ts";
 import type { AccessChanges } from "./access-changes.ts";
 import type { Audit } from "./audit.ts";
 import type { Passwords } from "./passwords.ts";
@@ -21,6 +21,12 @@ export interface IssuedKey {
   /** The complete token, which can be shown only now. */
   readonly token: string;
 }
+
+/**
+ * What justifies a new key: the password that was checked, or the key that authenticated the request. It has to hold when the new
+ * key is stored, or a key that is requested while another request ends all of them would outlive that end.
+ */
+export type Grounds = { readonly passwordHash: string } | { readonly keyId: string };
 
 /** How long logins and API tokens are valid. */
 export interface Lifetimes {
@@ -87,7 +93,10 @@ export class Sessions {
       refused(user === undefined ? "no such user" : valid ? "the user is suspended" : "wrong password");
       throw new DomainError("unauthenticated", "Incorrect email or password");
     }
-    const key = await this.issueSession(user);
+    const key = await this.issueSession(user, { passwordHash: user.password_hash }).catch((error: unknown) => {
+      if (error instanceof GroundsGone) throw new DomainError("unauthenticated", "Incorrect email or password");
+      throw error;
+    });
     this.#audit.record({ action: "login", address: clientAddress, by: user, facts: { key_id: key.row.id } });
     return { user, key };
   }
@@ -101,8 +110,8 @@ export class Sessions {
   }
 
   /** Issues the key of a login, which is valid for the session duration after its last use. */
-  async issueSession(user: UserRow): Promise<IssuedKey> {
-    return await this.#issue(user, {
+  async issueSession(user: UserRow, grounds: Grounds): Promise<IssuedKey> {
+    return await this.#issue(user, grounds, {
       loginType: "password",
       tokenName: "",
       lifetimeMs: this.#lifetimes.sessionDurationMs,
@@ -114,6 +123,7 @@ export class Sessions {
   async issueToken(
     user: UserRow,
     request: { name: string; lifetimeMs: number | undefined; scope?: ApiKeyRow["scope"] },
+    grounds: Grounds,
   ): Promise<IssuedKey> {
     const lifetimeMs = request.lifetimeMs ?? this.#lifetimes.defaultTokenLifetimeMs;
     if (lifetimeMs > this.#lifetimes.maxTokenLifetimeMs) {
@@ -131,7 +141,8 @@ export class Sessions {
         validations: [{ field: "name", detail: "This value is already in use and should be unique." }],
       });
     }
-    return await this.#issue(user, { loginType: "token", tokenName: name, lifetimeMs, scope: request.scope ?? "all" });
+    const scope = request.scope ?? "all";
+    return await this.#issue(user, grounds, { loginType: "token", tokenName: name, lifetimeMs, scope });
   }
 
   /** Ends a key at once, along with its sockets. Returns false if there is none. */
@@ -153,10 +164,9 @@ export class Sessions {
 
   #takeAttempt(email: string, clientAddress: string): void {
     const now = this.#clock.now();
-    const waitMs = Math.max(
-      this.#perAddress.take(addressBlock(clientAddress), now),
-      this.#perAccount.take(email.toLowerCase(), now),
-    );
+    // An address that has no attempts left takes none of an account, or it could lock the accounts of all.
+    const waitMs =
+      this.#perAddress.take(addressBlock(clientAddress), now) || this.#perAccount.take(email.toLowerCase(), now);
     if (waitMs > 0) {
       throw new DomainError("too-many", "Too many login attempts", {
         retryAfterSeconds: Math.ceil(waitMs / 1000),
@@ -166,14 +176,9 @@ export class Sessions {
 
   async #issue(
     user: UserRow,
+    grounds: Grounds,
     options: { loginType: "password" | "token"; tokenName: string; lifetimeMs: number; scope: ApiKeyRow["scope"] },
   ): Promise<IssuedKey> {
-    if ((await this.#store.apiKeys.countOf(user.id)) >= MAX_KEYS_PER_USER) {
-      await this.#store.apiKeys.removeExpiredBefore(this.#clock.now());
-      if ((await this.#store.apiKeys.countOf(user.id)) >= MAX_KEYS_PER_USER) {
-        throw new DomainError("limit-reached", `A user may have at most ${MAX_KEYS_PER_USER} tokens; remove one first`);
-      }
-    }
     const now = this.#clock.now();
     const token = mintUserToken();
     const row: ApiKeyRow = {
@@ -189,7 +194,39 @@ export class Sessions {
       last_used: now,
       expires_at: now + options.lifetimeMs,
     };
-    await this.#store.apiKeys.insert(row);
+    await this.#store.transaction(async ({ users, apiKeys }) => {
+      await users.lock(user.id);
+      if (!(await stillHolds(grounds, user.id, { users, apiKeys }, now))) throw new GroundsGone();
+      if ((await apiKeys.countOf(user.id)) >= MAX_KEYS_PER_USER) {
+        await apiKeys.removeExpiredBefore(now);
+        if ((await apiKeys.countOf(user.id)) >= MAX_KEYS_PER_USER) throw tooManyKeys();
+      }
+      await apiKeys.insert(row);
+    });
     return { row, token: formatUserToken(token) };
   }
+}
+
+/** The key or password that justified a new key was ended while it was issued. */
+class GroundsGone extends DomainError {
+  constructor() {
+    super("unauthenticated", "The session token is invalid");
+  }
+}
+
+async function stillHolds(
+  grounds: Grounds,
+  userId: string,
+  { users, apiKeys }: Pick<Tables, "users" | "apiKeys">,
+  now: number,
+): Promise<boolean> {
+  const user = await users.byId(userId);
+  if (user === undefined) return false;
+  if ("passwordHash" in grounds) return user.password_hash === grounds.passwordHash;
+  const key = await apiKeys.byId(grounds.keyId);
+  return key !== undefined && key.expires_at > now;
+}
+
+function tooManyKeys(): DomainError {
+  return new DomainError("limit-reached", `A user may have at most ${MAX_KEYS_PER_USER} tokens; remove one first`);
 }

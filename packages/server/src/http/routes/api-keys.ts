@@ -54,7 +54,7 @@ export function apiKeyRoutes(router: Router, deps: ApiKeyRoutesDeps): void {
     const holder = await target(c);
     // A login in another user's name would give an owner that identity without a trace in the owner's own token list.
     if (holder.id !== c.get("auth").user.id) throw new HttpFailure(403, "You may only create a session for yourself");
-    const issued = await sessions.issueSession(holder);
+    const issued = await sessions.issueSession(holder, { keyId: c.get("auth").key.id });
     audit.record(c, { action: "session-created", facts: { key_id: issued.row.id } });
     const body: GenerateApiKeyResponse = { key: issued.token };
     return c.json(body, 201);
@@ -75,11 +75,12 @@ export function apiKeyRoutes(router: Router, deps: ApiKeyRoutesDeps): void {
       throw new HttpFailure(400, 'The scopes of this server are "all" and "application_connect"');
     }
     const lifetime = request.lifetime ?? 0;
-    const issued = await sessions.issueToken(holder, {
+    const wanted = {
       name: request.token_name ?? "",
       lifetimeMs: lifetime === 0 ? undefined : nanosecondsToMs(lifetime),
       scope: limited ? "application_connect" : "all",
-    });
+    } as const;
+    const issued = await sessions.issueToken(holder, wanted, { keyId: c.get("auth").key.id });
     audit.record(c, {
       action: "token-created",
       target: holder,

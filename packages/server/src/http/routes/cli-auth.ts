@@ -52,9 +52,10 @@ export function cliAuthRoutes(router: Router, deps: CliAuthDeps): void {
   const sendToken = async (
     c: Context<HttpEnv>,
     user: UserRow,
+    keyId: string,
     callback: CliCallback | undefined,
   ): Promise<Response> => {
-    const { row, token } = await sessions.issueSession(user);
+    const { row, token } = await sessions.issueSession(user, { keyId });
     audit.record(c, { action: "session-created", by: user, facts: { key_id: row.id } });
     return callback === undefined ? page(c, tokenShown(token)) : handOver(c, token, callback);
   };
@@ -79,7 +80,7 @@ export function cliAuthRoutes(router: Router, deps: CliAuthDeps): void {
     if (proof !== null) {
       const auth = await authenticator.authenticateUser(c.env.incoming, { csrfProof: proof });
       if (auth instanceof DomainError) return page(c, loginForm("Please log in again.", callback), 401);
-      return await sendToken(c, auth.user, callback);
+      return await sendToken(c, auth.user, auth.key.id, callback);
     }
     const credentials = { email: form.get("email") ?? "", password: form.get("password") ?? "" };
     try {
@@ -87,7 +88,7 @@ export function cliAuthRoutes(router: Router, deps: CliAuthDeps): void {
       for (const cookie of cookies.of(key, c.env.incoming)) c.header("Set-Cookie", cookie, { append: true });
       // A password alone is not consent: the next page says who requests the token.
       if (callback !== undefined) return page(c, tokenForm(user.username, csrfProof(csrfKey, key.row.id), callback));
-      return await sendToken(c, user, undefined);
+      return await sendToken(c, user, key.row.id, undefined);
     } catch (error) {
       const failure = failureOf(error);
       if (failure === undefined) throw error;
