@@ -145,8 +145,11 @@ export class NetworkWatch {
     if (this.#closed || this.#map === undefined) return;
     this.#running = new AbortController();
     this.#startedAt = monotonicNow();
-    this.#run(this.#map, this.#running.signal).catch((error: unknown) => {
-      if (!this.#running.signal.aborted) this.#logger.log("warn", "network check failed", { error: String(error) });
+    const { signal } = this.#running;
+    this.#run(this.#map, signal).catch((error: unknown) => {
+      if (signal.aborted) return; // another run has begun
+      this.#logger.log("warn", "network check failed, it is repeated later", { error: String(error) });
+      this.#startLater();
     });
   }
 
