@@ -97,6 +97,11 @@ export class Driver implements AsyncDisposable {
   readonly #turn = (): void => this.#runTurn();
   readonly #wake = (): void => this.#schedule();
   #udp: DatagramSocket | undefined;
+  /** The local UDP port that the owner wants, 0 for any; undefined for no UDP. */
+  readonly #wantedPort: number | undefined;
+  #isBinding = false;
+  /** Why no socket could be bound, as it was logged last. */
+  #bindProblem: string | undefined;
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   #scheduled = false;
@@ -114,7 +119,7 @@ export class Driver implements AsyncDisposable {
     const driver = new Driver(options, events);
     if (options.udpPort !== undefined) {
       try {
-        await driver.#bind(options.udpPort);
+        driver.#udp = await driver.#bind(options.udpPort);
       } catch (error) {
         await driver.close();
         throw error;
@@ -125,6 +130,7 @@ export class Driver implements AsyncDisposable {
 
   private constructor(options: DriverOptions, events: DriverEvents) {
     this.#events = events;
+    this.#wantedPort = options.udpPort;
     this.#logger = options.logger ?? silentLogger;
     const largest = (options.mtu ?? DEFAULT_MTU) + WIREGUARD_OVERHEAD_BYTES;
     const stride = largest > STANDARD_STRIDE ? JUMBO_STRIDE : STANDARD_STRIDE;
@@ -245,8 +251,30 @@ export class Driver implements AsyncDisposable {
   async rebind(): Promise<void> {
     if (this.#udp === undefined || this.#closed) return;
     this.#udp.close();
-    await this.#bind(0);
-    this.#portChanged();
+    await this.#bindAgain(0);
+  }
+
+  /** Replaces a socket that is lost or closed. Without one, the checks of the surroundings try again. */
+  async #bindAgain(port: number): Promise<void> {
+    this.#udp = undefined;
+    this.#isBinding = true;
+    try {
+      const socket = await this.#bind(port);
+      if (this.#closed) socket.close();
+      else this.#udp = socket;
+    } finally {
+      this.#isBinding = false;
+    }
+    this.#bindProblem = undefined;
+    if (!this.#closed) this.#portChanged();
+  }
+
+  /** The port that the owner chose may be the one that the router forwards, so it comes before any other. */
+  #recoverUdp(): void {
+    if (this.#wantedPort === undefined || this.#udp !== undefined || this.#isBinding || this.#closed) return;
+    this.#bindAgain(this.#wantedPort)
+      .catch(() => this.#bindAgain(0))
+      .catch((error: unknown) => this.#bindFailed(error));
   }
 
   #portChanged(): void {
@@ -287,8 +315,8 @@ export class Driver implements AsyncDisposable {
     await this.close();
   }
 
-  async #bind(port: number): Promise<void> {
-    this.#udp = await bindUdpSocket(
+  async #bind(port: number): Promise<DatagramSocket> {
+    return await bindUdpSocket(
       { port, cipher: this.cipher },
       {
         onDatagram: (address, from, datagram) => this.#datagram(address, from, datagram),
@@ -300,18 +328,17 @@ export class Driver implements AsyncDisposable {
         onError: (error) => {
           this.#udp = undefined;
           this.#logger.log("warn", "UDP socket lost, binding again", { error: error.message });
-          if (this.#closed) return;
-          this.#bind(0).then(
-            () => this.#portChanged(),
-            (again: unknown) => this.#bindFailed(again),
-          );
+          this.#recoverUdp();
         },
       },
     );
   }
 
   #bindFailed(error: unknown): void {
-    this.#logger.log("error", "no UDP socket: direct paths are off", { error: String(error) });
+    const problem = String(error);
+    if (problem === this.#bindProblem) return;
+    this.#bindProblem = problem;
+    this.#logger.log("error", "no UDP socket: there are no direct paths until one can be bound", { error: problem });
   }
 
   #datagram(address: string, port: number, datagram: Uint8Array): void {
@@ -363,6 +390,7 @@ export class Driver implements AsyncDisposable {
     if (this.#closed) return;
     this.#checkedAt = monotonicNow();
     this.#relays.checkSilence();
+    this.#recoverUdp();
     const interfaces = interfaceFingerprint();
     if (interfaces !== this.#interfaces) {
       const moved = addressesLost(this.#interfaces, interfaces);
