@@ -14,7 +14,12 @@ class Program {
   connections = 0;
   readonly #held: (() => void)[] = [];
   #holds = false;
-  readonly pools = new ProgramPools(async () => this.#connection());
+  readonly #open: Duplex[] = [];
+  #isGone = false;
+  readonly pools = new ProgramPools(async () => {
+    if (this.#isGone) throw new Error("connection refused");
+    return this.#connection();
+  });
 
   hold(): void {
     this.#holds = true;
@@ -23,6 +28,12 @@ class Program {
   release(): void {
     this.#holds = false;
     for (const answer of this.#held.splice(0)) answer();
+  }
+
+  /** Its connections are reset, and no other is accepted. */
+  end(): void {
+    this.#isGone = true;
+    for (const stream of this.#open) stream.destroy(new Error("reset"));
   }
 
   async get(): Promise<string> {
@@ -49,6 +60,7 @@ class Program {
         else setImmediate(answer);
       },
     });
+    this.#open.push(stream);
     return stream;
   }
 }
@@ -64,13 +76,21 @@ test("a connection that ended with its answer is not used for the next request",
   }
 });
 
-test("a connection that ended with its answer is not given to a waiting request", async () => {
+test("requests that last, such as event streams, hold up no other", async () => {
   program = new Program();
   program.hold();
-  const answers = Array.from({ length: 64 }, () => program.get());
-  await expect.poll(() => program.connections).toBe(64);
-  const waiting = [program.get(), program.get()];
+  const lasting = Array.from({ length: 100 }, () => program.get());
+  await expect.poll(() => program.connections).toBe(100);
   program.release();
-  expect(await Promise.all([...answers, ...waiting])).toEqual(Array.from({ length: 66 }, () => "first"));
-  expect(program.connections).toBe(66);
+  expect(await Promise.all(lasting)).toEqual(Array.from({ length: 100 }, () => "first"));
+});
+
+test("every request fails when the program ends and cannot be reached again", async () => {
+  program = new Program();
+  program.hold();
+  const lasting = Array.from({ length: 100 }, () => program.get());
+  await expect.poll(() => program.connections).toBe(100);
+  program.end();
+  for (const end of await Promise.allSettled(lasting)) expect(end.status).toBe("rejected");
+  await expect(program.get()).rejects.toThrow("refused");
 });

@@ -4,7 +4,6 @@ import type { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
 import type { AppDecision } from "./decision.ts";
 
-const MAX_AT_ONCE = 64;
 const MAX_IDLE = 6;
 const IDLE_MS = 60_000;
 const CONNECT_MS = 10_000;
@@ -79,7 +78,9 @@ class ProgramPool extends Agent {
   readonly #idle = new Map<Duplex, { timer: NodeJS.Timeout; end: () => void; onClose: () => void }>();
 
   constructor(dial: DialApp) {
-    super({ keepAlive: true, maxSockets: MAX_AT_ONCE, maxFreeSockets: MAX_IDLE } satisfies AgentOptions);
+    // No limit of its own: the places of a workspace limit its requests. With one, event streams of some visitors would hold up
+    // all others, and Node forgets requests that wait for a connection when the next one cannot be opened.
+    super({ keepAlive: true, maxFreeSockets: MAX_IDLE } satisfies AgentOptions);
     this.#dial = dial;
     // Runs before Node's own listener, which gives the connection to a waiting request or keeps it.
     this.prependListener("free", (stream: Duplex) => {
