@@ -11,6 +11,8 @@ import { connectProgram, type DialApp, type ProgramPools } from "./program-pool.
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /** Maximum size of the body of an answer that refuses the WebSocket. */
 const MAX_REFUSAL_BYTES = 1024 * 1024;
+/** How long a program may take to answer the handshake, the body of a refusal included. */
+const ANSWER_MS = 60_000;
 
 /**
  * Asks the program for a WebSocket and joins the two connections. Any other answer is forwarded and ends both: unparsed bytes
@@ -27,6 +29,11 @@ export async function passWebSocket(
   const stream = await connectProgram(dial, facts.decision);
   if (socket.destroyed) return void stream.destroy();
   socket.once("close", () => stream.destroy());
+  const late = setTimeout(
+    () => stream.destroy(new Error("the program did not answer the WebSocket handshake in time")),
+    ANSWER_MS,
+  ).unref();
+  stream.once("close", () => clearTimeout(late));
   const outgoing = httpRequest({
     ...requestOptions(request, pools, facts, true),
     agent: undefined,
@@ -48,6 +55,7 @@ export async function passWebSocket(
     onMainHost: facts.onMainHost,
   });
   if (early === undefined) return await refuse(socket, answer, headers, stream);
+  clearTimeout(late);
   if (!isGenuine(request, answer)) {
     stream.destroy();
     throw new Error("the program's answer is no WebSocket handshake");
@@ -84,7 +92,7 @@ async function refuse(
   let length = 0;
   for await (const chunk of answer as AsyncIterable<Buffer>) {
     length += chunk.length;
-    if (length > MAX_REFUSAL_BYTES) break;
+    if (length > MAX_REFUSAL_BYTES) throw new Error("the program refused the WebSocket with an endless answer");
     chunks.push(chunk);
   }
   stream.destroy();
