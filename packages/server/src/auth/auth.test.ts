@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { RateLimit } from "../base/rate-limit.ts";
 import { AccessEvents, endsAccess, endsAgentSession } from "./access-events.ts";
-import { Hosts } from "./hosts.ts";
+import { Hosts, hostname } from "./hosts.ts";
 import { Passwords } from "./passwords.ts";
 import {
   deriveAgentToken,
@@ -128,3 +128,14 @@ test("access events reach every listener, and name what they end", () => {
   expect(endsAgentSession({ kind: "user-gone", userId: "v" }, agent)).toBe(false);
   expect(endsAgentSession({ kind: "role-changed", userId: "u" }, agent)).toBe(false);
 });
+
+test.each([
+  ["Example.com", "example.com"],
+  ["example.com.:8443", "example.com"],
+  ["[::1]:3000", "[::1]"],
+  ["example.com:65535", "example.com"],
+  ["example.com:65536", undefined],
+  ["example.com:99999", undefined],
+  ["example.com..", undefined],
+  ["exa mple.com", undefined],
+])("the name in the host %s is %s", (host, name) => expect(hostname(host)).toBe(name));

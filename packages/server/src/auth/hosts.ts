@@ -54,11 +54,13 @@ export class Hosts {
   }
 }
 
+const HIGHEST_PORT = 65_535;
+
 /** The name in lower case, without the port and the final dot of a fully qualified name; undefined if it is not a host. */
 export function hostname(host: string | undefined): string | undefined {
   if (host === undefined) return undefined;
-  const match = /^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9._-]*[a-zA-Z0-9_-])\.?(?::\d{1,5})?$/.exec(host);
-  return match?.[1]?.toLowerCase();
+  const match = /^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9._-]*[a-zA-Z0-9_-])\.?(?::(\d{1,5}))?$/.exec(host);
+  return match === null || Number(match[2] ?? 0) > HIGHEST_PORT ? undefined : match[1]?.toLowerCase();
 }
 
 function unbracket(name: string): string {
