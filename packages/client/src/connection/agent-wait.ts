@@ -3,6 +3,7 @@ import { sleep } from "wg-userspace/async/abort";
 import { ClientError } from "../base/client-error.ts";
 import type { RestApi } from "../rest/api.ts";
 import { StartupLog } from "../rest/startup-log.ts";
+import { steadily } from "../rest/steady.ts";
 import { type AgentRef, findAgent } from "../rest/workspaces.ts";
 import type { Attempt } from "./attempt.ts";
 
@@ -30,11 +31,13 @@ export async function waitForAgent(first: AgentRef, options: AgentWaitOptions, a
   const wantsScripts = wait === "yes" || (wait === "auto" && first.scripts.some((script) => script.startBlocksLogin));
   const log = onStartupLog === undefined ? undefined : new StartupLog(deployment, first.id);
   const showLog = async (): Promise<void> => {
-    for (const text of (await log?.next(signal)) ?? []) onStartupLog?.(text);
+    if (log === undefined) return;
+    for (const text of await steadily(() => log.next(signal), signal)) onStartupLog?.(text);
   };
   let waited = false;
   let looksWhileOff = 0;
-  for (let agent = first; ; agent = await findAgent(deployment, agent.id, { signal })) {
+  const lookAgain = (): Promise<AgentRef> => steadily(() => findAgent(deployment, first.id, { signal }), signal);
+  for (let agent = first; ; agent = await lookAgain()) {
     if (agent.status === "connecting" || agent.status === "timeout") {
       attempt.enter({ kind: "agent", agent, waitingFor: "first-connection" });
     } else if (agent.status !== "connected") {

@@ -2,6 +2,7 @@
 import { sleep } from "wg-userspace/async/abort";
 import { ClientError } from "../base/client-error.ts";
 import type { RestApi } from "./api.ts";
+import { steadily } from "./steady.ts";
 import { findWorkspace, type WorkspaceRef } from "./workspaces.ts";
 
 const POLL_MS = 500;
@@ -35,7 +36,8 @@ export async function startWorkspace(workspace: WorkspaceRef, options: Autostart
       });
     }
     await sleep(POLL_MS, signal);
-    found = await findWorkspace(deployment, { owner: found.ownerName, workspace: found.name }, { signal });
+    const name = { owner: found.ownerName, workspace: found.name };
+    found = await steadily(() => findWorkspace(deployment, name, { signal }), signal);
   }
 }
 
