@@ -123,7 +123,7 @@ export class Coordination {
       } catch (error) {
         if (signal.aborted) break;
         this.#lastError = error as Error;
-        if (isResumeTokenRefusal(error)) {
+        if (this.#resumeToken !== undefined && isResumeTokenRefusal(error)) {
           this.#resumeToken = undefined;
           continue;
         }

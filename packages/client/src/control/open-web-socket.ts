@@ -110,9 +110,15 @@ function opened(
 
 async function readRefusal(response: IncomingMessage): Promise<unknown> {
   let text = "";
-  for await (const chunk of response) {
-    text += String(chunk);
-    if (text.length > MAX_REFUSAL_BYTES) break;
+  // The limit of the handshake is one of silence, which a body that trickles never reaches.
+  const late = setTimeout(() => response.destroy(new Error("the refusal did not end in time")), HANDSHAKE_TIMEOUT_MS);
+  try {
+    for await (const chunk of response) {
+      text += String(chunk);
+      if (text.length > MAX_REFUSAL_BYTES) break;
+    }
+  } finally {
+    clearTimeout(late);
   }
   try {
     return JSON.parse(text) as unknown;

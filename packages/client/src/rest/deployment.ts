@@ -179,7 +179,7 @@ export class Deployment implements RestApi {
       const response = await beginning(this.dialer, url, headers, options.signal);
       const { statusCode: status = 0, headers: answered } = response;
       if (status === 200 && isWanted(answered, options.accept)) return response;
-      const body = parseBody(await textOf(response));
+      const body = parseBody(await refusalOf(response));
       throw failureOf({ status, headers: answered, body }, `GET ${path}`, url.host);
     } catch (error) {
       if (options.signal?.aborted) throw options.signal.reason;
@@ -215,13 +215,20 @@ function exchange(
 ): Promise<Answer> {
   const send = url.protocol === "https:" ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
+    let isAnswered = false;
     const request = send(url, { method, headers, agent: dialer.agentFor(url), signal }, (response) => {
+      isAnswered = true;
       textOf(response).then(
         (text) => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: parseBody(text) }),
         reject,
       );
     });
-    request.on("error", reject);
+    request.on("error", (error) => {
+      // The other side closed a kept connection while the request was under way (RFC 9112 §9.3.1). Each time there is one less.
+      const isStale = method === "GET" && request.reusedSocket && !isAnswered && !signal.aborted;
+      if (isStale) resolve(exchange(dialer, url, method, headers, body, signal));
+      else reject(error);
+    });
     request.end(body);
   });
 }
@@ -246,6 +253,16 @@ function beginning(
     });
     request.end();
   });
+}
+
+/** The body of an answer that is no stream. Rejects if it does not end in time. */
+async function refusalOf(response: IncomingMessage): Promise<string> {
+  const late = setTimeout(() => response.destroy(new Error("the answer did not end in time")), REQUEST_TIMEOUT_MS);
+  try {
+    return await textOf(response);
+  } finally {
+    clearTimeout(late);
+  }
 }
 
 /** The whole body, at most {@link MAX_ANSWER_BYTES}. */
