@@ -11,7 +11,7 @@ import { type UdpPath, udpPath } from "../magicsock/path.ts";
 import { looksLikeStun } from "../stun/message.ts";
 import { monotonicNow, unixMsAt, WakeDetector } from "./host/clock.ts";
 import { nodeCryptoSuite, nodeRandom } from "./host/crypto-suite.ts";
-import { addressesLost, interfaceFingerprint } from "./host/interfaces.ts";
+import { AddressWatch, ownAddresses } from "./host/interfaces.ts";
 import type { RelayState } from "./relay/relay-connection.ts";
 import type { RelayDialer } from "./relay/relay-dialer.ts";
 import { RelaySet, type Relays } from "./relay/relay-set.ts";
@@ -112,7 +112,7 @@ export class Driver implements AsyncDisposable {
    */
   #turnAt: Instant | undefined;
   #closed = false;
-  #interfaces = interfaceFingerprint();
+  readonly #addresses = new AddressWatch(ownAddresses());
 
   /** Opens the sockets. Fails with ERR_ADDRESS_IN_USE when the wanted UDP port is taken. */
   static async open(options: DriverOptions, events: DriverEvents = {}): Promise<Driver> {
@@ -391,13 +391,12 @@ export class Driver implements AsyncDisposable {
     this.#checkedAt = monotonicNow();
     this.#relays.checkSilence();
     this.#recoverUdp();
-    const interfaces = interfaceFingerprint();
-    if (interfaces !== this.#interfaces) {
-      const moved = addressesLost(this.#interfaces, interfaces);
-      this.#interfaces = interfaces;
-      this.#logger.log("info", "network interfaces changed", { moved });
-      this.networkChanged(moved);
-      this.#events.onNetworkChange?.(moved ? "moved" : "added");
+    const change = this.#addresses.look(ownAddresses(), this.#checkedAt);
+    if (change !== undefined) {
+      const isUnsteady = change === "unsteady";
+      this.#logger.log(isUnsteady ? "debug" : "info", "network interfaces changed", { change });
+      this.networkChanged(change === "moved");
+      if (!isUnsteady) this.#events.onNetworkChange?.(change);
     }
     const away = this.#wakeDetector.tick(this.#checkWaitMs);
     if (away === 0) return;
