@@ -33,6 +33,20 @@ describe("a list of candidates", () => {
     expect(list.all).toHaveLength(MAX_CANDIDATES);
   });
 
+  it("makes room for an address from which the peer pings, however many it names: the last one of which nothing was heard goes", () => {
+    const { list, candidates } = listOf(MAX_CANDIDATES);
+    for (const candidate of candidates) candidate.fromCoordinator = true;
+    const [last, heard, answered, silent] = candidates.toReversed();
+    heard!.heardAt = instant(1);
+    answered!.lastPongAt = instant(1);
+    expect(list.add(at(1000), last)).toBeUndefined();
+    const added = list.add(at(1000), last, true);
+    expect(list.all).toEqual([...candidates.filter((one) => one !== silent), added]);
+    for (const candidate of list.all) candidate.fromCoordinator = true;
+    for (const candidate of list.all) candidate.heardAt = instant(1);
+    expect(list.add(at(1001), undefined, true)).toBeUndefined();
+  });
+
   it("drops candidates that no source names and no ping came from within 45 s, except the one in use", () => {
     const now = instant(100_000);
     const { list, candidates } = listOf(5);

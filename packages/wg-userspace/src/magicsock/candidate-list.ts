@@ -21,11 +21,16 @@ export class CandidateList {
     return this.#all.find((known) => known.path === path || addrPortEqual(known.path.address, path.address));
   }
 
-  /** Undefined when the address may not be probed or there is no room: the stalest unnamed candidate makes room. */
-  add(path: UdpPath, kept: Candidate | undefined): Candidate | undefined {
+  /**
+   * Undefined when the address may not be probed or there is no room: the stalest unnamed candidate makes room.
+   * @param isHeard The peer pings from there, which may be the only way to it: the last named candidate that nothing was heard of
+   * makes room as well.
+   */
+  add(path: UdpPath, kept: Candidate | undefined, isHeard = false): Candidate | undefined {
     if (!mayProbe(path.address.address) || path.address.port === 0) return undefined;
     if (this.#all.length >= MAX_CANDIDATES) {
-      const victim = this.#all.findIndex((known) => known !== kept && !isNamed(known));
+      let victim = this.#all.findIndex((known) => known !== kept && !isNamed(known));
+      if (victim < 0 && isHeard) victim = this.#all.findLastIndex((known) => known !== kept && isSilent(known));
       if (victim < 0) return undefined;
       this.#all.splice(victim, 1);
     }
@@ -58,6 +63,10 @@ export class CandidateList {
       if (candidate !== kept && unwanted(candidate)) this.#all.splice(i, 1);
     }
   }
+}
+
+function isSilent({ heardAt, lastPongAt }: Candidate): boolean {
+  return heardAt === undefined && lastPongAt === undefined;
 }
 
 function isNamed(candidate: Candidate): boolean {

@@ -626,7 +626,7 @@ describe("candidates", () => {
     expect(bench.names).toEqual([]);
   });
 
-  it("beyond the limit displace one that is only heard, never a named one or the path in use", () => {
+  it("beyond the limit displace one that is only heard, or a named one that is silent, but not the path in use", () => {
     const bench = new Bench({ named: [] });
     const heard = (port: number) => bench.finder.pingReceived(at(`10.0.0.1:${port}`), bench.now);
     for (let port = 1; port <= MAX_CANDIDATES; port++) heard(port);
@@ -640,7 +640,12 @@ describe("candidates", () => {
     expect(bench.names).toHaveLength(MAX_CANDIDATES);
     expect(bench.names.filter((name) => name.startsWith("10.0.0.1"))).toEqual(["10.0.0.1:1"]);
     heard(101);
-    expect(bench.candidate("10.0.0.1:101")).toBeUndefined();
+    expect([bench.candidate("10.0.0.1:101"), bench.candidate("10.0.0.1:1")].map(Boolean)).toEqual([true, true]);
+    expect(bench.names.filter((name) => name.startsWith("10.0.0.2"))).toHaveLength(MAX_CANDIDATES - 2);
+    bench.finder.calledBy([at("10.0.0.3:1")], bench.now); // a name takes the place of one that is only heard
+    expect([bench.candidate("10.0.0.3:1"), bench.candidate("10.0.0.1:101")].map(Boolean)).toEqual([true, false]);
+    bench.finder.calledBy([at("10.0.0.3:2")], bench.now);
+    expect(bench.names).toHaveLength(MAX_CANDIDATES);
   });
 
   it("the one that answered last, within 45 s, is known", () => {

@@ -271,7 +271,7 @@ export class PathFinder<Owner = unknown> {
   /** An authenticated ping of the peer arrived on `path`. */
   pingReceived(path: UdpPath, now: Instant): void {
     const known = this.#candidates.find(path);
-    const candidate = known ?? this.#candidates.add(path, this.#best);
+    const candidate = known ?? this.#candidates.add(path, this.#best, true);
     if (candidate === undefined) return;
     candidate.heardAt = now;
     if (known === undefined) this.#verify(now); // the peer is somewhere new
