@@ -36,11 +36,16 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
   if (declared > maxBytes) throw tooLarge(maxBytes);
   const chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of request) {
-    const bytes: Buffer = chunk;
-    length += bytes.length;
-    if (length > maxBytes) throw tooLarge(maxBytes);
-    chunks.push(bytes);
+  try {
+    for await (const chunk of request) {
+      const bytes: Buffer = chunk;
+      length += bytes.length;
+      if (length > maxBytes) throw tooLarge(maxBytes);
+      chunks.push(bytes);
+    }
+  } catch (error) {
+    // A client that leaves in the middle of its request is no fault of the server, and must not fill its log.
+    throw error instanceof HttpFailure ? error : new HttpFailure(400, "The request ended early.");
   }
   return Buffer.concat(chunks).toString("utf8");
 }
