@@ -37,7 +37,7 @@ export class AgentPorts {
   /** Empty while the agent is not connected. Ports of declared apps are left out unless they are shared. */
   async listening(
     { id }: Pick<AgentRow, "id">,
-    request: Pick<TunnelRequest, "keyId" | "token">,
+    request: Omit<TunnelRequest, "agentId">,
     probe: PortProbe,
   ): Promise<ListeningPortsResponse> {
     const { agentHttp, clock, tables } = this.#options;

@@ -25,7 +25,12 @@ export interface AppTunnels {
 /** @param token Authenticates the server's own client. */
 export function appDialer(tunnels: AppTunnels, token: string): DialApp {
   return async ({ target }, signal) => {
-    const acquiring = tunnels.acquire({ agentId: target.agentId, keyId: APP_TUNNEL_KEY, token });
+    const acquiring = tunnels.acquire({
+      agentId: target.agentId,
+      keyId: APP_TUNNEL_KEY,
+      token,
+      userId: target.ownerId,
+    });
     const tunnel = await unlessAborted(acquiring, signal, (late) => late.release());
     try {
       const stream = await tunnel.connection.dial(target.port, { signal, userTimeoutMs: AGENT_TIMEOUT_MS });

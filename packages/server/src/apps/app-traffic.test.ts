@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
+import { DomainError } from "../base/domain-error.ts";
 import { Places } from "../base/places.ts";
 import { type Admission, AppTraffic, type AppTrafficOptions } from "./app-traffic.ts";
 import { type ExchangeFacts, exchange } from "./exchange.ts";
-import type { ProgramPools } from "./program-pool.ts";
+import { ProgramPools } from "./program-pool.ts";
 
 /** The response to a client that has left: its "close" event has already been emitted. */
 const gone = new PassThrough().destroy();
@@ -46,4 +47,32 @@ test("a workspace whose apps have all places of their share answers 503, and rea
   });
   expect(await traffic.upgrade(request, open, Buffer.of(), admission)).toEqual({ ...busy, text: text("WebSockets") });
   expect([requests.taken, webSockets.taken]).toEqual([1, 1]);
+});
+
+test("an app whose tunnel finds no room answers 503", async () => {
+  const requests = new Places("requests", { total: 1 });
+  const pools = new ProgramPools(() => Promise.reject(new DomainError("too-many", "Too many workspaces are open.")));
+  const options = {
+    requests,
+    clientAddress: () => "192.0.2.1",
+    accessUrl: () => new URL("http://coder.test"),
+    exchanges: { add: () => () => undefined },
+    pools,
+  };
+  const traffic = new AppTraffic(options as unknown as AppTrafficOptions);
+  const target = { agentId: "a", workspaceId: "w", port: 8080, secure: false, hostHeader: "preserve" };
+  const admission = { decision: { visitor: undefined, target }, relation: "own", origin: "http://a.test", target: "/" };
+  const asked = Object.assign(new PassThrough(), {
+    headers: { host: "a.test" },
+    rawHeaders: [],
+    method: "GET",
+    url: "/",
+    setTimeout: () => undefined,
+  });
+  const answer = await traffic.request(
+    asked as unknown as IncomingMessage,
+    new PassThrough() as unknown as ServerResponse,
+    admission as unknown as Admission,
+  );
+  expect(answer).toMatchObject({ status: 503, text: "Too many workspaces are open. Try again in a moment." });
 });

@@ -107,6 +107,8 @@ export class AppTraffic {
   }
 
   async #failed(error: unknown, request: IncomingMessage, admission: Admission): Promise<AppAnswer> {
+    // There is no room for another tunnel.
+    if (error instanceof DomainError) return busy(error);
     const { app, decision, origin } = admission;
     this.#options.log.debug({ err: error, agent: app.agent.id, port: app.target.port }, "an app did not answer");
     const owns = decision.visitor?.userId === app.owner.id;

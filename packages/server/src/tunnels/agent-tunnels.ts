@@ -3,12 +3,15 @@
  * client, at the deployment's control plane and with the credentials on whose behalf it is opened, so it can reach nothing that
  * they do not permit.
  */
+import { DomainError } from "../base/domain-error.ts";
 import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
 import type { Deployment } from "coder-client/rest/deployment";
 import { orAborted } from "wg-userspace/async/abort";
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 20_000;
 const MAX_TUNNELS = 256;
+/** Tunnels for one user, so that a user with many logins or workspaces leaves room for others. */
+const MAX_TUNNELS_PER_USER = 64;
 /** An unused tunnel is kept for the next request, because pages send one every few seconds. */
 const DEFAULT_LINGER_MS = 30_000;
 
@@ -18,6 +21,8 @@ export interface TunnelRequest {
   /** The key to which the token belongs: terminals of one login share a tunnel, those of different logins never do. */
   readonly keyId: string;
   readonly token: string;
+  /** The user to whose share the tunnel is counted; absent: to none. */
+  readonly userId?: string | undefined;
 }
 
 export interface Tunnel {
@@ -44,6 +49,7 @@ export interface AgentTunnelsOptions {
 }
 
 interface Entry {
+  readonly userId: string | undefined;
   readonly opening: Promise<WorkspaceConnection>;
   users: number;
   /** Set while the tunnel is unused. */
@@ -60,15 +66,14 @@ export class AgentTunnels {
     this.#options = options;
   }
 
-  /** Rejects as {@link WorkspaceConnection.open} does, or if there are too many. */
+  /** Rejects as {@link WorkspaceConnection.open} does, or with DomainError "too-many" or "busy". */
   async acquire(request: TunnelRequest): Promise<Tunnel> {
     this.#stop.signal.throwIfAborted();
     const key = keyOf(request.keyId, request.agentId);
     let entry = this.#entries.get(key);
     if (entry === undefined) {
-      if (this.#entries.size >= MAX_TUNNELS) this.#endUnused();
-      if (this.#entries.size >= MAX_TUNNELS) throw new Error("the server has too many open tunnels, try again later");
-      entry = { opening: this.#open(request), users: 0, lingering: undefined };
+      this.#makeRoom(request.userId);
+      entry = { userId: request.userId, opening: this.#open(request), users: 0, lingering: undefined };
       this.#entries.set(key, entry);
       const opened = entry;
       opened.opening.then(
@@ -135,8 +140,28 @@ export class AgentTunnels {
     entry.lingering = setTimeout(() => this.#end(key, entry), this.#options.lingerMs ?? DEFAULT_LINGER_MS).unref();
   }
 
-  #endUnused(): void {
-    for (const [key, entry] of this.#entries) if (entry.users === 0) this.#end(key, entry);
+  /** Throws DomainError "too-many" or "busy". */
+  #makeRoom(userId: string | undefined): void {
+    const ofUser = (): [string, Entry][] => [...this.#entries].filter(([, entry]) => entry.userId === userId);
+    if (userId !== undefined && ofUser().length >= MAX_TUNNELS_PER_USER) {
+      this.#endUnused(ofUser());
+      if (ofUser().length >= MAX_TUNNELS_PER_USER)
+        throw new DomainError(
+          "too-many",
+          `Too many workspaces are open in browsers for this account, at most ${MAX_TUNNELS_PER_USER}.`,
+          { retryAfterSeconds: 10 },
+        );
+    }
+    if (this.#entries.size < MAX_TUNNELS) return;
+    this.#endUnused(this.#entries);
+    if (this.#entries.size >= MAX_TUNNELS)
+      throw new DomainError("busy", "Too many workspaces are open in browsers at this server.", {
+        retryAfterSeconds: 10,
+      });
+  }
+
+  #endUnused(entries: Iterable<[string, Entry]>): void {
+    for (const [key, entry] of entries) if (entry.users === 0) this.#end(key, entry);
   }
 
   #end(key: string, entry: Entry): void {

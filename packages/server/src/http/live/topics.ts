@@ -127,7 +127,7 @@ export class Topics {
 
   /** The agent is asked with the credentials of one of the followers. */
   #asked(auth: AuthenticatedUser, agent: AgentRow, key: string, source: () => AskedSource): OpenedTopic {
-    const request = { agentId: agent.id, keyId: auth.key.id, token: auth.token };
+    const request = { agentId: agent.id, keyId: auth.key.id, token: auth.token, userId: auth.user.id };
     let leave: (() => void) | undefined;
     return {
       concerns: { agentId: agent.id, workspaceId: agent.workspace_id },

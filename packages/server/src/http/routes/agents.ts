@@ -125,7 +125,7 @@ export function agentRoutes(router: Router, deps: AgentRoutesDeps): void {
   router.get("/workspaceagents/:agent/listening-ports", user, async (c) => {
     const agent = await pathAgent(c);
     const auth = c.get("auth");
-    const request = { keyId: auth.key.id, token: auth.token };
+    const request = { keyId: auth.key.id, token: auth.token, userId: auth.user.id };
     const probe = portProbe(new URL(c.req.url).searchParams.getAll("probe"));
     const body: ListeningPortsResponse = await deps.agentPorts.listening(agent, request, probe);
     return c.json(body);

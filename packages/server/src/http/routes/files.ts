@@ -70,7 +70,7 @@ async function tunnelTo(
 ): Promise<TunnelRequest> {
   const agentId = (PATH.exec(url.pathname)?.[1] ?? "").toLowerCase();
   if ((await authenticator.canReachAgent(user, agentId)) === undefined) throw notFound();
-  return { agentId, keyId: key.id, token };
+  return { agentId, keyId: key.id, token, userId: user.id };
 }
 
 function leftToBrowsers(): DomainError {

@@ -33,7 +33,7 @@ export function terminalRoutes(router: Router, deps: TerminalRoutesDeps): void {
     const agent = await authenticator.canReachAgent(auth.user, uuidParam(c, "agent"));
     if (agent === undefined) throw notFound();
     if (agentStatus(agent, deps.clock.now()) !== "connected") throw new HttpFailure(409, "The agent is not connected");
-    return { agentId: agent.id, keyId: auth.key.id, token: auth.token };
+    return { agentId: agent.id, keyId: auth.key.id, token: auth.token, userId: auth.user.id };
   };
   const askAgent = async <Answer>(request: TunnelRequest, ask: Promise<Answer>): Promise<Answer> => {
     try {

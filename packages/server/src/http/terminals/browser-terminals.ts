@@ -57,7 +57,7 @@ export class BrowserTerminals {
     this.#sockets.open(request, socket, head, {
       query,
       user: auth.user,
-      request: { agentId, keyId: auth.key.id, token: auth.token },
+      request: { agentId, keyId: auth.key.id, token: auth.token, userId: auth.user.id },
       fresh: claim === "new",
       watch: (end) => access.start(holderOf(auth, { agentId }), { lost: () => end("access ended") }),
     });
