@@ -4,13 +4,14 @@
  */
 import { type AgentOptions, Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
-import { connect as connectTcp, isIP, type Socket } from "node:net";
+import { isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ConnectionOptions, connect as connectTls, createSecureContext, type SecureContext } from "node:tls";
 import { getProxyForUrl } from "proxy-from-env";
 import { abortable, deadline, once } from "wg-userspace/async/abort";
 import { EngineError } from "wg-userspace/base/errors";
-import { isBelowLocalhost, systemName } from "wg-userspace/io/host/local-names";
+import { connectHost } from "wg-userspace/io/host/connect-host";
+import { isBelowLocalhost } from "wg-userspace/io/host/local-names";
 import { neededLookup } from "wg-userspace/io/host/needed-lookup";
 import { toEngineError } from "wg-userspace/io/host/node-errors";
 import { optionalLookup } from "wg-userspace/io/host/optional-names";
@@ -190,7 +191,7 @@ export class Dialer implements RelayDialer {
     };
     if (isIP(serverName) === 0) options.servername = serverName;
     const secure = connectTls(options);
-    await untilEvent(secure, "secureConnect", signal);
+    await untilSecure(secure, signal);
     const refusal = target.insecure === true ? undefined : tlsRefusal(secure, `"${target.host}:${target.port}"`);
     if (refusal === undefined) return secure;
     destroyQuietly(secure);
@@ -257,17 +258,14 @@ function parseProxy(text: string): URL {
 }
 
 async function openSocket(host: string, port: number, signal: AbortSignal, optional = false): Promise<Socket> {
-  signal.throwIfAborted();
   const lookup = optional ? optionalLookup(signal) : neededLookup(signal);
-  const socket = connectTcp({ host: systemName(host), port, autoSelectFamily: true, noDelay: true, lookup });
-  await untilEvent(socket, "connect", signal);
-  return socket;
+  return await connectHost({ host, port, lookup, signal });
 }
 
-/** Resolves on the event; destroys the socket and rejects on error, close or abort. */
-async function untilEvent(socket: Socket, event: "connect" | "secureConnect", signal: AbortSignal): Promise<void> {
+/** Resolves when the handshake is done; destroys the socket and rejects on error, close or abort. */
+async function untilSecure(socket: Socket, signal: AbortSignal): Promise<void> {
   try {
-    await once(socket, event, signal);
+    await once(socket, "secureConnect", signal);
   } catch (error) {
     destroyQuietly(socket);
     throw error;

@@ -1,9 +1,9 @@
-import { connect as connectTcp, isIP, type Socket, type TcpNetConnectOpts } from "node:net";
+import { isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { once } from "../../async/abort.ts";
 import type { RelayTarget } from "../../derp/relay-candidates.ts";
-import { systemName } from "../host/local-names.ts";
+import { connectHost } from "../host/connect-host.ts";
 import { neededLookup } from "../host/needed-lookup.ts";
 import { toEngineError } from "../host/node-errors.ts";
 import { optionalLookup } from "../host/optional-names.ts";
@@ -22,36 +22,37 @@ export const directRelayDialer: RelayDialer = {
   async connect(target, { signal }) {
     signal.throwIfAborted();
     const where = `"${target.host}:${target.port}"`;
-    const socket = target.tls ? openTls(target, signal) : connectTcp(tcpOptions(target, signal));
     try {
-      await once(socket, target.tls ? "secureConnect" : "connect", signal);
-      const refusal = target.tls && !target.insecure ? tlsRefusal(socket as TLSSocket, where) : undefined;
-      if (refusal !== undefined) throw refusal;
+      const socket = await openTcp(target, signal);
+      socket.setKeepAlive(true, 30_000);
+      return target.tls ? await secured(socket, target, where, signal) : socket;
     } catch (error) {
-      socket.on("error", () => undefined); // the outcome is decided
-      socket.destroy();
       if (error === signal.reason) throw error;
       throw toEngineError(error, `cannot connect to ${where}`);
     }
-    socket.setKeepAlive(true, 30_000);
-    return socket;
   },
 };
 
-function tcpOptions({ host, port, optional }: RelayTarget, signal: AbortSignal): TcpNetConnectOpts {
-  return {
-    host: systemName(host),
-    port,
-    noDelay: true,
-    lookup: optional === true ? optionalLookup(signal) : neededLookup(signal),
-  };
+function openTcp({ host, port, optional }: RelayTarget, signal: AbortSignal): Promise<Socket> {
+  const lookup = optional === true ? optionalLookup(signal) : neededLookup(signal);
+  return connectHost({ host, port, lookup, signal });
 }
 
-function openTls(target: RelayTarget, signal: AbortSignal): Socket {
-  return connectTls({
-    ...tcpOptions(target, signal),
+async function secured(socket: Socket, target: RelayTarget, where: string, signal: AbortSignal): Promise<TLSSocket> {
+  const secure = connectTls({
+    socket,
     ALPNProtocols: ["http/1.1"],
     servername: isIP(target.serverName) === 0 ? target.serverName : undefined,
     ...verifiedAfterwards(target.certName || target.serverName),
-  }).setNoDelay(true);
+  });
+  try {
+    await once(secure, "secureConnect", signal);
+    const refusal = target.insecure ? undefined : tlsRefusal(secure, where);
+    if (refusal !== undefined) throw refusal;
+    return secure;
+  } catch (error) {
+    secure.on("error", () => undefined); // the outcome is decided
+    secure.destroy();
+    throw error;
+  }
 }
