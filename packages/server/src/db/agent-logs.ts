@@ -5,6 +5,8 @@ import type { AgentLogRow, AgentLogSourceRow, Database } from "./schema.ts";
 
 /** Bytes of log text kept per agent. Later lines are dropped and the agent is asked to stop; the limit is Coder's. */
 export const MAX_AGENT_LOG_BYTES = 1 << 20;
+/** Lines kept per agent: without text they would cost nothing of the limit above, and each is a row of the database. */
+export const MAX_AGENT_LOG_LINES = 1 << 17;
 /** Log sources kept per agent. */
 export const MAX_LOG_SOURCES = 64;
 
@@ -25,7 +27,11 @@ export class AgentLogs {
    * Appends as many lines as fit. Call inside a transaction.
    * @returns the stored rows, and whether the limit is reached.
    */
-  async append(agentId: string, logs: readonly NewAgentLog[]): Promise<{ stored: AgentLogRow[]; overflowed: boolean }> {
+  async append(
+    agentId: string,
+    logs: readonly NewAgentLog[],
+    maxLines = MAX_AGENT_LOG_LINES,
+  ): Promise<{ stored: AgentLogRow[]; overflowed: boolean }> {
     const counters = this.#db
       .selectFrom("agents")
       .select(["logs_length", "logs_overflowed", "last_log_id"])
@@ -42,10 +48,14 @@ export class AgentLogs {
     let id = Math.max(last?.id ?? 0, agent.last_log_id);
     let length = agent.logs_length;
     let overflowed = agent.logs_overflowed === 1;
+    let room = maxLines;
+    // Ids are counted through all runs, hence most agents need no count of their rows.
+    if (id + logs.length > room) room -= await this.#lines(agentId);
     const stored: AgentLogRow[] = [];
     for (const log of logs) {
       // After the first dropped line all later ones are dropped too, because a short line behind the gap would hide it.
-      if (overflowed || length + Buffer.byteLength(log.output) > MAX_AGENT_LOG_BYTES) {
+      const isFull = stored.length >= room || length + Buffer.byteLength(log.output) > MAX_AGENT_LOG_BYTES;
+      if (overflowed || isFull) {
         overflowed = true;
         break;
       }
@@ -139,6 +149,15 @@ export class AgentLogs {
       .orderBy("created_at")
       .orderBy("id")
       .execute();
+  }
+
+  async #lines(agentId: string): Promise<number> {
+    const { lines } = await this.#db
+      .selectFrom("agent_logs")
+      .select((query) => query.fn.countAll<number | bigint>().as("lines"))
+      .where("agent_id", "=", agentId)
+      .executeTakeFirstOrThrow();
+    return Number(lines);
   }
 
   async #lock(agentId: string): Promise<void> {
