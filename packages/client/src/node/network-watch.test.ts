@@ -1,9 +1,9 @@
-import { Dialer } from "../dial/dialer.ts";
-import type { Deployment } from "../rest/deployment.ts";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { derpMapOf, relayNode } from "wg-userspace/derp/map";
 import type { Driver } from "wg-userspace/io/driver";
 import { runNetcheck } from "wg-userspace/io/probe/netcheck";
+import { Dialer } from "../dial/dialer.ts";
+import type { Deployment } from "../rest/deployment.ts";
 import { NetworkWatch } from "./network-watch.ts";
 
 vi.mock("wg-userspace/io/probe/netcheck", () => ({ runNetcheck: vi.fn() }));

@@ -46,7 +46,11 @@ it("an agent is awaited while the deployment restarts", async () => {
 it("a workspace that starts is awaited while the deployment restarts", async () => {
   const api = deployment(restarting, workspace("starting"), restarting, workspace("running"));
   const { signal } = new AbortController();
-  const start = startWorkspace(workspaceOf(workspace("starting")), { deployment: api, signal, onWait: () => undefined });
+  const start = startWorkspace(workspaceOf(workspace("starting")), {
+    deployment: api,
+    signal,
+    onWait: () => undefined,
+  });
   await vi.advanceTimersByTimeAsync(5_000);
   expect((await start).buildStatus).toBe("running");
 });

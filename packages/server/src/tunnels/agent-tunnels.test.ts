@@ -4,7 +4,11 @@ import { AgentTunnels, type TunnelRequest } from "./agent-tunnels.ts";
 
 vi.mock("coder-client/connection/workspace-connection", () => ({
   WorkspaceConnection: {
-    open: async () => ({ on: () => undefined, close: async () => undefined, accessSignal: new AbortController().signal }),
+    open: async () => ({
+      on: () => undefined,
+      close: async () => undefined,
+      accessSignal: new AbortController().signal,
+    }),
   },
 }));
 

@@ -3,10 +3,11 @@
  * client, at the deployment's control plane and with the credentials on whose behalf it is opened, so it can reach nothing that
  * they do not permit.
  */
-import { DomainError } from "../base/domain-error.ts";
+
 import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
 import type { Deployment } from "coder-client/rest/deployment";
 import { orAborted } from "wg-userspace/async/abort";
+import { DomainError } from "../base/domain-error.ts";
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 20_000;
 const MAX_TUNNELS = 256;

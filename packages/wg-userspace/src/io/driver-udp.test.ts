@@ -57,21 +57,24 @@ it("binds the same port again, because a router may forward it", async () => {
   await driver.close();
 });
 
-it.each(["is lost", "is changed"])("tries again until it has a socket when one %s and none can be bound", async (how) => {
-  const { driver, changes } = await open(0);
-  refused = () => true;
-  if (how === "is lost") lose();
-  else await expect(driver.rebind()).rejects.toBe(failure);
-  await vi.advanceTimersByTimeAsync(60_000);
-  expect([driver.udpPorts.ipv4, changes]).toEqual([undefined, []]);
-  refused = () => false;
-  await vi.advanceTimersByTimeAsync(20_000);
-  expect([driver.udpPorts.ipv4, changes]).toEqual([50_000, ["new-port"]]);
-  const binds = vi.mocked(bindUdpSocket).mock.calls.length;
-  await vi.advanceTimersByTimeAsync(60_000);
-  expect(vi.mocked(bindUdpSocket).mock.calls.length).toBe(binds);
-  await driver.close();
-});
+it.each(["is lost", "is changed"])(
+  "tries again until it has a socket when one %s and none can be bound",
+  async (how) => {
+    const { driver, changes } = await open(0);
+    refused = () => true;
+    if (how === "is lost") lose();
+    else await expect(driver.rebind()).rejects.toBe(failure);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([driver.udpPorts.ipv4, changes]).toEqual([undefined, []]);
+    refused = () => false;
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect([driver.udpPorts.ipv4, changes]).toEqual([50_000, ["new-port"]]);
+    const binds = vi.mocked(bindUdpSocket).mock.calls.length;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(vi.mocked(bindUdpSocket).mock.calls.length).toBe(binds);
+    await driver.close();
+  },
+);
 
 it("closes a socket that is bound after its own end", async () => {
   const { driver } = await open(0);

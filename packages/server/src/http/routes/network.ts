@@ -37,7 +37,12 @@ export function networkRoutes(router: Router, deps: NetworkRoutesDeps): void {
     const agent = await pathAgent(c);
     if (control.agentNetwork(agent.id) === undefined) throw new HttpFailure(409, "The agent is not connected");
     const auth: AuthenticatedUser = c.get("auth");
-    const found = await agentHttp.netcheck({ agentId: agent.id, keyId: auth.key.id, token: auth.token, userId: auth.user.id });
+    const found = await agentHttp.netcheck({
+      agentId: agent.id,
+      keyId: auth.key.id,
+      token: auth.token,
+      userId: auth.user.id,
+    });
     if (found === undefined) throw new HttpFailure(502, "The agent could not be asked about its network");
     return c.json({ ...found, causes: agentCauses(found, { map: control.relayMap(), blockDirect }) });
   });

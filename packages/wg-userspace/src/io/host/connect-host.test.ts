@@ -17,7 +17,10 @@ class Attempt extends EventEmitter {
 function dial(addresses: readonly string[], { host = "coder.test", signal = new AbortController().signal } = {}) {
   const tried = new Map<string, Attempt>();
   const lookup: LookupFunction = (_name, _options, done) =>
-    done(null, addresses.map((address) => ({ address, family: address.includes(":") ? 6 : 4 })));
+    done(
+      null,
+      addresses.map((address) => ({ address, family: address.includes(":") ? 6 : 4 })),
+    );
   const connect = ({ host: address }: { host: string }): Socket => {
     const attempt = new Attempt();
     tried.set(address, attempt);
