@@ -191,7 +191,7 @@ export class Agent {
       environment: () => this.#environment(),
       directory: () => (this.#manifest?.directory ? expandDirectory(this.#manifest.directory) : undefined),
       banners: () => this.#banners,
-      motd: () => readMotd(this.#manifest?.motdPath ?? "", resolveUser().home, logger),
+      motd: (answers) => readMotd(this.#manifest?.motdPath ?? "", resolveUser().home, logger, answers),
       user: resolveUser,
       logger,
       blockFileTransfer: this.#options.blockFileTransfer,

@@ -56,10 +56,18 @@ export interface StartDirectory {
   readonly problem: string | undefined;
 }
 
-/** Where programs start: the preferred directory, or the home directory, or the root: the first that can be entered. */
-export function startDirectory(preferred: string | undefined, home: string): StartDirectory {
-  if (preferred !== undefined && entering(preferred) === undefined) return { path: preferred, problem: undefined };
-  const reason = entering(home);
+/**
+ * Where programs start: the preferred directory, or the home directory, or the root: the first that can be entered.
+ * @param silent Paths that are not touched, because their file systems do not answer.
+ */
+export function startDirectory(
+  preferred: string | undefined,
+  home: string,
+  silent: ReadonlySet<string> = new Set(),
+): StartDirectory {
+  const enter = (path: string): string | undefined => (silent.has(path) ? "ETIMEDOUT" : entering(path));
+  if (preferred !== undefined && enter(preferred) === undefined) return { path: preferred, problem: undefined };
+  const reason = enter(home);
   if (reason === undefined) return { path: home, problem: undefined };
   return { path: "/", problem: `Could not chdir to home directory ${home}: ${REASONS[reason] ?? reason}` };
 }
@@ -79,4 +87,5 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: "Permission denied",
   ENOENT: "No such file or directory",
   ENOTDIR: "Not a directory",
+  ETIMEDOUT: "its file system does not answer",
 };

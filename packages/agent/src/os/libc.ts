@@ -31,6 +31,8 @@ export interface Libc {
   pipe(): readonly [reader: number, writer: number];
   /** Marks every descriptor above 2 close-on-exec, whichever code opened it. */
   sealDescriptors(): void;
+  /** Ends the process without waiting for its threads. */
+  exit(code: number): void;
   /** Undefined where programs have to be started by Node. */
   readonly spawn: Spawner | undefined;
 }
@@ -92,6 +94,7 @@ function bind(koffi: Koffi, { readWrite, noControl, closeOnExec }: (typeof CONST
   const pipe = linux ? library.func("int pipe2(int *ends, int flags)") : library.func("int pipe(int *ends)");
   const poll = library.func("int poll(uint8_t *descriptors, unsigned long count, int milliseconds)");
   const close = library.func("int close(int fd)");
+  const exit = library.func("void _exit(int status)");
   const closeRange = linux
     ? optional(() => library.func("int close_range(uint32_t first, uint32_t last, int flags)"))
     : undefined;
@@ -142,6 +145,9 @@ function bind(koffi: Koffi, { readWrite, noControl, closeOnExec }: (typeof CONST
       if (!linux) return;
       if (closeRange !== undefined && closeRange(FIRST_UNSEALED, LAST_DESCRIPTOR, CLOSE_RANGE_CLOEXEC) === 0) return;
       for (const descriptor of openDescriptors()) if (descriptor >= FIRST_UNSEALED) seal(descriptor);
+    },
+    exit(code) {
+      exit(code);
     },
     spawn: linux ? spawnerOf(koffi, library) : undefined,
   };

@@ -3,6 +3,7 @@ import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { resolveCommand, startDirectory } from "../host/command.ts";
 import { buildEnvironment } from "../host/environment.ts";
+import { type ThreadShares, threadShares } from "../host/thread-shares.ts";
 import type { SessionUser } from "../host/user.ts";
 import { type PipedProgram, startOnPipes } from "../os/spawn.ts";
 
@@ -29,6 +30,8 @@ export interface ScriptProcess {
   readonly onOutput: (stream: "stdout" | "stderr", chunk: Buffer) => void;
   readonly killGraceMs?: number;
   readonly pipesGraceMs?: number;
+  /** Default: those of this process. */
+  readonly threads?: Pick<ThreadShares, "silent">;
 }
 
 export interface ScriptEnd {
@@ -47,9 +50,11 @@ export interface ScriptEnd {
  */
 export async function runScript(run: ScriptProcess): Promise<ScriptEnd> {
   if (run.signal.aborted) return { exitCode: KILLED_CODE, how: "stopped", pipesLeftOpen: false };
+  const silent = await (run.threads ?? threadShares()).silent([run.user.home]);
+  if (run.signal.aborted) return { exitCode: KILLED_CODE, how: "stopped", pipesLeftOpen: false };
   let program: PipedProgram;
   try {
-    program = start(run);
+    program = start(run, silent);
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     return { exitCode: START_FAILED_CODE, how: "not started", error: text, pipesLeftOpen: false };
@@ -93,9 +98,9 @@ export function scriptEnvironment(
 }
 
 /** Starts the script with an empty input. */
-function start(run: ScriptProcess): PipedProgram {
+function start(run: ScriptProcess, silent: ReadonlySet<string>): PipedProgram {
   const { user, environment } = run;
-  const { path: directory, problem } = startDirectory(undefined, user.home);
+  const { path: directory, problem } = startDirectory(undefined, user.home, silent);
   if (problem !== undefined) run.onMoved?.(problem);
   const program = startOnPipes({ ...resolveCommand(user, run.script), directory, environment });
   program.stdin.on("error", () => undefined); // it has ended already

@@ -15,6 +15,7 @@ import type { NetReport } from "wg-userspace/netcheck/report";
 import { netReportToJson } from "wg-userspace/netcheck/report-json";
 import { type ListeningPort, listeningPorts } from "../host/listening-ports.ts";
 import { PortKinds } from "../host/port-kinds.ts";
+import { type FileTurn, type ThreadShares, threadShares } from "../host/thread-shares.ts";
 import { homeDirectory } from "../host/user.ts";
 import { FileRoutes } from "./files/file-routes.ts";
 import { listDirectory } from "./list-directory.ts";
@@ -48,6 +49,8 @@ export interface HttpApiOptions {
   readonly identity?: ProvenIdentity | undefined;
   /** Maximum lifetime of a connection. */
   readonly connectionLimitMs?: number;
+  /** Default: those of this process. */
+  readonly threads?: Pick<ThreadShares, "onPaths">;
 }
 
 export interface ProvenIdentity {
@@ -160,23 +163,34 @@ export class HttpApi {
   async #listDirectory(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await readJson(request, response);
     if (body === undefined) return;
-    const answer = await listDirectory(body.value, homeDirectory());
+    const answer = await listDirectory(body.value, homeDirectory(), this.#turnOf(request, response));
     reply(response, answer.status, answer.body);
   }
 
   async #file(request: IncomingMessage, response: ServerResponse, query: URLSearchParams): Promise<void> {
     const goOn = (): void => void this.#timers.get(request.socket)?.refresh();
+    const turn = this.#turnOf(request, response);
     if (request.method !== "PUT" && request.method !== "GET")
       return reply(response, 405, { message: "Files are put and got." });
     const answer =
       request.method === "PUT"
-        ? await this.#files.upload(request, response, query, goOn)
-        : await this.#files.download(response, query, goOn);
+        ? await this.#files.upload(request, response, query, goOn, turn)
+        : await this.#files.download(response, query, goOn, turn);
     if (answer === undefined) return;
     // The client closes: closing here would reset the connection before the client has read the answer.
     request.resume();
     response.writeHead(answer.status, { "Content-Type": JSON_TYPE });
     response.end(JSON.stringify(answer.body));
+  }
+
+  /** File operations take the client's turn; those that have not begun when it leaves are not begun. */
+  #turnOf(request: IncomingMessage, response: ServerResponse): FileTurn {
+    const { threads = threadShares() } = this.#options;
+    const client = this.#peers.get(request.socket) ?? "";
+    const left = new AbortController();
+    response.once("close", () => left.abort(new Error("the client has left")));
+    return (paths, operation, always = false) =>
+      threads.onPaths(client, paths, operation, always ? undefined : left.signal);
   }
 
   async #terminal(request: IncomingMessage, response: ServerResponse, id: string): Promise<void> {

@@ -2,7 +2,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
+import type { FileTurn } from "../host/thread-shares.ts";
 import { listDirectory } from "./list-directory.ts";
+
+const AT_ONCE: FileTurn = (_paths, operation) => operation();
 
 const home = mkdtempSync(join(tmpdir(), "list-directory-"));
 mkdirSync(join(home, "src", "inner"), { recursive: true });
@@ -10,7 +13,7 @@ writeFileSync(join(home, "src", "a file"), "");
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
 it("lists a directory below the home directory, with absolute paths", async () => {
-  expect(await listDirectory({ path: ["src"], relativity: "home" }, home)).toEqual({
+  expect(await listDirectory({ path: ["src"], relativity: "home" }, home, AT_ONCE)).toEqual({
     status: 200,
     body: {
       absolute_path: [...home.split("/").slice(1), "src"],
@@ -25,10 +28,10 @@ it("lists a directory below the home directory, with absolute paths", async () =
 
 it("lists from the root, and the home directory when no path is given", async () => {
   const parts = home.split("/").slice(1);
-  const fromRoot = await listDirectory({ path: parts, relativity: "root" }, "/nowhere");
-  expect(fromRoot).toEqual(await listDirectory({}, home));
+  const fromRoot = await listDirectory({ path: parts, relativity: "root" }, "/nowhere", AT_ONCE);
+  expect(fromRoot).toEqual(await listDirectory({}, home, AT_ONCE));
   expect(fromRoot).toMatchObject({ status: 200, body: { contents: [{ name: "src" }] } });
-  expect(await listDirectory({ path: null, relativity: "root" }, home)).toMatchObject({
+  expect(await listDirectory({ path: null, relativity: "root" }, home, AT_ONCE)).toMatchObject({
     status: 200,
     body: { absolute_path: [], absolute_path_string: "/" },
   });
@@ -43,7 +46,7 @@ it.each([
   ["an unknown relativity", { path: [], relativity: "cwd" }, 400],
   ["no object", null, 400],
 ])("%s is refused", async (_, request, status) => {
-  const answer = await listDirectory(request, home);
+  const answer = await listDirectory(request, home, AT_ONCE);
   expect(answer.status).toBe(status);
   expect(answer.body).toEqual({ message: expect.any(String) });
 });

@@ -1,6 +1,7 @@
 /** POST /api/v0/list-directory: directory listings for the file picker of an editor. */
 import { opendir } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
+import type { FileTurn } from "../host/thread-shares.ts";
 
 const MAX_ENTRIES = 10_000;
 const MAX_PARTS = 256;
@@ -11,18 +12,21 @@ export interface DirectoryAnswer {
 }
 
 /** @param body The parsed request: `{"path":["a","b"],"relativity":"root"|"home"}`. */
-export async function listDirectory(body: unknown, home: string): Promise<DirectoryAnswer> {
+export async function listDirectory(body: unknown, home: string, turn: FileTurn): Promise<DirectoryAnswer> {
   const directory = directoryOf(body, home);
   if (typeof directory !== "string") return failure(400, directory.problem);
   try {
     const contents: { name: string; absolute_path_string: string; is_dir: boolean }[] = [];
-    for await (const entry of await opendir(directory)) {
-      if (contents.length >= MAX_ENTRIES) break;
-      contents.push({
-        name: entry.name,
-        absolute_path_string: join(directory, entry.name),
-        is_dir: entry.isDirectory(),
-      });
+    const opened = await turn([directory], () => opendir(directory));
+    try {
+      while (contents.length < MAX_ENTRIES) {
+        const entry = await turn([directory], () => opened.read());
+        if (entry === null) break;
+        const { name } = entry;
+        contents.push({ name, absolute_path_string: join(directory, name), is_dir: entry.isDirectory() });
+      }
+    } finally {
+      await turn([directory], () => opened.close(), true);
     }
     contents.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
     return {

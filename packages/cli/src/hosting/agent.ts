@@ -1,7 +1,9 @@
 import { join, resolve } from "node:path";
 import { becomeReaper } from "coder-agent/host/reaper";
+import { exitPastThreads } from "coder-agent/host/thread-exit";
 import { createAgentLogger } from "coder-agent/logger";
 import { runAgent } from "coder-agent/main";
+import { widenThreadPool } from "coder-agent/os/thread-pool";
 import { ClientError } from "coder-client/base/client-error";
 import { accountHome } from "../base/config-dir.ts";
 import { VERSION } from "../base/version.ts";
@@ -41,6 +43,8 @@ export async function runAgentCommand(options: AgentOptions, signal: AbortSignal
     return EXIT.ok;
   } catch (error) {
     return reportFailure(error, signal);
+  } finally {
+    exitPastThreads();
   }
 }
 
@@ -48,6 +52,7 @@ async function startAgent(options: AgentOptions, signal: AbortSignal): Promise<v
   const { logDir, debugAddress, prometheusAddress } = options;
   const url = agentUrl(options.url);
   const zombies = options.reap ? becomeReaper() : undefined;
+  widenThreadPool();
   const logger = createAgentLogger(logDir === undefined ? undefined : join(logDir, "coder-agent.log"), options.verbose);
   if (zombies !== undefined)
     logger.log("warn", "processes that lost their parent will stay as zombies; start the container with an init", {

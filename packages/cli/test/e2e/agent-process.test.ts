@@ -1,9 +1,10 @@
 /** The agent as a process: as process 1 of a container, and with debug pages and metrics on the host. */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
+import { HungMount } from "coder-agent/os/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { freePort } from "../free-port.ts";
 import { ScriptedWorkspaces, stop } from "./scripted-workspaces.ts";
@@ -62,6 +63,36 @@ describe("the agent", () => {
         } finally {
           namespace.kill("SIGKILL");
         }
+      }
+    },
+  );
+
+  it.runIf(process.platform === "linux")(
+    "the agent has threads for many file operations, and its programs know nothing of that",
+    async () => {
+      const agent = workspaces.startAgent(await workspaces.create("threads", {}));
+      await workspaces.reaches("threads", "ready");
+      expect(readdirSync(`/proc/${agent.pid}/task`).length).toBeGreaterThan(64);
+      const told = await workspaces.deployment.run(["ssh", "threads", "--", "env | grep -c ^UV_"]);
+      expect(told.stdout).toBe("0\n");
+      await stop(agent);
+    },
+  );
+
+  it.runIf(HungMount.isPossible)(
+    "the agent ends when asked to while a file system does not answer",
+    async ({ skip }) => {
+      const mount = await HungMount.make();
+      if (mount === undefined) return skip("root may not mount here");
+      try {
+        const agent = workspaces.startAgent(await workspaces.create("hung", {}));
+        await workspaces.reaches("hung", "ready");
+        const run = await workspaces.deployment.run(["ssh", "hung", "--", `#!${mount.point}/python`]);
+        expect([run.code, run.stderr]).toEqual([229, expect.stringContaining("does not answer")]);
+        await stop(agent);
+        expect(agent.exitCode).toBe(0);
+      } finally {
+        await mount.close();
       }
     },
   );

@@ -17,10 +17,12 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import type { FileTurn } from "../../host/thread-shares.ts";
 import { FileRoutes } from "./file-routes.ts";
 import { locate, locateExisting } from "./locate.ts";
 import { receiveFile } from "./upload.ts";
 
+const AT_ONCE: FileTurn = (_paths, operation) => operation();
 const TERMINAL = "0b7f6e57-5f4c-4a55-8f3d-6b4f4d1c2a10";
 let root: string;
 let home: string;
@@ -79,6 +81,7 @@ test("a file that replaces another one has its permissions", async () => {
     const whileWritten: number[] = [];
     await receiveFile(pieces("new"), target, {
       overwrite: true,
+      turn: AT_ONCE,
       onProgress: () => {
         const part = readdirSync(home).find((name) => name.includes(".part-"))!;
         whileWritten.push(statSync(join(home, part)).mode & 0o777 & ~mode);
@@ -97,12 +100,12 @@ test("a file appears whole, and only under a free name", async () => {
   const target = join(home, "a.txt");
   const seen: string[][] = [];
   const onProgress = () => void seen.push(readdirSync(home).filter((name) => name !== "work"));
-  const result = await receiveFile(pieces("one ", "two"), target, { overwrite: false, onProgress });
+  const result = await receiveFile(pieces("one ", "two"), target, { overwrite: false, onProgress, turn: AT_ONCE });
   const sha256 = createHash("sha256").update("one two").digest("hex");
   expect(result).toEqual({ path: target, size: 7, sha256 });
   expect(seen.flat().every((name) => /^\.a\.txt\.part-[0-9a-f]{12}$/.test(name))).toBe(true);
   expect(readdirSync(home).sort()).toEqual(["a.txt", "work"]);
-  const options = { overwrite: false, onProgress };
+  const options = { overwrite: false, onProgress, turn: AT_ONCE };
   await expect(receiveFile(pieces("x"), target, options)).rejects.toMatchObject({ status: 409 });
   await expect(receiveFile(pieces("x"), join(home, "work"), { ...options, overwrite: true })).rejects.toMatchObject({
     status: 409,
@@ -114,7 +117,9 @@ test("a file appears whole, and only under a free name", async () => {
 test("a name that is taken while the file arrives is not replaced", async () => {
   const target = join(home, "a.txt");
   const onProgress = () => writeFileSync(target, "theirs");
-  await expect(receiveFile(pieces("mine"), target, { overwrite: false, onProgress })).rejects.toMatchObject({
+  await expect(
+    receiveFile(pieces("mine"), target, { overwrite: false, onProgress, turn: AT_ONCE }),
+  ).rejects.toMatchObject({
     code: "EEXIST",
   });
   expect(readFileSync(target, "utf8")).toBe("theirs");
@@ -126,7 +131,7 @@ test("a body that breaks off leaves nothing", async () => {
     yield Buffer.from("half");
     throw new Error("gone");
   }
-  const options = { overwrite: true, onProgress: () => undefined };
+  const options = { overwrite: true, onProgress: () => undefined, turn: AT_ONCE };
   await expect(receiveFile(broken(), join(home, "a.txt"), options)).rejects.toThrow("gone");
   expect(readdirSync(home)).toEqual(["work"]);
 });
@@ -141,8 +146,8 @@ test("over HTTP: into a terminal's directory and back, with a status for each re
     const goOn = () => undefined;
     const answer =
       request.method === "PUT"
-        ? await routes.upload(request, response, query, goOn)
-        : await routes.download(response, query, goOn);
+        ? await routes.upload(request, response, query, goOn, AT_ONCE)
+        : await routes.download(response, query, goOn, AT_ONCE);
     if (answer !== undefined) response.writeHead(answer.status).end(JSON.stringify(answer.body));
   });
   server.listen(0, "127.0.0.1");

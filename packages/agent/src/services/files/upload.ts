@@ -3,6 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import type { Stats } from "node:fs";
 import { chmod, type FileHandle, link, lstat, open, rename, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import type { FileTurn } from "../../host/thread-shares.ts";
 import { FileFailure } from "./failure.ts";
 
 export interface UploadResult {
@@ -12,6 +13,15 @@ export interface UploadResult {
   readonly sha256: string;
 }
 
+export interface UploadOptions {
+  readonly overwrite: boolean;
+  /** Called after each written piece. */
+  readonly onProgress: () => void;
+  readonly turn: FileTurn;
+}
+
+type Turn = <T>(operation: () => Promise<T>, always?: boolean) => Promise<T>;
+
 const MODE = 0o644;
 /** Bytes of the name that are kept, so that the name of the incomplete file is not too long. */
 const KEPT_NAME_BYTES = 100;
@@ -19,26 +29,28 @@ const KEPT_NAME_BYTES = 100;
 /**
  * Receives a file. One that replaces another gets its permissions.
  * @param target Absolute path.
- * @param onProgress Called after each written piece.
  * @throws {@link FileFailure}, or the error of the file system or the body; the incomplete file is removed first.
  */
 export async function receiveFile(
   body: AsyncIterable<Uint8Array>,
   target: string,
-  { overwrite, onProgress }: { readonly overwrite: boolean; readonly onProgress: () => void },
+  { overwrite, onProgress, turn }: UploadOptions,
 ): Promise<UploadResult> {
-  const replaced = await refuseExisting(target, overwrite);
+  const inTurn: Turn = (operation, always) => turn([target], operation, always);
+  const replaced = await inTurn(() => refuseExisting(target, overwrite));
   const kept = replaced?.isFile() === true ? replaced.mode & 0o777 : undefined;
   const part = join(dirname(target), `.${shortened(basename(target))}.part-${randomBytes(6).toString("hex")}`);
-  const file = await open(part, "wx", kept ?? MODE);
+  const file = await inTurn(() => open(part, "wx", kept ?? MODE));
   try {
-    const received = await writeAll(file, body, onProgress);
-    if (kept !== undefined) await chmod(part, kept); // the umask may have removed permissions
-    if (overwrite) await rename(part, target);
-    else await moveToFree(part, target);
+    const received = await writeAll(file, body, onProgress, inTurn);
+    await inTurn(async () => {
+      if (kept !== undefined) await chmod(part, kept); // the umask may have removed permissions
+      if (overwrite) await rename(part, target);
+      else await moveToFree(part, target);
+    });
     return { path: target, ...received };
   } catch (error) {
-    await unlink(part).catch(() => undefined); // the first error is the one to report
+    await inTurn(() => unlink(part), true).catch(() => undefined); // the first error is the one to report
     throw error;
   }
 }
@@ -47,18 +59,19 @@ async function writeAll(
   file: FileHandle,
   body: AsyncIterable<Uint8Array>,
   onProgress: () => void,
+  inTurn: Turn,
 ): Promise<{ size: number; sha256: string }> {
   const hash = createHash("sha256");
   let size = 0;
   try {
     for await (const piece of body) {
       hash.update(piece);
-      for (let at = 0; at < piece.length; ) at += (await file.write(piece, at)).bytesWritten;
+      for (let at = 0; at < piece.length; ) at += (await inTurn(() => file.write(piece, at))).bytesWritten;
       size += piece.length;
       onProgress();
     }
   } finally {
-    await file.close();
+    await inTurn(() => file.close(), true);
   }
   return { size, sha256: hash.digest("hex") };
 }

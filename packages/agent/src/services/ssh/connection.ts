@@ -8,7 +8,15 @@ import {
   SshChannel,
   WINDOW_BYTES,
 } from "./channel.ts";
-import { type ChannelOpener, type Dialer, dialSocket, dialTcp, Forwards, joinStreams } from "./forwarding.ts";
+import {
+  type Answers,
+  type ChannelOpener,
+  type Dialer,
+  dialSocket,
+  dialTcp,
+  Forwards,
+  joinStreams,
+} from "./forwarding.ts";
 import { parseChannelRequest, parseGlobalRequest } from "./requests.ts";
 import { type SessionContext, SshSession } from "./session.ts";
 import {
@@ -51,6 +59,7 @@ export interface ConnectionContext {
   readonly logger: Logger;
   readonly limits: ConnectionLimits;
   readonly dial: Dialer;
+  readonly answers: Answers;
   readonly session: (forwardAgent: () => string | undefined, opener: ChannelOpener) => SessionContext;
   readonly onClose: (end: ConnectionEnd) => void;
 }
@@ -107,7 +116,8 @@ export class SshConnection implements ChannelHost, ChannelOpener {
       onWritable: () => this.#room(),
       onClose: (error) => this.#teardown(error),
     });
-    this.#forwards = new Forwards({ opener: this, logger: context.logger, maxListeners: context.limits.maxForwards });
+    const { answers, logger, limits } = context;
+    this.#forwards = new Forwards({ opener: this, logger, maxListeners: limits.maxForwards, answers });
     this.#protocol = createServerProtocol({
       hostKeys: context.hostKeys,
       handlers: this.#handlers(),
@@ -356,7 +366,7 @@ export class SshConnection implements ChannelHost, ChannelOpener {
         case "cancel-tcpip-forward":
           return this.#forwards.cancelTcp(request.address, request.port);
         case "streamlocal-forward@openssh.com":
-          return this.#forwards.listenSocket(request.path);
+          return await this.#forwards.listenSocket(request.path);
         case "cancel-streamlocal-forward@openssh.com":
           return this.#forwards.cancelSocket(request.path);
         case "no-more-sessions@openssh.com":
@@ -382,7 +392,7 @@ export class SshConnection implements ChannelHost, ChannelOpener {
     else if (info.type === "direct-tcpip") void this.#dial(info, dialTcp(this.#context.dial, destIP, destPort), refuse);
     else if (info.type === "direct-streamlocal@openssh.com") {
       if (typeof socketPath !== "string") refuse(OPEN_FAILURE.connectFailed, "the socket's path is not UTF-8");
-      else void this.#dial(info, dialSocket(this.#context.dial, socketPath), refuse);
+      else void this.#dial(info, dialSocket(this.#context.dial, socketPath, this.#context.answers), refuse);
     } else refuse(OPEN_FAILURE.unknownType, "unknown channel type");
   }
 

@@ -1,8 +1,8 @@
 /** Port and socket forwarding of one connection (RFC 4254 §7, OpenSSH PROTOCOL §2.4), and the forwarded SSH agent. */
 import { lstatSync, mkdtempSync, rmSync, unlinkSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type LookupFunction, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Logger } from "wg-userspace/base/ports";
 import { ownedPipe } from "wg-userspace/io/sockets/owned-pipe";
 import type { SshChannel } from "./channel.ts";
@@ -18,7 +18,12 @@ const OWNER_ONLY_UMASK = 0o177;
 export type Dialer = (target: { host: string; port: number } | { path: string }) => Socket;
 
 /** Sockets are half-open like channels. */
-export const dialHost: Dialer = (target) => connect({ ...target, allowHalfOpen: true, noDelay: true });
+export function dialerOf(lookup: LookupFunction): Dialer {
+  return (target) => connect({ ...target, allowHalfOpen: true, noDelay: true, lookup });
+}
+
+/** Whether the file system of an absolute path answers. */
+export type Answers = (path: string) => Promise<boolean>;
 
 /** How a listener reaches the client. Resolves with undefined when the client refuses the channel. */
 export interface ChannelOpener {
@@ -39,8 +44,10 @@ export async function dialTcp(dial: Dialer, host: string, port: number): Promise
 }
 
 /** Dials for `direct-streamlocal@openssh.com`. */
-export async function dialSocket(dial: Dialer, path: string): Promise<Socket> {
+export async function dialSocket(dial: Dialer, path: string, answers: Answers): Promise<Socket> {
   if (!isSocketPath(path)) throw new Error("bad socket path");
+  // Connecting looks the path up on the main thread.
+  if (!(await answers(dirname(path)))) throw new Error("the socket's file system does not answer");
   return connected(dial({ path }));
 }
 
@@ -82,6 +89,7 @@ export interface ForwardsOptions {
   readonly opener: ChannelOpener;
   readonly logger: Logger;
   readonly maxListeners: number;
+  readonly answers: Answers;
 }
 
 /**
@@ -137,8 +145,9 @@ export class Forwards {
   }
 
   /** `streamlocal-forward@openssh.com`. Replaces a socket left over at the path; keeps any other file. */
-  listenSocket(path: string): boolean {
-    if (!isSocketPath(path) || !this.#mayListen(path) || !removeStaleSocket(path)) return false;
+  async listenSocket(path: string): Promise<boolean> {
+    if (!isSocketPath(path) || !(await this.#options.answers(dirname(path)))) return false;
+    if (!this.#mayListen(path) || !removeStaleSocket(path)) return false;
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
     if (!listenOwnerOnly(server, path, this.#options.logger)) return false;
     this.#listeners.set(path, [server]);

@@ -14,6 +14,7 @@ import {
 import { buildEnvironment, ClientEnvironment, type SessionEndpoints } from "../../host/environment.ts";
 import type { ProcessSessions } from "../../host/processes.ts";
 import { Pty, ptyAvailability } from "../../host/pty.ts";
+import type { ThreadShares } from "../../host/thread-shares.ts";
 import type { SessionUser } from "../../host/user.ts";
 import { type Argument, byteLength, hasNul, startOnPipes } from "../../os/spawn.ts";
 import { TerminalDevice, type WindowSize } from "../../os/terminal-device.ts";
@@ -21,7 +22,6 @@ import type { TerminalModes } from "../../os/termios.ts";
 import type { ExitReport, SshChannel } from "./channel.ts";
 import type { ChannelOpener } from "./forwarding.ts";
 import type { ChannelRequest, TerminalRequest } from "./requests.ts";
-import { FileTurns } from "./sftp/file-turns.ts";
 import { findSftpServer } from "./sftp/locate.ts";
 import { serveSftp } from "./sftp/sftp-server.ts";
 import { findUserRc, runUserRc } from "./user-rc.ts";
@@ -58,15 +58,13 @@ const OTHER_SIGNAL = "SIG@openssh.com";
 
 export type SessionType = "ssh" | "vscode" | "jetbrains";
 
-/** Of the threads that Node has by default, one is left for everything else. */
-const TURNS = new FileTurns(2, 3);
-
 /** What a session needs from its service and connection. */
 export interface SessionContext {
   readonly user: SessionUser;
   readonly logger: Logger;
   readonly endpoints: SessionEndpoints;
   readonly processes: ProcessSessions;
+  readonly threads: ThreadShares;
   readonly maxEnvBytes: number;
   readonly killGraceMs: number;
   readonly blockFileTransfer: boolean;
@@ -75,7 +73,7 @@ export interface SessionContext {
   readonly terminals: boolean;
   readonly environment: () => Readonly<Record<string, string>>;
   readonly directory: () => string | undefined;
-  readonly motd: () => Promise<string | undefined>;
+  readonly motd: (answers: (path: string) => Promise<boolean>) => Promise<string | undefined>;
   readonly banners: () => readonly string[];
   /** Opens channels for the agent. */
   readonly opener: ChannelOpener;
@@ -122,6 +120,8 @@ export class SshSession {
   #x11: { readonly request: X11Request; readonly xauth: string } | undefined;
   #started = false;
   #running: Running | undefined;
+  /** Paths that must not be touched. */
+  #silent: ReadonlySet<string> = new Set();
 
   constructor(context: SessionContext, channel: SshChannel) {
     this.#context = context;
@@ -296,6 +296,9 @@ export class SshSession {
       return this.#blockTransfer();
     const { user } = this.#context;
     const resolved = resolveCommand(user, command);
+    await this.#findSilent([user.home, this.#context.directory(), resolved.file]);
+    if (this.#silent.has(resolved.file))
+      return this.#refuse(`the file system of ${resolved.file} does not answer`, START_FAILED_STATUS);
     if (this.#terminal !== undefined) {
       if (command === undefined) await this.#greet();
       return this.#afterUserRc({ ...environment, SSH_TTY: this.#terminal.device.name }, (directory) =>
@@ -312,7 +315,7 @@ export class SshSession {
   async #afterUserRc(environment: Environment, run: (directory: string) => Promise<ExitReport>): Promise<ExitReport> {
     const { user, processes, killGraceMs, logger } = this.#context;
     const directory = this.#directory(this.#context.directory());
-    const file = findUserRc(user.home);
+    const file = findUserRc(this.#silent.has(user.home) ? undefined : user.home);
     if (file === undefined || this.#channel.peerClosed) return run(directory);
     let hangUp = (): void => undefined;
     let stop = (): void => undefined;
@@ -346,7 +349,7 @@ export class SshSession {
 
   /** Where the program starts. As sshd does, it tells the client when the home directory cannot be entered. */
   #directory(preferred: string | undefined): string {
-    const { path, problem } = startDirectory(preferred, this.#context.user.home);
+    const { path, problem } = startDirectory(preferred, this.#context.user.home, this.#silent);
     if (problem !== undefined && !this.#channel.peerClosed) {
       if (this.#terminal === undefined) this.#channel.stderr.write(`${problem}\n`);
       else this.#channel.write(`${problem}\r\n`);
@@ -357,20 +360,37 @@ export class SshSession {
   async #runSftp(environment: Environment): Promise<ExitReport> {
     if (this.#context.blockFileTransfer) return this.#blockTransfer();
     const program = this.#context.sftpServer ?? findSftpServer() ?? "builtin";
-    const { user, logger, endpoints } = this.#context;
+    const { user, logger, endpoints, threads } = this.#context;
     const { home } = user;
     if (program !== "builtin") {
+      await this.#findSilent([home]);
       return this.#runOnPipes({ file: program, args: [] }, this.#directory(undefined), environment);
     }
-    const gone = (): boolean => this.#channel.peerClosed;
+    const over = new AbortController();
+    const leave = (): void => over.abort(new Error("the client has left"));
+    if (this.#channel.peerClosed) leave();
+    else this.#channel.once("peerclose", leave);
     const client = endpoints.remote.address;
-    return { status: await serveSftp(this.#channel, { home, logger, client, turns: TURNS, gone }) };
+    try {
+      return { status: await serveSftp(this.#channel, { home, logger, client, threads, left: over.signal }) };
+    } finally {
+      this.#channel.off("peerclose", leave);
+    }
+  }
+
+  /** Asks file systems that may not answer, before anything on them is touched: to wait for one here would stop the whole agent. */
+  async #findSilent(paths: readonly (string | undefined)[]): Promise<void> {
+    const absolute = paths.filter((path) => path?.startsWith("/") === true) as string[];
+    const { threads, logger } = this.#context;
+    if (!threads.maySilence(absolute)) return;
+    this.#silent = await threads.silent(absolute);
+    for (const path of this.#silent) logger.log("warn", "a file system does not answer", { path });
   }
 
   async #greet(): Promise<void> {
-    const { user, banners, motd } = this.#context;
-    if (existsSync(join(user.home, ".hushlogin"))) return;
-    for (const text of [...banners(), await motd()]) {
+    const { user, banners, motd, threads } = this.#context;
+    if (!this.#silent.has(user.home) && existsSync(join(user.home, ".hushlogin"))) return;
+    for (const text of [...banners(), await motd((path) => threads.answers(path))]) {
       if (text === undefined || text === "") continue;
       const lines = text.slice(0, MAX_LOGIN_TEXT).trimEnd().split(/\r?\n/);
       this.#channel.write(`${lines.join("\r\n")}\r\n`);

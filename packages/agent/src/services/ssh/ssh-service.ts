@@ -3,10 +3,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { CHANNELS_PER_SSH_CONNECTION } from "coder-protocol/tunnel-ports";
 import type { Logger } from "wg-userspace/base/ports";
 import { ProcessSessions } from "../../host/processes.ts";
+import { type ThreadShares, threadShares } from "../../host/thread-shares.ts";
 import type { SessionUser } from "../../host/user.ts";
 import { type ConnectionEnd, SshConnection } from "./connection.ts";
-import { type Dialer, dialHost } from "./forwarding.ts";
-import type { Admission, SessionType } from "./session.ts";
+import { type Dialer, dialerOf } from "./forwarding.ts";
+import type { Admission, SessionContext, SessionType } from "./session.ts";
 import { type HostKeys, parseHostKey } from "./ssh2-protocol.ts";
 
 export interface SshLimits {
@@ -61,7 +62,7 @@ export interface SshServiceOptions {
   readonly environment: () => Readonly<Record<string, string>>;
   /** Where sessions start; the home directory when undefined or missing. */
   readonly directory: () => string | undefined;
-  readonly motd?: () => Promise<string | undefined>;
+  readonly motd?: SessionContext["motd"];
   readonly banners?: () => readonly string[];
   /** Evaluated for every session: an account's shell may change while the agent runs. */
   readonly user: () => SessionUser;
@@ -77,6 +78,8 @@ export interface SshServiceOptions {
   readonly terminals?: boolean;
   /** Dials for clients' forwards; default: through the host's network. */
   readonly dial?: Dialer;
+  /** Default: those of this process. */
+  readonly threads?: ThreadShares;
 }
 
 export interface RemoteAddress {
@@ -124,20 +127,22 @@ export class SshService {
       stream.destroy();
       return;
     }
-    const { logger, onClient } = this.#options;
+    const { logger, onClient, threads = threadShares() } = this.#options;
     let gone: ((end: ConnectionEnd) => void) | undefined;
     const connection = new SshConnection(
       {
         hostKeys: this.#hostKeys,
         logger,
         limits: { ...this.#limits, deadClientMs: this.#options.maxTimeoutMs ?? DEFAULT_MAX_TIMEOUT_MS },
-        dial: this.#options.dial ?? dialHost,
+        dial: this.#options.dial ?? dialerOf(threads.lookupFor(remote.address)),
+        answers: (path) => threads.answers(path),
         session: (forwardAgent, opener) => ({
           opener,
           user: this.#options.user(),
           logger,
           endpoints: { remote, local },
           processes: this.#processes,
+          threads,
           maxEnvBytes: this.#limits.maxEnvBytes,
           killGraceMs: this.#limits.killGraceMs,
           blockFileTransfer: this.#options.blockFileTransfer ?? false,

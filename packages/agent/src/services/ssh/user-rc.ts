@@ -22,8 +22,10 @@ export interface UserRcRun {
   readonly onEnded: (pid: number) => void;
 }
 
-export function findUserRc(home: string): string | undefined {
-  return [join(home, ".ssh", "rc"), "/etc/ssh/sshrc"].find((path) => existsSync(path));
+/** @param home Undefined if its file system does not answer. */
+export function findUserRc(home: string | undefined): string | undefined {
+  const own = home === undefined ? [] : [join(home, ".ssh", "rc")];
+  return [...own, "/etc/ssh/sshrc"].find((path) => existsSync(path));
 }
 
 /** Resolves when the script has ended, whatever its exit code, with a function that stops reading its output. */

@@ -11,6 +11,7 @@ import { foregroundProgram, workingDirectory } from "../../host/foreground.ts";
 import { ProcessSessions } from "../../host/processes.ts";
 import { Pty, type PtyOptions, ptyAvailability } from "../../host/pty.ts";
 import { type Schedule, schedule } from "../../host/schedule.ts";
+import { type ThreadShares, threadShares } from "../../host/thread-shares.ts";
 import type { SessionUser } from "../../host/user.ts";
 import { TerminalDevice } from "../../os/terminal-device.ts";
 import { InitReader, MAX_KEEP_SECONDS, type TerminalInit } from "./messages.ts";
@@ -43,6 +44,8 @@ export interface TerminalServiceOptions {
   readonly maxTerminals?: number;
   /** Default: the machine's. In ms since 1970. */
   readonly clock?: () => number;
+  /** Default: those of this process. */
+  readonly threads?: Pick<ThreadShares, "maySilence" | "silent">;
 }
 
 /** A terminal as `/api/v0/terminals` lists it. Times are RFC 3339. */
@@ -85,6 +88,7 @@ export class TerminalService {
   readonly #terminals = new Map<string, Entry>();
   readonly #clock: () => number;
   readonly #undecided = new Set<Duplex>();
+  readonly #threads: Pick<ThreadShares, "maySilence" | "silent">;
   #closed = false;
 
   constructor(options: TerminalServiceOptions) {
@@ -92,6 +96,7 @@ export class TerminalService {
     this.#schedule = options.schedule ?? schedule;
     this.#processes = new ProcessSessions(options.logger);
     this.#clock = options.clock ?? Date.now;
+    this.#threads = options.threads ?? threadShares();
   }
 
   /** Viewers connected now. */
@@ -198,7 +203,14 @@ export class TerminalService {
     return pathOfFileUrl(terminal.directory) ?? workingDirectory(terminal.pid);
   }
 
-  #open(stream: Duplex, init: TerminalInit, rest: Uint8Array, endpoints: SessionEndpoints): void {
+  /** @param silent Paths that must not be touched; undefined if that is not known yet. */
+  #open(
+    stream: Duplex,
+    init: TerminalInit,
+    rest: Uint8Array,
+    endpoints: SessionEndpoints,
+    silent?: ReadonlySet<string>,
+  ): void {
     const known = this.#terminals.get(init.id);
     if (known !== undefined) {
       if (!known.terminal.belongsTo(init.user)) refuse(stream, init, "this terminal belongs to another user");
@@ -211,8 +223,12 @@ export class TerminalService {
       refuse(stream, init, problem);
       return;
     }
+    if (silent === undefined && this.#threads.maySilence(this.#touched())) {
+      void this.#openLater(stream, init, rest, endpoints);
+      return;
+    }
     try {
-      this.#start(init, endpoints).attach(stream, init, rest);
+      this.#start(init, endpoints, silent).attach(stream, init, rest);
     } catch (error) {
       this.#options.logger.log("warn", "a terminal's program could not be started", { error: String(error) });
       refuse(
@@ -221,6 +237,21 @@ export class TerminalService {
         `the program could not be started: ${error instanceof Error ? error.message : String(error)}`,
       );
     }
+  }
+
+  /** The paths that a start touches on the main thread, where waiting for one would stop the whole agent. */
+  #touched(): readonly string[] {
+    const directory = this.#options.directory();
+    return [this.#options.user().home, ...(directory === undefined ? [] : [directory])];
+  }
+
+  async #openLater(stream: Duplex, init: TerminalInit, rest: Uint8Array, endpoints: SessionEndpoints): Promise<void> {
+    this.#undecided.add(stream);
+    const silent = await this.#threads.silent(this.#touched());
+    this.#undecided.delete(stream);
+    if (this.#closed || stream.destroyed) return void stream.destroy();
+    for (const path of silent) this.#options.logger.log("warn", "a file system does not answer", { path });
+    this.#open(stream, init, rest, endpoints, silent);
   }
 
   #problemWith(init: TerminalInit): string | undefined {
@@ -233,11 +264,11 @@ export class TerminalService {
     return availability.available ? undefined : `no terminal can be made here: ${availability.reason}`;
   }
 
-  #start(init: TerminalInit, endpoints: SessionEndpoints): Terminal {
+  #start(init: TerminalInit, endpoints: SessionEndpoints, silent: ReadonlySet<string> | undefined): Terminal {
     const { logger } = this.#options;
     const user = this.#options.user();
     const start = this.#options.start ?? startOnTerminal;
-    const directory = startDirectory(this.#options.directory(), user.home);
+    const directory = startDirectory(this.#options.directory(), user.home, silent);
     if (directory.problem !== undefined) logger.log("warn", "a terminal starts in /", { reason: directory.problem });
     const program = start({
       ...resolveCommand(user, init.command),

@@ -21,11 +21,11 @@ import { join } from "node:path";
 import fc from "fast-check";
 import type { Attributes, FileEntryWithStats, SFTPWrapper, Stats } from "ssh2";
 import { describe, expect, test } from "vitest";
+import { ThreadShares } from "../../../host/thread-shares.ts";
 import { duplexPair, type exec, outcome, sftp, TestService } from "../testing.ts";
 import { encodeFields, encodePacket, type Field, REQUEST } from "./codec.ts";
-import { FileTurns } from "./file-turns.ts";
 import { findSftpServer } from "./locate.ts";
-import { serveSftp } from "./sftp-server.ts";
+import { type SftpOptions, serveSftp } from "./sftp-server.ts";
 
 /** Turns ssh2's callbacks into promises; `call` gets the callback last. */
 function promise<T>(call: (done: (error: Error | null | undefined, value?: T) => void) => unknown): Promise<T> {
@@ -204,11 +204,11 @@ const logger = { level: "error", log: () => undefined } as const;
 async function answersTo(
   packets: readonly Buffer[],
   home = "/nonexistent",
-  turns = new FileTurns(1, 1),
-  gone = () => false,
+  threads: SftpOptions["threads"] = new ThreadShares({ threads: 1 }),
+  left = new AbortController().signal,
 ): Promise<{ status: number; answers: Buffer }> {
   const [near, far] = duplexPair();
-  const done = serveSftp(far, { home, logger, client: "client", turns, gone });
+  const done = serveSftp(far, { home, logger, client: "client", threads, left });
   const chunks: Buffer[] = [];
   near.on("data", (chunk: Buffer) => chunks.push(chunk));
   near.end(Buffer.concat(packets));
@@ -263,14 +263,16 @@ test.runIf(process.platform === "linux")("names that cannot be looked at are lis
     chmodSync(join(home, "d"), 0o444);
     // Nothing is closed to root.
     const script = `
-      const [server, turns] = await Promise.all(process.argv.slice(1, 3).map((module) => import(module)));
+      const [server, shares] = await Promise.all(process.argv.slice(1, 3).map((module) => import(module)));
       const { Duplex } = await import("node:stream");
       if (process.getuid() === 0) process.setuid(65534);
       const logger = { level: "error", log() {} };
-      const options = { home: process.argv[3], logger, client: "", turns: new turns.FileTurns(1, 1), gone: () => false };
+      const options = { home: process.argv[3], logger, client: "", threads: new shares.ThreadShares(), left: new AbortController().signal };
       await server.serveSftp(Duplex.from({ readable: process.stdin, writable: process.stdout }), options);
     `;
-    const modules = ["sftp-server.ts", "file-turns.ts"].map((file) => new URL(file, import.meta.url).href);
+    const modules = ["sftp-server.ts", "../../../host/thread-shares.ts"].map(
+      (file) => new URL(file, import.meta.url).href,
+    );
     const input = Buffer.concat([
       encodePacket(REQUEST.opendir, { u32: 1 }, { string: "d" }),
       encodePacket(REQUEST.readdir, { u32: 2 }, { string: Buffer.alloc(4) }),
@@ -291,11 +293,11 @@ test.runIf(process.platform === "linux")("names that cannot be looked at are lis
 });
 
 test("requests wait for the client's turn", async () => {
-  const turns = new FileTurns(1, 1);
+  const threads = new ThreadShares({ threads: 1 });
   const { promise: held, resolve: release } = Promise.withResolvers<void>();
-  const other = turns.run("other", () => held);
+  const other = threads.onVolumes("other", [], () => held);
   const [near, far] = duplexPair();
-  const done = serveSftp(far, { home: "/", logger, client: "client", turns, gone: () => false });
+  const done = serveSftp(far, { home: "/", logger, client: "client", threads, left: new AbortController().signal });
   near.write(encodePacket(REQUEST.stat, { u32: 1 }, { string: "/" }));
   const answered = once(near, "data");
   await new Promise(setImmediate);
@@ -441,7 +443,16 @@ test("a copy ends when the client has left, long before its file does", async ()
   const handle = (number: number): Field => ({ string: encodeFields([{ u32: number }]) });
   try {
     writeFileSync(join(home, "from"), Buffer.alloc(4 * 1024 * 1024, 1));
-    let asked = 0;
+    const shares = new ThreadShares({ threads: 1 });
+    const left = new AbortController();
+    let turns = 0;
+    const threads: SftpOptions["threads"] = {
+      volumeOf: () => undefined,
+      onVolumes: (...turn) => {
+        if (++turns === 10) left.abort(new Error("left"));
+        return shares.onVolumes(...turn);
+      },
+    };
     const copy = encodePacket(
       REQUEST.extended,
       { u32: 2 },
@@ -452,7 +463,7 @@ test("a copy ends when the client has left, long before its file does", async ()
       handle(1),
       u64,
     );
-    await answersTo([open("from", 1), open("to", 2 | 8), copy], home, new FileTurns(1, 1), () => ++asked > 2);
+    await answersTo([open("from", 1), open("to", 2 | 8), copy], home, threads, left.signal);
     const { size } = statSync(join(home, "to"));
     expect(size).toBeGreaterThan(0);
     expect(size).toBeLessThan(4 * 1024 * 1024);

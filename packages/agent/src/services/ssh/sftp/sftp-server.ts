@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import type { Dir, StatsFs } from "node:fs";
+import type { Dir } from "node:fs";
 import { constants } from "node:fs";
 import {
   chmod,
@@ -22,59 +22,45 @@ import {
   utimes,
 } from "node:fs/promises";
 import type { Duplex } from "node:stream";
+import { orAborted } from "wg-userspace/async/abort";
 import type { Logger } from "wg-userspace/base/ports";
+import type { ThreadShares } from "../../../host/thread-shares.ts";
 import { Accounts } from "./accounts.ts";
+import { attributesOf, MESSAGES, NO_ATTRIBUTES, name, status, statusOf, u64s, version, volume } from "./answers.ts";
 import {
   type Attributes,
   encodeAttributes,
   encodeFields,
-  encodeMode,
   encodePacket,
   type Field,
   FieldReader,
-  type FileFacts,
   MAX_PACKET_BYTES,
   OPEN,
   REQUEST,
   RESPONSE,
   STATUS,
-  type Status,
 } from "./codec.ts";
 import { SftpFailure } from "./failure.ts";
-import type { FileTurns } from "./file-turns.ts";
 import { factsOf, join, openFile, realPath, SLASH, unused, writeAll } from "./files.ts";
 import { bareLongName, longName } from "./long-name.ts";
+import { touchedBy } from "./touched.ts";
 
 export interface SftpOptions {
   /** Where relative paths start. */
   readonly home: string;
   /** The client, in whose turn file operations run. */
   readonly client: string;
-  readonly turns: FileTurns;
+  readonly threads: Pick<ThreadShares, "onVolumes" | "volumeOf">;
   readonly logger: Logger;
-  /** Whether the client has left, which the stream may not show before the request under way is answered. */
-  readonly gone: () => boolean;
+  /** Aborted when the client has left, which the stream may not show before the request under way is answered. */
+  readonly left: AbortSignal;
 }
 
-const VERSION = 3;
 /** The number that sshd offers under the usual limit of descriptors. */
 const MAX_HANDLES = 1019;
 const MAX_READ_BYTES = 255 * 1024;
 const ENTRIES_PER_ANSWER = 100;
 const MAX_PATH_BYTES = 4096;
-const EXTENSIONS: readonly (readonly [string, string])[] = [
-  ["posix-rename@openssh.com", "1"],
-  ["statvfs@openssh.com", "2"],
-  ["fstatvfs@openssh.com", "2"],
-  ["hardlink@openssh.com", "1"],
-  ["fsync@openssh.com", "1"],
-  ["lsetstat@openssh.com", "1"],
-  ["limits@openssh.com", "1"],
-  ["expand-path@openssh.com", "1"],
-  ["home-directory", "1"],
-  ["users-groups-by-id@openssh.com", "1"],
-  ["copy-data", "1"],
-];
 
 /**
  * SFTP for machines without a server of their own. Requests are handled one after the other, and the next is read only when the
@@ -82,6 +68,7 @@ const EXTENSIONS: readonly (readonly [string, string])[] = [
  * @returns The exit status: 0 when the client ended the stream, 1 when it broke the protocol. Open files are closed.
  */
 export async function serveSftp(stream: Duplex, options: SftpOptions): Promise<number> {
+  const { left } = options;
   const server = new SftpServer(options);
   let buffered: Buffer = Buffer.alloc(0);
   try {
@@ -95,7 +82,7 @@ export async function serveSftp(stream: Duplex, options: SftpOptions): Promise<n
         }
         if (buffered.length < 4 + length) break;
         const packet = buffered.subarray(4, 4 + length);
-        const answer = await options.turns.run(options.client, () => server.handle(packet));
+        const answer = await orAborted(server.handle(packet), left);
         buffered = buffered.subarray(4 + length);
         if (answer !== undefined && !stream.write(answer) && !stream.destroyed) {
           await Promise.race([once(stream, "drain"), once(stream, "close")]);
@@ -103,14 +90,23 @@ export async function serveSftp(stream: Duplex, options: SftpOptions): Promise<n
       }
     }
     return 0;
+  } catch (error) {
+    if (left.aborted && error === left.reason) return 0;
+    throw error;
   } finally {
-    await server.close();
+    const closed = server.close();
+    // A file system that does not answer keeps the client's turn, but not its session.
+    if (!left.aborted) await closed;
   }
 }
 
-type Handle =
+type Handle = (
   | { readonly kind: "file"; readonly file: FileHandle; readonly append: boolean }
-  | { readonly kind: "directory"; readonly dir: Dir; readonly path: Buffer; readonly own: Buffer[] };
+  | { readonly kind: "directory"; readonly dir: Dir; readonly path: Buffer; readonly own: Buffer[] }
+) & {
+  /** The file system that it is on, if known. */
+  readonly volume: string | undefined;
+};
 
 class SftpServer {
   readonly #options: SftpOptions;
@@ -125,7 +121,7 @@ class SftpServer {
   async close(): Promise<void> {
     for (const handle of this.#handles.values()) {
       try {
-        await closeHandle(handle);
+        await this.#closeHandle(handle, undefined);
       } catch (error) {
         this.#options.logger.log("debug", "sftp: closing a file failed", { error: String(error) });
       }
@@ -140,11 +136,32 @@ class SftpServer {
     if (type === REQUEST.init) return version();
     const id = reader.u32();
     if (reader.failed) return undefined;
+    const handle = (): Promise<Buffer> => this.#dispatch(type, id, reader);
     try {
-      return await this.#dispatch(type, id, reader);
+      return ownsTurns(packet) ? await handle() : await this.#inTurn(this.#volumesOf(packet), handle);
     } catch (error) {
+      if (this.#options.left.aborted) return undefined; // the answer has no reader
       return statusOf(id, error);
     }
+  }
+
+  #inTurn<T>(volumes: readonly (string | undefined)[], operation: () => Promise<T>): Promise<T> {
+    return this.#options.threads.onVolumes(this.#options.client, volumes, operation, this.#options.left);
+  }
+
+  #volumesOf(packet: Buffer): readonly (string | undefined)[] {
+    const { paths, handles } = touchedBy(packet);
+    return [
+      ...paths.map((path) => this.#options.threads.volumeOf(this.#absolute(path))),
+      ...handles.map((handle) => (handle.length === 4 ? this.#handles.get(handle.readUInt32BE())?.volume : undefined)),
+    ];
+  }
+
+  /** A turn of its own, because a file system may wait when it closes a file. */
+  async #closeHandle(handle: Handle, signal: AbortSignal | undefined): Promise<void> {
+    const { client, threads } = this.#options;
+    const close = (): Promise<void> => (handle.kind === "file" ? handle.file.close() : handle.dir.close());
+    await threads.onVolumes(client, [handle.volume], close, signal);
   }
 
   async #dispatch(type: number, id: number, reader: FieldReader): Promise<Buffer> {
@@ -208,7 +225,8 @@ class SftpServer {
     const { mode } = complete(reader, reader.attributes());
     this.#reserve();
     const file = await openFile(path, openFlags(flags), mode === undefined ? 0o666 : mode & 0o7777);
-    return this.#handleAnswer(id, { kind: "file", file, append: (flags & OPEN.append) !== 0 });
+    const volume = this.#options.threads.volumeOf(path);
+    return this.#handleAnswer(id, { kind: "file", file, append: (flags & OPEN.append) !== 0, volume });
   }
 
   async #openDirectory(id: number, reader: FieldReader): Promise<Buffer> {
@@ -216,7 +234,8 @@ class SftpServer {
     this.#reserve();
     // The types allow names only as text; the encoding option makes them bytes.
     const dir = await opendir(path as unknown as string, { encoding: "buffer" as BufferEncoding });
-    return this.#handleAnswer(id, { kind: "directory", dir, path, own: [Buffer.from("."), Buffer.from("..")] });
+    const volume = this.#options.threads.volumeOf(path);
+    return this.#handleAnswer(id, { kind: "directory", dir, path, own: [Buffer.from("."), Buffer.from("..")], volume });
   }
 
   async #close(id: number, reader: FieldReader): Promise<Buffer> {
@@ -224,7 +243,7 @@ class SftpServer {
     const handle = this.#handles.get(number);
     if (handle === undefined) throw new SftpFailure(STATUS.failure, "no such handle");
     this.#handles.delete(number);
-    await closeHandle(handle);
+    await this.#closeHandle(handle, this.#options.left);
     return status(id, STATUS.ok);
   }
 
@@ -276,9 +295,11 @@ class SftpServer {
     const entries: Field[] = [];
     let count = 0;
     while (count < ENTRIES_PER_ANSWER) {
-      const entryName = handle.own.shift() ?? (await nextEntry(handle.dir));
+      const entryName = handle.own.shift() ?? (await this.#inTurn([handle.volume], () => nextEntry(handle.dir)));
       if (entryName === undefined) break;
-      const facts = await factsOf(join(handle.path, entryName));
+      const path = join(handle.path, entryName);
+      // Another file system may be mounted there.
+      const facts = await this.#inTurn([this.#options.threads.volumeOf(path)], () => factsOf(path));
       if (facts === "missing") continue; // removed after it was listed
       count++;
       // A name is no secret of those who can list it, so one that cannot be looked at is in the list, without attributes.
@@ -387,31 +408,37 @@ class SftpServer {
 
   /** Copies from one open file to another; a length of 0 means up to its end. Ends early when the client has left. */
   async #copyData(id: number, reader: FieldReader): Promise<Buffer> {
-    const { file: from } = this.#file(reader);
+    const { file: from, volume: first } = this.#file(reader);
     let position = reader.u64();
     const length = reader.u64();
-    const { file: to, append } = this.#file(reader);
+    const { file: to, append, volume: second } = this.#file(reader);
     let target = complete(reader, reader.u64());
-    const source = await from.stat();
-    const destination = await to.stat(); // not at once: a turn is one thread
+    const source = await this.#inTurn([first], () => from.stat());
+    const destination = await this.#inTurn([second], () => to.stat());
     if (source.dev === destination.dev && source.ino === destination.ino)
       throw new SftpFailure(STATUS.failure, "a file is not copied into itself");
     if (!source.isFile()) throw new SftpFailure(STATUS.failure, "only regular files are copied");
     const block = Buffer.allocUnsafe(MAX_READ_BYTES);
-    for (let left = length === 0 ? Number.POSITIVE_INFINITY : length; left > 0 && !this.#options.gone(); ) {
-      const { bytesRead } = await from.read(block, 0, Math.min(block.length, left), position);
-      if (bytesRead === 0) break;
-      await writeAll(to, block.subarray(0, bytesRead), append ? undefined : target);
-      position += bytesRead;
-      target += bytesRead;
-      left -= bytesRead;
-      await this.#options.turns.passOn(this.#options.client);
+    for (let left = length === 0 ? Number.POSITIVE_INFINITY : length; left > 0 && !this.#options.left.aborted; ) {
+      // A turn for each block, so that others need not wait for the whole file.
+      const copied = await this.#inTurn([first, second], async () => {
+        const { bytesRead } = await from.read(block, 0, Math.min(block.length, left), position);
+        if (bytesRead > 0) await writeAll(to, block.subarray(0, bytesRead), append ? undefined : target);
+        return bytesRead;
+      });
+      if (copied === 0) break;
+      position += copied;
+      target += copied;
+      left -= copied;
     }
     return status(id, STATUS.ok);
   }
 
   #path(reader: FieldReader): Buffer {
-    const path = pathBytes(reader);
+    return this.#absolute(pathBytes(reader));
+  }
+
+  #absolute(path: Buffer): Buffer {
     return path[0] === SLASH ? Buffer.from(path) : join(Buffer.from(this.#options.home), path);
   }
 
@@ -444,70 +471,20 @@ class SftpServer {
   }
 }
 
+/** Requests that consist of many operations take a turn for each, so that others go on meanwhile. */
+function ownsTurns(packet: Buffer): boolean {
+  const type = packet[0];
+  // An answer from tables, and the closing of a file, take turns where they need them.
+  if (type === REQUEST.readdir || type === REQUEST.close) return true;
+  if (type !== REQUEST.extended) return false;
+  const reader = new FieldReader(packet.subarray(5));
+  return reader.string().toString("latin1") === "copy-data";
+}
+
 const TILDE = 0x7e;
-/** The longest file name; Node does not expose the real limit. */
-const NAME_MAX = 255;
 /** Length, type, id, data length. */
 const DATA_HEAD_BYTES = 13;
 const NO_HARD_LINKS = new Set(["EPERM", "EOPNOTSUPP", "ENOTSUP", "ENOSYS", "EMLINK", "EXDEV"]);
-
-function version(): Buffer {
-  const extensions = EXTENSIONS.flatMap(([name, value]) => [{ string: name }, { string: value }]);
-  return encodePacket(RESPONSE.version, { u32: VERSION }, { raw: encodeFields(extensions) });
-}
-
-function status(id: number, code: Status, message = MESSAGES[code]): Buffer {
-  return encodePacket(RESPONSE.status, { u32: id }, { u32: code }, { string: message }, { string: "" });
-}
-
-const MESSAGES: Readonly<Record<Status, string>> = {
-  [STATUS.ok]: "Success",
-  [STATUS.eof]: "End of file",
-  [STATUS.noSuchFile]: "No such file",
-  [STATUS.permissionDenied]: "Permission denied",
-  [STATUS.failure]: "Failure",
-  [STATUS.badMessage]: "Bad message",
-  [STATUS.unsupported]: "Operation unsupported",
-};
-
-function statusOf(id: number, error: unknown): Buffer {
-  if (error instanceof SftpFailure) return status(id, error.status, error.message);
-  const code = (error as NodeJS.ErrnoException).code;
-  if (code === undefined) throw error;
-  if (code === "ENOENT" || code === "ENOTDIR" || code === "ELOOP" || code === "EBADF")
-    return status(id, STATUS.noSuchFile);
-  if (code === "EACCES" || code === "EPERM" || code === "EROFS") return status(id, STATUS.permissionDenied);
-  if (code === "EINVAL" || code === "ENAMETOOLONG") return status(id, STATUS.badMessage);
-  if (code === "ENOSYS") return status(id, STATUS.unsupported);
-  return status(id, STATUS.failure, `Failure (${code})`);
-}
-
-/** OpenSSH PROTOCOL §4.5: block sizes, counts, serial number, flags, longest name. */
-function volume(id: number, facts: StatsFs): Buffer {
-  const { bsize, blocks, bfree, bavail, files, ffree } = facts;
-  const fields = u64s([bsize, bsize, blocks, bfree, bavail, files, ffree, ffree, 0, 0, NAME_MAX]);
-  return encodePacket(RESPONSE.extended, { u32: id }, { raw: fields });
-}
-
-function u64s(values: readonly number[]): Buffer {
-  const bytes = Buffer.alloc(8 * values.length);
-  values.forEach((value, index) => {
-    bytes.writeBigUInt64BE(BigInt(Math.max(0, value)), 8 * index);
-  });
-  return bytes;
-}
-
-function attributesOf(id: number, facts: FileFacts): Buffer {
-  return encodePacket(RESPONSE.attrs, { u32: id }, { raw: encodeAttributes(facts) });
-}
-
-const NO_ATTRIBUTES = encodeMode();
-const NO_FACTS: FileFacts = { size: 0, uid: 0, gid: 0, mode: 0, atimeMs: 0, mtimeMs: 0 };
-
-function name(id: number, path: Buffer): Buffer {
-  const attributes = encodeAttributes(NO_FACTS);
-  return encodePacket(RESPONSE.name, { u32: id }, { u32: 1 }, { string: path }, { string: path }, { raw: attributes });
-}
 
 /** Throws if the packet's fields ran past its end, before anything is done with them. */
 function complete<T>(reader: FieldReader, value: T): T {
@@ -552,9 +529,4 @@ function numbers(bytes: Buffer): readonly number[] {
 /** Node omits "." and "..". */
 async function nextEntry(dir: Dir): Promise<Buffer | undefined> {
   return (await dir.read())?.name as unknown as Buffer | undefined;
-}
-
-async function closeHandle(handle: Handle): Promise<void> {
-  if (handle.kind === "file") await handle.file.close();
-  else await handle.dir.close();
 }
