@@ -126,7 +126,14 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const accounts = new Accounts({ store, passwords, accessChanges, clock });
   // A proxy in front of the server may terminate TLS.
   const secureCookies = (): boolean => config.secureAuthCookie || addresses.accessUrl().protocol === "https:";
-  const authenticator = new Authenticator({ store, csrfKey: keys.csrf, hosts, secureCookies, clock });
+  const authenticator = new Authenticator({
+    store,
+    csrfKey: keys.csrf,
+    hosts,
+    secureCookies,
+    clock,
+    events: accessEvents,
+  });
   const access = new AccessWatch({ events: accessEvents, authenticator, recheckMs: limits.recheckMs, log });
   const offlineAudit = new OfflineAudit({ pending: store.pendingAudit, audit, log });
   const keyExpiry = new KeyExpiry({ store, events: accessEvents, clock, log });

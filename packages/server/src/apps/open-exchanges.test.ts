@@ -11,6 +11,8 @@ const DECISION = {
   target: { workspaceId: "w", ownerId: "o" },
 } as unknown as AppDecision;
 
+const REVOKED = { kind: "key-revoked", keyId: "k", userId: "u" } as const;
+
 function started() {
   const onError = vi.fn();
   const exchanges = new OpenExchanges({ now: Date.now, streams: new OpenStreams(), onError });
@@ -21,12 +23,35 @@ function started() {
   return { exchanges, add, onError };
 }
 
-test("a right that ended while it was being decided about ends the exchange that began after the event", async () => {
+test.each([
+  ["a revoked login", (exchanges: OpenExchanges) => exchanges.onAccessEvent(REVOKED)],
+  ["a changed workspace", (exchanges: OpenExchanges) => exchanges.onWorkspaceChange("w")],
+])("a right that ended while it was being decided about ends the exchange at once: %s", async (_, change) => {
   const { exchanges, add } = started();
-  exchanges.onAccessEvent({ kind: "key-revoked", keyId: "k", userId: "u" });
+  change(exchanges);
+  await vi.advanceTimersByTimeAsync(30_000); // a slow decision
   const late = add(async () => false);
-  await vi.advanceTimersByTimeAsync(2_000);
+  await vi.advanceTimersByTimeAsync(0);
   expect(late.end).toHaveBeenCalledOnce();
+  exchanges.close();
+});
+
+test("changes that concern others, or are long past, cause no check, and their number is limited", async () => {
+  const { exchanges, add } = started();
+  exchanges.onAccessEvent(REVOKED);
+  await vi.advanceTimersByTimeAsync(60_001);
+  exchanges.onAccessEvent({ kind: "key-revoked", keyId: "another", userId: "u" });
+  exchanges.onWorkspaceChange("another");
+  const late = add(async () => true);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(late.stillHolds).not.toHaveBeenCalled();
+  exchanges.onWorkspaceChange("w");
+  for (let i = 0; i < 1_024; i++) exchanges.onWorkspaceChange("another");
+  const later = add(async () => false);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(later.stillHolds).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(later.end).toHaveBeenCalledOnce();
   exchanges.close();
 });
 

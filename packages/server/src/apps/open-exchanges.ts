@@ -6,10 +6,18 @@ import type { AppDecision } from "./decision.ts";
 /** How often exchanges are swept: those whose end is known in advance, and those that are new. */
 const SWEEP_MS = 1_000;
 /**
- * An exchange that is still open at this sweep is rechecked once. An event that arrived while its decision was being made found no
- * exchange to end, and an open WebSocket has no later check. Most requests are over by then.
+ * A change that arrives while a decision is being made finds no exchange to end, so changes are remembered for longer than a decision
+ * takes, and a new exchange that one of them concerns is rechecked at once.
+ */
+const REMEMBER_MS = 60_000;
+const MAX_REMEMBERED = 1_024;
+/**
+ * An exchange that is still open at this sweep is rechecked once, in case its decision took even longer or too many changes came.
+ * Most requests are over by then.
  */
 const RECHECK_AT_SWEEP = 2;
+
+type Change = AccessEvent | { readonly kind: "workspace-changed"; readonly workspaceId: string };
 
 export interface OpenExchange {
   readonly decision: AppDecision;
@@ -29,6 +37,8 @@ export interface OpenExchangesOptions {
 export class OpenExchanges {
   /** The number of sweeps that each exchange has seen. */
   readonly #open = new Map<OpenExchange, number>();
+  /** The oldest first. */
+  readonly #remembered: { readonly change: Change; readonly at: number }[] = [];
   readonly #options: OpenExchangesOptions;
   readonly #timer: NodeJS.Timeout;
 
@@ -43,6 +53,8 @@ export class OpenExchanges {
     this.#open.set(exchange, 0);
     const end = (): void => exchange.end();
     const leave = this.#options.streams.add({ end, destroy: end });
+    this.#forgetOld();
+    if (this.#remembered.some(({ change }) => concerns(change, exchange.decision))) this.#recheck(exchange);
     return () => {
       this.#open.delete(exchange);
       leave();
@@ -51,17 +63,28 @@ export class OpenExchanges {
 
   /** Rechecks the exchanges that an event may have ended. */
   onAccessEvent(event: AccessEvent): void {
-    for (const exchange of this.#open.keys()) if (concerns(event, exchange.decision)) this.#recheck(exchange);
+    this.#onChange(event);
   }
 
   /** Rechecks the exchanges of a workspace that changed, or one of whose shares changed. */
   onWorkspaceChange(workspaceId: string): void {
-    for (const exchange of this.#open.keys())
-      if (exchange.decision.target.workspaceId === workspaceId) this.#recheck(exchange);
+    this.#onChange({ kind: "workspace-changed", workspaceId });
   }
 
   close(): void {
     clearInterval(this.#timer);
+  }
+
+  #onChange(change: Change): void {
+    for (const exchange of this.#open.keys()) if (concerns(change, exchange.decision)) this.#recheck(exchange);
+    this.#remembered.push({ change, at: performance.now() });
+    if (this.#remembered.length > MAX_REMEMBERED) this.#remembered.shift();
+  }
+
+  #forgetOld(): void {
+    const since = performance.now() - REMEMBER_MS;
+    const kept = this.#remembered.findIndex(({ at }) => at >= since);
+    this.#remembered.splice(0, kept < 0 ? this.#remembered.length : kept);
   }
 
   #sweep(): void {
@@ -86,7 +109,7 @@ export class OpenExchanges {
   }
 }
 
-function concerns(event: AccessEvent, { visitor, target }: AppDecision): boolean {
+function concerns(event: Change, { visitor, target }: AppDecision): boolean {
   switch (event.kind) {
     case "key-revoked":
       return event.keyId === visitor?.keyId;
@@ -95,6 +118,7 @@ function concerns(event: AccessEvent, { visitor, target }: AppDecision): boolean
       return event.userId === visitor?.userId || event.userId === target.ownerId;
     case "workspace-deleted":
     case "workspace-stopped":
+    case "workspace-changed":
       return event.workspaceId === target.workspaceId;
     case "agent-token-rotated":
     case "proxy-revoked":

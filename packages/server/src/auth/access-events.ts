@@ -17,6 +17,12 @@ export type AccessEvent =
       readonly everyone?: true;
     };
 
+/** A moment in the sequence of events of this process. */
+export type AccessMoment = number & { readonly moment: unique symbol };
+
+/** Events that are remembered. */
+const MAX_REMEMBERED = 1_024;
+
 export type AccessListener = (event: AccessEvent, outboxId?: string) => void;
 
 /**
@@ -25,6 +31,21 @@ export type AccessListener = (event: AccessEvent, outboxId?: string) => void;
  */
 export class AccessEvents {
   readonly #listeners = new Set<AccessListener>();
+  /** The latest events, in a ring. */
+  readonly #remembered: AccessEvent[] = [];
+  #published = 0;
+
+  /** Take it before a decision is begun; then {@link since} has what the decision may have missed. */
+  get moment(): AccessMoment {
+    return this.#published as AccessMoment;
+  }
+
+  /** The events after a moment; undefined if they are no longer remembered. */
+  since(moment: AccessMoment): readonly AccessEvent[] | undefined {
+    const missed = this.#published - moment;
+    if (missed > MAX_REMEMBERED) return undefined;
+    return Array.from({ length: missed }, (_, index) => this.#remembered[(moment + index) % MAX_REMEMBERED]!);
+  }
 
   /** Returns a function that removes the listener. */
   subscribe(listener: AccessListener): () => void {
@@ -36,6 +57,7 @@ export class AccessEvents {
 
   /** @param outboxId Id of the row that keeps the event until the other servers can read it; see AccessChanges. */
   publish(event: AccessEvent, outboxId?: string): void {
+    this.#remembered[this.#published++ % MAX_REMEMBERED] = event;
     const failures: unknown[] = [];
     for (const listener of [...this.#listeners]) {
       try {
@@ -59,6 +81,11 @@ export interface AccessHolder {
   /** Set if the socket concerns one workspace or agent. */
   readonly workspaceId?: string | undefined;
   readonly agentId?: string | undefined;
+}
+
+/** The rights of an open socket, and when the decision about them was begun. */
+export interface DecidedHolder extends AccessHolder {
+  readonly decidedAfter: AccessMoment;
 }
 
 /** Whether `event` restricts the user's connections to the agent to browsers, unless the agent is exempt. */

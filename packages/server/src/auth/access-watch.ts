@@ -1,5 +1,5 @@
 import type { Logger } from "../base/log.ts";
-import { type AccessEvent, type AccessEvents, type AccessHolder, endsAccess } from "./access-events.ts";
+import { type AccessEvent, type AccessEvents, type DecidedHolder, endsAccess } from "./access-events.ts";
 import type { Authenticator } from "./authenticator.ts";
 
 export interface AccessWatchOptions {
@@ -27,14 +27,18 @@ export class AccessWatch {
     this.#options = options;
   }
 
-  /** Returns a function that stops the watch. A check that fails is logged and has no other effect. */
-  start(holder: AccessHolder, watcher: AccessWatcher): () => void {
+  /**
+   * Returns a function that stops the watch. A right that ended while it was being decided is lost in the same turn, after this
+   * has returned. A check that fails is logged and has no other effect.
+   */
+  start(holder: DecidedHolder, watcher: AccessWatcher): () => void {
     const { events, authenticator, recheckMs, log } = this.#options;
     let stopped = false;
+    const ends = (event: AccessEvent): boolean => watcher.ignores?.(event) !== true && endsAccess(event, holder);
     const unsubscribe = events.subscribe((event) => {
-      if (watcher.ignores?.(event) !== true && endsAccess(event, holder)) watcher.lost();
+      if (ends(event)) watcher.lost();
     });
-    const timer = setInterval(() => {
+    const check = (): void => {
       authenticator.stillHolds(holder).then(
         (holds) => {
           if (stopped) return;
@@ -43,7 +47,15 @@ export class AccessWatch {
         },
         (error: unknown) => log.error({ err: error }, "checking the access of an open connection failed"),
       );
-    }, recheckMs);
+    };
+    // Events that came before this line had no listener here.
+    const missed = events.since(holder.decidedAfter);
+    if (missed === undefined) check();
+    else if (missed.some(ends))
+      queueMicrotask(() => {
+        if (!stopped) watcher.lost();
+      });
+    const timer = setInterval(check, recheckMs);
     timer.unref();
     return () => {
       stopped = true;

@@ -6,7 +6,7 @@ import { isServedAsUpgrade } from "../base/served-upgrades.ts";
 import { senderIsKnown } from "../base/unknown-senders.ts";
 import type { AgentRow, ApiKeyRow, UserRow, WorkspaceRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
-import type { AccessHolder } from "./access-events.ts";
+import type { AccessEvents, AccessHolder, AccessMoment, DecidedHolder } from "./access-events.ts";
 import { isCsrfProof } from "./csrf.ts";
 import { mayReadWithCookie } from "./fetch-metadata.ts";
 import type { Hosts } from "./hosts.ts";
@@ -27,6 +27,8 @@ export interface AuthenticatedUser {
   readonly source: TokenSource;
   /** The token that authenticated the request. */
   readonly token: string;
+  /** Before anything was read. */
+  readonly decidedAfter: AccessMoment;
 }
 
 export interface AuthenticatedAgent {
@@ -62,6 +64,7 @@ export class Authenticator {
   readonly #hosts: Hosts;
   readonly #secureCookies: () => boolean;
   readonly #clock: WallClock;
+  readonly #events: Pick<AccessEvents, "moment">;
 
   constructor(options: {
     store: Store;
@@ -70,12 +73,14 @@ export class Authenticator {
     /** Whether browsers reach the deployment over https. */
     secureCookies: () => boolean;
     clock: WallClock;
+    events: Pick<AccessEvents, "moment">;
   }) {
     this.#store = options.store;
     this.#csrfKey = options.csrfKey;
     this.#hosts = options.hosts;
     this.#secureCookies = options.secureCookies;
     this.#clock = options.clock;
+    this.#events = options.events;
   }
 
   /**
@@ -86,6 +91,7 @@ export class Authenticator {
     request: IncomingMessage,
     options: AuthenticateOptions = {},
   ): Promise<AuthenticatedUser | DomainError> {
+    const decidedAfter = this.#events.moment;
     const found = requestToken(request, this.#secureCookies());
     if (found === undefined)
       return unauthorized(`Cookie "${SESSION_TOKEN_COOKIE}" or header "${SESSION_TOKEN_HEADER}" must be provided`);
@@ -113,7 +119,7 @@ export class Authenticator {
     }
     await this.#recordUse(key, user, now);
     senderIsKnown(request);
-    return { user, key, source: found.source, token: found.token };
+    return { user, key, source: found.source, token: found.token, decidedAfter };
   }
 
   /**
@@ -217,6 +223,14 @@ export function holderOf(
   concerns: Pick<AccessHolder, "workspaceId" | "agentId"> = {},
 ): AccessHolder {
   return { userId: auth.user.id, keyId: auth.key.id, ...concerns };
+}
+
+/** Like {@link holderOf}, for a socket that is open from now on: it ends if the right has ended during the decision. */
+export function decidedHolderOf(
+  auth: AuthenticatedUser,
+  concerns: Pick<AccessHolder, "workspaceId" | "agentId"> = {},
+): DecidedHolder {
+  return { ...holderOf(auth, concerns), decidedAfter: auth.decidedAfter };
 }
 
 /**

@@ -63,7 +63,11 @@ test("no event stream is begun", async () => {
   const watches = new Watches(options as unknown as WatchesOptions);
   const response = Object.assign(await gone(), { req: request, writeHead: () => undefined });
   const watched = { topic: "workspace:w", read: async () => undefined } as unknown as Watched;
-  watches.bySse(response as unknown as ServerResponse, { userId: "ada", keyId: "k" }, watched);
+  watches.bySse(
+    response as unknown as ServerResponse,
+    { userId: "ada", keyId: "k", decidedAfter: new AccessEvents().moment },
+    watched,
+  );
   expect([eventStreams.openCount, changes.topicCount]).toEqual([0, 0]);
 });
 

@@ -48,6 +48,7 @@ const users = new Authenticator({
   hosts: {},
   secureCookies: () => false,
   clock: { now: () => 0 },
+  events: { moment: 0 },
 } as unknown as ConstructorParameters<typeof Authenticator>[0]);
 const proxies = new ProxyAuthenticator({
   byId: async () => ({ id: proxyToken.proxyId, token_hash: hashSecret(proxyToken.secret) }),

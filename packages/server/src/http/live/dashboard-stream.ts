@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { dashboardRequest } from "coder-protocol/rest/dashboard";
 import type { AccessEvents } from "../../auth/access-events.ts";
 import type { AccessWatch } from "../../auth/access-watch.ts";
-import { type AuthenticatedUser, type Authenticator, holderOf } from "../../auth/authenticator.ts";
+import { type AuthenticatedUser, type Authenticator, decidedHolderOf } from "../../auth/authenticator.ts";
 import { DomainError } from "../../base/domain-error.ts";
 import type { Logger } from "../../base/log.ts";
 import { RateLimit } from "../../base/rate-limit.ts";
@@ -49,10 +49,11 @@ function serve(
   socket: TextSocket,
   auth: AuthenticatedUser,
 ): void {
-  const holder = holderOf(auth);
+  const holder = decidedHolderOf(auth);
   const requests = new RateLimit({ ...REQUESTS, maxKeys: 1 });
   const subscriptions: Subscriptions = new Subscriptions({
     holder,
+    events: accessEvents,
     sink: {
       hasRoom: () => socket.unsentBytes < BEHIND_BYTES,
       send: (text) => socket.send(text, () => subscriptions.drained()),

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { AccessEvents } from "../../auth/access-events.ts";
 import { notFound } from "../../base/domain-error.ts";
 import { type Entries, entriesOf } from "./entries.ts";
 import { type FeedSource, Feeds } from "./feed.ts";
@@ -34,25 +35,32 @@ class Source implements FeedSource {
 }
 
 const failures: unknown[] = [];
+/** How many turns of promises it takes to decide whether a topic may be seen. */
+const DECISION_TICKS = 5;
 
 function setUp(source: Source) {
   const feeds = new Feeds((_key, error) => void failures.push(error));
   const browser = () => {
     const sent: string[] = [];
     let room = true;
-    const subscriptions = new Subscriptions({
+    const events = new AccessEvents();
+    const subscriptions: Subscriptions = new Subscriptions({
       holder: { userId: "u", keyId: "k" },
+      events,
       sink: { send: (text) => void sent.push(text), hasRoom: () => room },
       open: async (topic, args) => {
         if (topic === "health") throw notFound();
+        for (let i = 0; i < DECISION_TICKS; i++) await Promise.resolve();
         return {
           feed: () => feeds.open(`${topic}:${args["id"] ?? ""}`, () => source),
           concerns: { workspaceId: "w" },
         };
       },
     });
+    events.subscribe((event) => subscriptions.accessChanged(event));
     return {
       subscriptions,
+      events,
       setRoom: (has: boolean) => {
         room = has;
         if (has) subscriptions.drained();
@@ -183,4 +191,23 @@ test("security S25: a socket has at most 64 subscriptions, counted while their r
   one.subscriptions.close();
   await late;
   expect([one.subscriptions.size, feeds.size]).toEqual([0, 0]);
+});
+
+test("a workspace that is deleted at any moment of the decision about its topic ends the subscription, unseen", async () => {
+  const source = new Source({ a: 1 });
+  const { feeds, browser } = setUp(source);
+  for (let moment = 0; moment <= DECISION_TICKS + 3; moment++) {
+    const one = browser();
+    const adding = one.subscriptions.add(1, "workspaces", {});
+    for (let i = 0; i < moment; i++) await Promise.resolve();
+    one.events.publish({ kind: "workspace-deleted", workspaceId: "w", agentIds: [] });
+    await adding;
+    await vi.advanceTimersByTimeAsync(0);
+    expect([moment, one.take().filter(({ type }) => type === "error"), one.subscriptions.size]).toMatchObject([
+      moment,
+      [{ id: 1, status: 404 }],
+      0,
+    ]);
+  }
+  expect([feeds.size, source.watching]).toEqual([0, 0]);
 });

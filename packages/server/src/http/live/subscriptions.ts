@@ -1,5 +1,5 @@
 import type { DashboardTopic } from "coder-protocol/rest/dashboard";
-import { type AccessEvent, type AccessHolder, endsAccess } from "../../auth/access-events.ts";
+import { type AccessEvent, type AccessEvents, type AccessHolder, endsAccess } from "../../auth/access-events.ts";
 import { failureOf } from "../failure.ts";
 import { message, patchBodies, snapshotBodies } from "./entries.ts";
 import type { Feed, FeedReader } from "./feed.ts";
@@ -42,6 +42,13 @@ const GONE = "It does not exist any more";
 /** Beyond this number of keys, none is kept and the browser gets a snapshot. */
 const MAX_MISSED = 4_096;
 
+export interface SubscriptionsOptions {
+  readonly sink: StreamSink;
+  readonly open: OpenTopic;
+  readonly holder: AccessHolder;
+  readonly events: Pick<AccessEvents, "moment" | "since">;
+}
+
 /**
  * The subscriptions of one socket. A browser that reads slowly gets, once it has caught up, the current state of what changed
  * meanwhile: only keys are kept for it, never messages.
@@ -50,12 +57,14 @@ export class Subscriptions {
   readonly #sink: StreamSink;
   readonly #open: OpenTopic;
   readonly #holder: AccessHolder;
+  readonly #events: Pick<AccessEvents, "moment" | "since">;
   readonly #subscriptions = new Map<number, Subscription>();
 
-  constructor(options: { readonly sink: StreamSink; readonly open: OpenTopic; readonly holder: AccessHolder }) {
+  constructor(options: SubscriptionsOptions) {
     this.#sink = options.sink;
     this.#open = options.open;
     this.#holder = options.holder;
+    this.#events = options.events;
   }
 
   get size(): number {
@@ -68,10 +77,17 @@ export class Subscriptions {
       return this.#refuse(id, 429, `A stream has at most ${MAX_SUBSCRIPTIONS} subscriptions`);
     const subscription: Subscription = { ended: false };
     this.#subscriptions.set(id, subscription);
+    const moment = this.#events.moment;
     try {
       const opened = await this.#open(topic, args);
-      if (subscription.ended) return;
+      if (subscription.ended) return opened.close?.();
       subscription.topic = opened;
+      // What came while the right was being decided found no topic to end.
+      const missed = this.#events.since(moment);
+      if (missed === undefined || missed.some((event) => this.#ends(event, opened))) {
+        this.remove(id);
+        return this.#refuse(id, 404, GONE);
+      }
       await this.#follow(id, subscription, opened.feed());
     } catch (error) {
       const failure = failureOf(error);
@@ -95,10 +111,14 @@ export class Subscriptions {
   /** Ends the subscriptions that depend on what the event takes away. */
   accessChanged(event: AccessEvent): void {
     for (const [id, { topic }] of [...this.#subscriptions]) {
-      if (topic === undefined || !endsAccess(event, { ...this.#holder, ...topic.concerns })) continue;
+      if (topic === undefined || !this.#ends(event, topic)) continue;
       this.remove(id);
       this.#refuse(id, 404, GONE);
     }
+  }
+
+  #ends(event: AccessEvent, { concerns }: OpenedTopic): boolean {
+    return endsAccess(event, { ...this.#holder, ...concerns });
   }
 
   /** The browser has read everything that was sent. */

@@ -9,7 +9,7 @@ import {
 } from "coder-protocol/rest/agents";
 import type { Context } from "hono";
 import type { AgentPorts, PortProbe } from "../../apps/agent-ports.ts";
-import { type AuthenticatedAgent, type Authenticator, holderOf } from "../../auth/authenticator.ts";
+import { type AuthenticatedAgent, type Authenticator, decidedHolderOf } from "../../auth/authenticator.ts";
 import { formatTime, type WallClock } from "../../base/clock.ts";
 import { notFound } from "../../base/domain-error.ts";
 import type { ControlPlane } from "../../control/control-plane.ts";
@@ -133,7 +133,7 @@ export function agentRoutes(router: Router, deps: AgentRoutesDeps): void {
 
   router.get("/workspaceagents/:agent/watch-metadata", user, async (c) => {
     const agent = await pathAgent(c);
-    const holder = holderOf(c.get("auth"), { agentId: agent.id });
+    const holder = decidedHolderOf(c.get("auth"), { agentId: agent.id });
     deps.watches.bySse(c.env.outgoing, holder, deps.watchables.metadata(agent.id));
     return RESPONSE_ALREADY_SENT;
   });

@@ -1,11 +1,11 @@
 import type { IncomingMessage } from "node:http";
-import type { AccessHolder } from "../../auth/access-events.ts";
+import type { DecidedHolder } from "../../auth/access-events.ts";
 import type { AccessWatch } from "../../auth/access-watch.ts";
 import {
   type AuthenticatedUser,
   type AuthenticateOptions,
   type Authenticator,
-  holderOf,
+  decidedHolderOf,
 } from "../../auth/authenticator.ts";
 import type { EchoTickets } from "../../auth/echo-tickets.ts";
 import { DomainError, notFound } from "../../base/domain-error.ts";
@@ -68,20 +68,21 @@ export function restUpgradeRoutes(deps: RestUpgradeDeps): UpgradeRoute[] {
       if ((await authenticator.reachableWorkspace(auth.user, id)) === undefined) throw notFound();
       const socket = await accept();
       if (socket !== undefined)
-        watches.byWebSocket(socket, holderOf(auth, { workspaceId: id }), watchables.workspace(id));
+        watches.byWebSocket(socket, decidedHolderOf(auth, { workspaceId: id }), watchables.workspace(id));
     }),
 
     route("watch-metadata", `/workspaceagents/${ID}/watch-metadata-ws`, {}, async ({ id, auth, accept }) => {
       if ((await authenticator.canReachAgent(auth.user, id)) === undefined) throw notFound();
       const socket = await accept();
-      if (socket !== undefined) watches.byWebSocket(socket, holderOf(auth, { agentId: id }), watchables.metadata(id));
+      if (socket !== undefined)
+        watches.byWebSocket(socket, decidedHolderOf(auth, { agentId: id }), watchables.metadata(id));
     }),
 
     route("follow-agent-logs", `/workspaceagents/${ID}/logs`, logs, async ({ id, url, auth, accept }) => {
       const after = logsAfter(url.searchParams.get("after"));
       if ((await authenticator.canReachAgent(auth.user, id)) === undefined) throw notFound();
       const socket = await accept();
-      if (socket !== undefined) await deps.logs.follow(socket, holderOf(auth, { agentId: id }), id, after);
+      if (socket !== undefined) await deps.logs.follow(socket, decidedHolderOf(auth, { agentId: id }), id, after);
     }),
 
     route("follow-build-logs", `/workspacebuilds/${ID}/logs`, logs, async ({ id, url, auth, accept }) => {
@@ -102,7 +103,7 @@ export function restUpgradeRoutes(deps: RestUpgradeDeps): UpgradeRoute[] {
     // This server sends no notifications, so the socket stays open and silent.
     route("watch-inbox", "/notifications/inbox/watch", {}, async ({ auth, accept }) => {
       const socket = await accept();
-      if (socket !== undefined) endWithAccess(deps.access, socket, holderOf(auth, {}));
+      if (socket !== undefined) endWithAccess(deps.access, socket, decidedHolderOf(auth, {}));
     }),
 
     echo(deps),
@@ -126,13 +127,13 @@ function echo({ authenticator, echoTickets, sockets, access, clientAddress }: Re
       if (auth.user.role !== "owner") throw notFound();
       const accepted = await sockets.accept(request, socket, head, { userId: auth.user.id, address });
       if (accepted === undefined) return;
-      endWithAccess(access, accepted, holderOf(auth, {}));
+      endWithAccess(access, accepted, decidedHolderOf(auth, {}));
       accepted.onMessage((text) => accepted.send(text));
     },
   };
 }
 
 /** Closes the socket when the login that it depends on ends. */
-function endWithAccess(access: AccessWatch, socket: TextSocket, holder: AccessHolder): void {
+function endWithAccess(access: AccessWatch, socket: TextSocket, holder: DecidedHolder): void {
   socket.onClose(access.start(holder, { lost: () => socket.close(CLOSE_POLICY, "access ended") }));
 }

@@ -8,7 +8,7 @@ import {
   type WorkspacesResponse,
 } from "coder-protocol/rest/workspaces";
 import type { Context } from "hono";
-import { holderOf } from "../../auth/authenticator.ts";
+import { decidedHolderOf } from "../../auth/authenticator.ts";
 import type { WallClock } from "../../base/clock.ts";
 import { notFound } from "../../base/domain-error.ts";
 import type { OwnAddresses } from "../../base/own-addresses.ts";
@@ -118,7 +118,7 @@ export function workspaceRoutes(router: Router, deps: WorkspaceRoutesDeps): void
 
   router.get("/workspaces/:workspace/watch", user, async (c) => {
     const workspace = await paths.workspace(c);
-    const holder = holderOf(c.get("auth"), { workspaceId: workspace.id });
+    const holder = decidedHolderOf(c.get("auth"), { workspaceId: workspace.id });
     deps.watches.bySse(c.env.outgoing, holder, deps.watchables.workspace(workspace.id));
     return RESPONSE_ALREADY_SENT;
   });

@@ -1,4 +1,4 @@
-import type { AccessHolder } from "../../auth/access-events.ts";
+import type { DecidedHolder } from "../../auth/access-events.ts";
 import type { AccessWatch } from "../../auth/access-watch.ts";
 import { CLOSE_POLICY, type TextSocket } from "../../base/text-sockets.ts";
 import type { AgentLogs } from "../../db/agent-logs.ts";
@@ -26,7 +26,7 @@ export class LogFollowers {
    * Sends an agent's logs after id `after`, then each batch as it is stored, as JSON arrays, until the socket closes. The first
    * message is sent at once; it is an empty array if there are no logs.
    */
-  async follow(socket: TextSocket, holder: AccessHolder, agentId: string, after: number): Promise<void> {
+  async follow(socket: TextSocket, holder: DecidedHolder, agentId: string, after: number): Promise<void> {
     const { agentLogs, changes, access } = this.#options;
     // Collects what is stored while the history is read. An agent's logs are bounded, and so is this.
     let waiting: AgentLogRow[] | undefined = [];

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { formatServerSentEvent, type ServerSentEvent } from "coder-protocol/rest/events";
-import type { AccessHolder } from "../../auth/access-events.ts";
+import type { DecidedHolder } from "../../auth/access-events.ts";
 import type { AccessWatch } from "../../auth/access-watch.ts";
 import type { Logger } from "../../base/log.ts";
 import { CLOSE_NORMAL, CLOSE_POLICY, CLOSE_PROTOCOL_ERROR, type TextSocket } from "../../base/text-sockets.ts";
@@ -38,7 +38,7 @@ export class Watches {
   }
 
   /** Throws DomainError if there are too many event streams. */
-  bySse(response: ServerResponse, holder: AccessHolder, watched: Watched): void {
+  bySse(response: ServerResponse, holder: DecidedHolder, watched: Watched): void {
     const { eventStreams, clientAddress } = this.#options;
     if (!eventStreams.begin(response, { userId: holder.userId, address: clientAddress(response.req) })) return;
     const send = (event: ServerSentEvent): void => {
@@ -53,7 +53,7 @@ export class Watches {
     });
   }
 
-  byWebSocket(socket: TextSocket, holder: AccessHolder, watched: Watched): void {
+  byWebSocket(socket: TextSocket, holder: DecidedHolder, watched: Watched): void {
     socket.onMessage(() => socket.close(CLOSE_PROTOCOL_ERROR, "nothing may be sent here"));
     this.#watch(holder, watched, {
       send: (event) => socket.send(JSON.stringify(event)),
@@ -65,7 +65,7 @@ export class Watches {
   /**
    * Changes that arrive while one is being read are combined, so there is no queue. The status may also change with time alone.
    */
-  #watch(holder: AccessHolder, watched: Watched, sink: EventSink): void {
+  #watch(holder: DecidedHolder, watched: Watched, sink: EventSink): void {
     const { changes, access, log } = this.#options;
     let running = false;
     let dirty = false;

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { AccessWatch } from "../../auth/access-watch.ts";
-import { type Authenticator, holderOf } from "../../auth/authenticator.ts";
+import { type Authenticator, decidedHolderOf } from "../../auth/authenticator.ts";
 import { DomainError, notFound } from "../../base/domain-error.ts";
 import { type PlaceLimits, Places } from "../../base/places.ts";
 import type { UpgradeRoute } from "../../base/routes.ts";
@@ -59,7 +59,7 @@ export class BrowserTerminals {
       user: auth.user,
       request: { agentId, keyId: auth.key.id, token: auth.token, userId: auth.user.id },
       fresh: claim === "new",
-      watch: (end) => access.start(holderOf(auth, { agentId }), { lost: () => end("access ended") }),
+      watch: (end) => access.start(decidedHolderOf(auth, { agentId }), { lost: () => end("access ended") }),
     });
   }
 }
