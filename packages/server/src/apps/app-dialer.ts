@@ -1,22 +1,29 @@
 /** The server's own connections to the programs of workspaces. They are opened only for an {@link AppDecision}. */
 import type { Duplex } from "node:stream";
+import type { TcpOptions } from "wg-userspace/netstack/tcp/options";
 import type { TunnelRequest } from "../tunnels/agent-tunnels.ts";
 import type { DialApp } from "./program-pool.ts";
 
 /** Stands in for a login's key: the tunnels of the server's own client are kept apart from those of users. */
 export const APP_TUNNEL_KEY = "apps";
 /**
- * An agent that acknowledges nothing for this long while data waits is considered gone. A program that does not read for a while is
- * not affected, because its agent answers. Without this limit, requests and WebSockets that send to an agent
- * that vanished stay for days.
+ * When an agent is considered gone: after a minute in which it acknowledged nothing of what was sent to it, and on a connection on
+ * which nothing passes, as an event stream without events, after two minutes in which it answered no probe. A program that
+ * neither reads nor writes is not affected, because its agent answers. Without these limits, what is open to an agent that
+ * vanished stays for days, or for as long as its tunnel if nothing is sent.
  */
-const AGENT_TIMEOUT_MS = 60_000;
+export const AGENT_LIVENESS = {
+  userTimeoutMs: 60_000,
+  keepaliveIdleMs: 60_000,
+  keepaliveIntervalMs: 15_000,
+  keepaliveCount: 4,
+} as const satisfies TcpOptions;
 
 /** The part of the tunnels that the dialer uses. */
 export interface AppTunnels {
   acquire(request: TunnelRequest): Promise<{
     readonly connection: {
-      dial(port: number, options: { signal: AbortSignal; userTimeoutMs: number }): Promise<Duplex>;
+      dial(port: number, options: TcpOptions & { signal: AbortSignal }): Promise<Duplex>;
     };
     release(): void;
   }>;
@@ -33,7 +40,7 @@ export function appDialer(tunnels: AppTunnels, token: string): DialApp {
     });
     const tunnel = await unlessAborted(acquiring, signal, (late) => late.release());
     try {
-      const stream = await tunnel.connection.dial(target.port, { signal, userTimeoutMs: AGENT_TIMEOUT_MS });
+      const stream = await tunnel.connection.dial(target.port, { signal, ...AGENT_LIVENESS });
       // The stream may have been reset in the same turn, in which case its "close" event has already been emitted.
       if (stream.destroyed) tunnel.release();
       else stream.once("close", () => tunnel.release());
