@@ -220,8 +220,11 @@ export class ProxyTunnels {
         end: (agentId) => this.#endTunnels(state, agentId),
         stays: (agentId) => this.#doubtRights(id, agentId),
         onError: (error) => this.#failed(error),
-        pause: (ms) => setTimeout(ms, undefined, { signal: this.#stopped.signal }).catch(() => undefined),
-        now: () => performance.now(),
+        pause: async (ms, signal) => {
+          const { signal: stopped } = this.#stopped;
+          const either = signal === undefined ? stopped : AbortSignal.any([stopped, signal]);
+          await setTimeout(ms, undefined, { signal: either }).catch(() => undefined); // aborted: the pause is over
+        },
       }),
     };
     return state;

@@ -4,7 +4,10 @@
  */
 
 const IN_PARALLEL = 8;
-/** A check that fails is repeated for this long. An agent that is still undecided then may no longer be reached. */
+/**
+ * A check that fails is repeated for this long, and one that is not answered is waited for. An agent that is still undecided then may
+ * no longer be reached.
+ */
 const RETRY_FOR_MS = 2_000;
 const RETRY_EVERY_MS = 500;
 
@@ -21,10 +24,8 @@ export interface TunnelRechecksOptions {
   /** The tunnel stays, and the proxy has to find out which of the rights that it serves under still hold. */
   readonly stays: (agentId: string) => void;
   readonly onError: (error: unknown) => void;
-  /** Resolves after this time, or earlier when everything ends. */
-  readonly pause: (ms: number) => Promise<void>;
-  /** Monotonic. */
-  readonly now: () => number;
+  /** Resolves after this time, or earlier when everything ends or the signal aborts. */
+  readonly pause: (ms: number, signal?: AbortSignal) => Promise<void>;
 }
 
 interface Due {
@@ -62,48 +63,67 @@ export class TunnelRechecks {
     }
   }
 
+  /** Whatever has not been found out in time counts as ended. */
   async #look({ agentIds, userIds }: Due): Promise<void> {
-    const { concerned, admitted, end, onError, pause, now } = this.#options;
-    const giveUpAt = now() + RETRY_FOR_MS;
-    let users: readonly string[] = [...userIds];
-    let left: readonly string[] = [...agentIds];
+    const { admitted, end, pause } = this.#options;
+    const look: Look = { users: [...userIds], left: new Set(agentIds), isOver: false };
+    const over = new AbortController();
+    try {
+      await Promise.race([this.#retry(look), pause(RETRY_FOR_MS, over.signal)]);
+    } finally {
+      look.isOver = true;
+      over.abort();
+    }
+    for (const agentId of look.users.length > 0 ? admitted() : look.left) end(agentId);
+  }
+
+  /** Resolves when everything is decided. */
+  async #retry(look: Look): Promise<void> {
+    const { concerned, admitted, onError, pause } = this.#options;
     for (;;) {
       try {
-        if (users.length > 0) left = [...new Set([...left, ...(await concerned(admitted(), users))])];
-        users = [];
+        if (look.users.length > 0)
+          for (const agentId of await concerned(admitted(), look.users)) look.left.add(agentId);
+        look.users = [];
       } catch (error) {
         onError(error);
       }
-      left = await this.#unknown(left);
-      if (users.length === 0 && left.length === 0) return;
-      if (now() >= giveUpAt) break;
+      await this.#decide(look);
+      if (look.isOver || (look.users.length === 0 && look.left.size === 0)) return;
       await pause(RETRY_EVERY_MS);
+      if (look.isOver) return;
     }
-    // A right that cannot be looked up counts as ended.
-    for (const agentId of users.length > 0 ? admitted() : left) end(agentId);
   }
 
   /**
-   * Ends the tunnels to agents that may no longer be reached, and reports the others as staying. Returns the agents that could
-   * not be checked.
+   * Ends the tunnels to agents that may no longer be reached, and reports the others as staying. Those that cannot be checked are
+   * left.
    */
-  async #unknown(agentIds: readonly string[]): Promise<string[]> {
+  async #decide(look: Look): Promise<void> {
     const { holds, end, onError, stays } = this.#options;
-    const unknown: string[] = [];
-    for (let at = 0; at < agentIds.length; at += IN_PARALLEL) {
+    const agentIds = [...look.left];
+    for (let at = 0; at < agentIds.length && !look.isOver; at += IN_PARALLEL) {
       const looked = agentIds.slice(at, at + IN_PARALLEL).map(async (agentId) => {
         try {
-          if (await holds(agentId)) stays(agentId);
+          const isHeld = await holds(agentId);
+          if (look.isOver) return; // too late: it has been ended
+          look.left.delete(agentId);
+          if (isHeld) stays(agentId);
           else end(agentId);
         } catch (error) {
           onError(error);
-          unknown.push(agentId);
         }
       });
       await Promise.all(looked);
     }
-    return unknown;
   }
+}
+
+interface Look {
+  users: readonly string[];
+  /** Agents that are undecided. */
+  readonly left: Set<string>;
+  isOver: boolean;
 }
 
 function nothing(): Due {
