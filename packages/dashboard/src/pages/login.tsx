@@ -1,14 +1,14 @@
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { logIn, ownUser } from "../api/users.ts";
-import { redirectTarget } from "../router/redirect-target.ts";
+import { redirectOf, redirectTarget } from "../router/redirect-target.ts";
 import { user } from "../session/session.ts";
 import { Field, Form, useWork } from "../ui/form.tsx";
 import type { PageProps } from "./page-props.ts";
 
 export function Login({ query }: PageProps): JSX.Element {
   const work = useWork();
-  const target = redirectTarget(query.get("redirect"), location.origin) ?? "/workspaces";
+  const target = redirectTarget(redirectOf(query, location.hash), location.origin) ?? "/workspaces";
   // A full load, because the target may be a page rendered by the server, such as /cli-auth.
   const proceed = (): void => location.replace(target);
   useEffect(() => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { redirectTarget } from "./redirect-target.ts";
+import { redirectOf, redirectTarget } from "./redirect-target.ts";
 
 const ORIGIN = "https://coder.example.com";
 
@@ -61,7 +61,7 @@ const REFUSED = [
   "#x",
   ".",
   "..",
-  `/${"a".repeat(2048)}`,
+  `/${"a".repeat(65_536)}`,
 ];
 
 /** These stay. */
@@ -72,6 +72,7 @@ const KEPT: readonly (readonly [string, string])[] = [
   ["/@alice/box/terminal?command=ls%20-l", "/@alice/box/terminal?command=ls%20-l"],
   ["/%2f%2fevil.example", "/%2f%2fevil.example"],
   ["/a//b", "/a//b"],
+  [`/${"a".repeat(40_000)}`, `/${"a".repeat(40_000)}`],
   ["/login?redirect=//evil.example", "/login?redirect=//evil.example"],
   ["/../workspaces", "/workspaces"],
 ];
@@ -83,4 +84,12 @@ describe("S11: where a login leads", () => {
   it("and every target that is kept resolves to the origin itself", () => {
     for (const [text] of KEPT) expect(new URL(redirectTarget(text, ORIGIN)!, ORIGIN).origin).toBe(ORIGIN);
   });
+});
+
+it("the redirect is in the query, or in the fragment where it is too long for a request", () => {
+  const query = new URLSearchParams({ redirect: "/a?b=c&d" });
+  expect(redirectOf(query, "")).toBe("/a?b=c&d");
+  expect(redirectOf(query, "#redirect=/other")).toBe("/a?b=c&d");
+  expect(redirectOf(new URLSearchParams(), `#${query}`)).toBe("/a?b=c&d");
+  expect(redirectOf(new URLSearchParams(), "")).toBeNull();
 });

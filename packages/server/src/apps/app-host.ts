@@ -18,8 +18,8 @@ import {
 import { type AppLabel, parseAppLabel } from "./label.ts";
 import type { AppAnswer } from "./pages.ts";
 import { hasBody, refuseUpgrade, sendAnswer } from "./send-answer.ts";
+import { MAX_TARGET } from "./sign-in-answers.ts";
 
-const MAX_TARGET = 32 * 1024;
 /** Paths reserved for the server on every app host. */
 const RESERVED = /^\/\.coder(?:[/?]|$)/;
 /** Reserved label: Coder used it for logging out of apps. */

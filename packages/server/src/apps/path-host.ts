@@ -12,8 +12,7 @@ import type { AppAnswer } from "./pages.ts";
 import type { PathAsked, PathGate } from "./path-gate.ts";
 import { type AppPath, parseAppPath } from "./path-names.ts";
 import { hasBody, refuseUpgrade, sendAnswer } from "./send-answer.ts";
-
-const MAX_TARGET = 32 * 1024;
+import { MAX_TARGET } from "./sign-in-answers.ts";
 
 export interface PathHostOptions {
   /** The answer if this host serves no apps below paths; undefined if it does. */

@@ -1,10 +1,18 @@
 /** The answers by which a browser gets a session at an app host, both the server's and a workspace proxy's. */
+import { AUTH_REDIRECT_PATH, MAX_SIGN_IN_TARGET } from "../base/sign-in-path.ts";
 import { appCookies } from "./names.ts";
 import type { AppAnswer } from "./pages.ts";
 import { newNonce, stateOf } from "./tickets.ts";
 
-export const AUTH_REDIRECT_PATH = "/api/v2/applications/auth-redirect";
 const STATE_SECONDS = 300;
+/** Longest request target of an app. */
+export const MAX_TARGET = 32 * 1024;
+/** The ticket is appended to the address on the way back. */
+const TICKET_ROOM = 512;
+/** Longest query of the login page. */
+const MAX_LOGIN_QUERY = 4_096;
+/** Characters that stand for themselves in the value of a query parameter (RFC 3986 §3.4), which keeps long addresses short. */
+const ESCAPED = /[^A-Za-z0-9\-._~!$'()*,;:@/?=]/g;
 
 /**
  * Redirects a navigation to the sign-in at the deployment.
@@ -12,10 +20,29 @@ const STATE_SECONDS = 300;
  */
 export function beginSignIn(deploymentUrl: URL, origin: string, target: string): AppAnswer {
   const nonce = newNonce();
-  const to = new URL(AUTH_REDIRECT_PATH, deploymentUrl);
-  to.searchParams.set("redirect_uri", `${origin}${target}`);
-  to.searchParams.set("state", stateOf(nonce));
-  return seeOther(to.href, [cookie("state", nonce, STATE_SECONDS, origin)]);
+  const address = `${origin}${target}`.replace(ESCAPED, encodeURIComponent);
+  const path = `${AUTH_REDIRECT_PATH}?redirect_uri=${address}&state=${stateOf(nonce)}`;
+  if (target.length > MAX_TARGET - TICKET_ROOM || path.length > MAX_SIGN_IN_TARGET) return tooLong(origin);
+  return seeOther(new URL(path, deploymentUrl).href, [cookie("state", nonce, STATE_SECONDS, origin)]);
+}
+
+/**
+ * The address of the login page, which leads back to a request target of the deployment. A long target is in the fragment, which
+ * browsers do not send: neither this server nor a balancer in front of it takes requests for addresses of any length.
+ */
+export function loginLocation(target: string): string {
+  const redirect = `redirect=${encodeURIComponent(target)}`;
+  return `/login${redirect.length > MAX_LOGIN_QUERY ? "#" : "?"}${redirect}`;
+}
+
+/** A browser has no other place for an address between two hosts than the address of the sign-in. */
+function tooLong(origin: string): AppAnswer {
+  return {
+    status: 414,
+    title: "The Address Is Too Long for a Sign-In",
+    text: "Sign in at the start page of the application, then open this address again.",
+    links: [{ href: `${origin}/`, text: "Sign in" }],
+  };
 }
 
 /** Set-Cookie values that set the host's session and remove the state of its sign-in. */

@@ -13,6 +13,7 @@ import type { AppAnswer } from "./pages.ts";
 import { type PathAsked, type PathGate, pathLoginNeeded } from "./path-gate.ts";
 import type { AppResolver } from "./resolver.ts";
 import { notFoundAnswer } from "./sign-in.ts";
+import { loginLocation } from "./sign-in-answers.ts";
 import type { Visitors } from "./visitors.ts";
 
 export interface PathAppSettings extends PathRules {
@@ -105,6 +106,6 @@ export class StorePathGate implements PathGate {
 
 function loginNeeded(asked: PathAsked): AppAnswer {
   if (!isNavigation(asked.facts)) return pathLoginNeeded(asked);
-  const location = `/login?redirect=${encodeURIComponent(asked.request.url ?? "/")}`;
+  const location = loginLocation(asked.request.url ?? "/");
   return { status: 303, title: "See Other", text: "", headers: { Location: location } };
 }

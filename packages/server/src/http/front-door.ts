@@ -8,6 +8,7 @@ import { expectsContinue } from "../base/expect-continue.ts";
 import type { Logger } from "../base/log.ts";
 import type { RequestRoute, UpgradeRoute } from "../base/routes.ts";
 import { serveAsUpgrade } from "../base/served-upgrades.ts";
+import { AUTH_REDIRECT_PATH, MAX_SIGN_IN_TARGET } from "../base/sign-in-path.ts";
 import { UnknownSenders } from "../base/unknown-senders.ts";
 import type { UpgradeSources } from "../base/upgrade-sources.ts";
 import { BUILD_VERSION } from "../base/version.ts";
@@ -282,9 +283,13 @@ export class FrontDoor {
   /** The path and query of a request, or why it is refused. */
   #admit(request: IncomingMessage): URL | HttpFailure {
     const text = request.url ?? "/";
-    if (text.length > this.#options.limits.urlLength) return new HttpFailure(414, "The URL is too long");
+    const { urlLength, headerBytes } = this.#options.limits;
+    // A sign-in carries the address of an app, which may be longer than those of the server's own routes.
+    const isSignIn = text.startsWith(`${AUTH_REDIRECT_PATH}?`) && text.length <= MAX_SIGN_IN_TARGET;
+    if (text.length > urlLength && !isSignIn) return new HttpFailure(414, "The URL is too long");
     if (this.#closing) return closing();
-    if (headBytes(request) > this.#options.limits.headerBytes) return new HttpFailure(431, "The headers are too long");
+    if (headBytes(request) - (isSignIn ? text.length : 0) > headerBytes)
+      return new HttpFailure(431, "The headers are too long");
     // Pages of apps below a path share this origin, so a service worker of theirs would answer for the dashboard, whatever its
     // script.
     if (request.headers["service-worker"] !== undefined)

@@ -103,6 +103,7 @@ export async function startApps(
       new Promise((resolve, reject) => {
         const request = httpRequest(
           {
+            maxHeaderSize: 128 * 1024,
             host: "127.0.0.1",
             port: test.port,
             method,

@@ -280,3 +280,38 @@ test("a wrong token in a header is refused rather than passed on", async () => {
   const bearer = await apps.send(apps.host(8080), "/", { headers: { Authorization: `Bearer ${apps.ada.token}` } });
   expect(bearer.status).toBe(200);
 });
+
+test.each([
+  ["8 KiB", 8 * 1024, "x"],
+  ["32 KiB", 31 * 1024, "x"],
+  ["16 KiB of escapes", 5 * 1024, "%20"],
+])("an address of %s survives the sign-in, with a login and without", async (_, count, text) => {
+  await using apps = await started();
+  const host = apps.host(8080);
+  const path = `/page?q=${text.repeat(count)}&r=1`;
+  const main = `127.0.0.1:${apps.test.port}`;
+  const { first, state, decided, target } = await ticketFor(apps, host, path, apps.ada.token);
+  expect([first.status, decided.status]).toEqual([303, 303]);
+  const back = await apps.send(host, target, { headers: { ...NAVIGATE, Cookie: state } });
+  expect([back.status, back.headers.location === `http://${host}${path}`]).toEqual([303, true]);
+  // A browser without a login keeps the address of the sign-in in the fragment of the login page.
+  const login = await apps.send(main, pathOf(first.headers.location), { headers: NAVIGATE });
+  const { pathname, hash } = new URL(login.headers.location ?? "", `http://${main}`);
+  expect([login.status, pathname]).toEqual([303, "/login"]);
+  expect(new URLSearchParams(hash.slice(1)).get("redirect")).toBe(pathOf(first.headers.location));
+});
+
+test("an address that is too long for a sign-in is explained, and other long addresses are refused as before", async () => {
+  await using apps = await started();
+  const host = apps.host(8080);
+  const main = `127.0.0.1:${apps.test.port}`;
+  for (const path of [`/?${"x".repeat(32 * 1024 - 100)}`, `/?${"&".repeat(20_000)}`]) {
+    const told = await apps.send(host, path, { headers: NAVIGATE });
+    expect([told.status, told.text.includes(`href="http://${host}/"`)]).toEqual([414, true]);
+    expect(told.text).toContain("Sign in at the start page of the application");
+  }
+  const longer = (path: string) =>
+    apps.send(main, `${path}?redirect_uri=${"x".repeat(9 * 1024)}`, { headers: NAVIGATE });
+  expect((await longer("/api/v2/applications/host")).status).toBe(414);
+  expect((await longer("/api/v2/applications/auth-redirect/")).status).toBe(414);
+});

@@ -1,10 +1,11 @@
 import type { ApplicationsHost } from "coder-protocol/rest/apps";
 import type { ProxySignIn } from "../../apps/proxy-sign-in.ts";
 import type { SignIn } from "../../apps/sign-in.ts";
-import { AUTH_REDIRECT_PATH } from "../../apps/sign-in-answers.ts";
+import { loginLocation } from "../../apps/sign-in-answers.ts";
 import type { Authenticator } from "../../auth/authenticator.ts";
 import { DomainError } from "../../base/domain-error.ts";
 import type { OwnAddresses } from "../../base/own-addresses.ts";
+import { AUTH_REDIRECT_PATH } from "../../base/sign-in-path.ts";
 import { type Wildcard, wildcardHost } from "../../base/wildcard.ts";
 import { answerResponse } from "../app-answer.ts";
 import { HttpFailure } from "../failure.ts";
@@ -45,7 +46,7 @@ export function applicationRoutes(router: Router, deps: ApplicationRoutesDeps): 
     const auth = await authenticator.authenticateUser(incoming, { navigation: true });
     if (auth instanceof DomainError) {
       if (auth.code !== "unauthenticated") throw auth;
-      return c.redirect(`/login?redirect=${encodeURIComponent(incoming.url ?? "/")}`, 303);
+      return c.redirect(loginLocation(incoming.url ?? "/"), 303);
     }
     const visitor = { userId: auth.user.id, keyId: auth.key.id, role: auth.user.role };
     const query = new URL(c.req.url).searchParams;
