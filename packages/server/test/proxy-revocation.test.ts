@@ -17,7 +17,7 @@ const after = (ms: number): Promise<void> => new Promise((resolve) => void setTi
 interface Case {
   /** Whether a right to any tunnel to the agent is left, as the primary's database says. */
   readonly holds: () => Promise<boolean>;
-  /** What the proxy is told when it asks whether its use still holds. */
+  /** The answer to the proxy when it asks whether its use still holds. */
   readonly answer: () => Promise<boolean | "unknown">;
 }
 

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import {
   chmodSync,
   closeSync,
@@ -204,6 +205,28 @@ describe.runIf(linux)("a program's name is looked for in its own PATH", () => {
     const environment: Record<string, Argument> = path === undefined ? {} : { PATH: path };
     return text(startOnPipes({ file, args: [], directory: folder, environment }).stdout);
   };
+
+  // env(1) uses execvp(3), and exits with 126 for what it found and may not execute.
+  test.each([
+    ["plain", "plain:/bin"],
+    ["true", "plain:/bin"],
+    ["directory", "."],
+    ["plain", "here:plain"],
+    ["absent", "plain:."],
+    ["plain", "/nowhere:plain:/nowhere"],
+  ])("%s in the places %s is found, or refused for the reason that execvp has", async (file, path) => {
+    mkdirSync(join(folder, "plain"), { recursive: true });
+    mkdirSync(join(folder, "directory"), { recursive: true });
+    writeFileSync(join(folder, "plain", "plain"), "no program");
+    writeFileSync(join(folder, "plain", "true"), "no program");
+    const { status } = spawnSync("/usr/bin/env", [file], { cwd: folder, env: { PATH: path } });
+    const reasons: Readonly<Record<number, string>> = { 126: "EACCES", 127: "ENOENT" };
+    const reason = await output(file, path).then(
+      () => undefined,
+      (error: NodeJS.ErrnoException) => error.code,
+    );
+    expect(reason).toBe(reasons[status ?? -1]);
+  });
 
   test("not in the directory where it starts", async () => {
     await expect(output("here", "/bin")).rejects.toThrow("ENOENT");

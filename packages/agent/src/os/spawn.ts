@@ -127,16 +127,33 @@ function spawnNatively(
   });
 }
 
-/** As execvp(3), by the program's own PATH; an empty or relative entry of it is in the program's directory. */
+/**
+ * As execvp(3), by the program's own PATH; an empty or relative entry of it is in the program's directory. A file that may not be
+ * executed is passed over, and if no other is found, it is the reason.
+ */
 function locate({ file, directory, environment }: ProgramStart): Uint8Array {
   if (file.includes("/")) return Buffer.from(file);
+  if (file === "") throw systemError("find a program without a name", "ENOENT");
+  let isForbidden = false;
   // One character for each byte, since names of files need not be text.
   for (const place of latin1(environment["PATH"] ?? DEFAULT_PATH).split(":")) {
     const folder = place.startsWith("/") ? place : `${latin1(directory)}/${place}`;
     const path = Buffer.from(`${folder}/${latin1(file)}`, "latin1");
     if (isExecutable(path)) return path;
+    isForbidden ||= isForbiddenPath(path);
   }
+  if (isForbidden) throw systemError("execute the program in PATH", "EACCES");
   throw systemError("find the program in PATH", "ENOENT");
+}
+
+/** Whether the system refuses to execute what is there, or to look whether anything is. */
+function isForbiddenPath(path: Buffer): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true; // a directory
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EACCES";
+  }
 }
 
 function spawnByNode(
@@ -157,14 +174,16 @@ function spawnByNode(
 }
 
 /** Node tells the reason of a failed start only later. */
-function reasonOf({ file, directory }: ProgramStart): string {
+function reasonOf(start: ProgramStart): string {
+  const { file, directory } = start;
   try {
     accessSync(directory, constants.X_OK);
     if (file.includes("/")) accessSync(resolve(directory, file), constants.X_OK);
+    else locate(start);
   } catch (error) {
     return (error as NodeJS.ErrnoException).code ?? "EACCES";
   }
-  return file.includes("/") ? "EAGAIN" : "ENOENT";
+  return "EAGAIN";
 }
 
 /** Node reports a real-time signal as code 0, as it does success. */

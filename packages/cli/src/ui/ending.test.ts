@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
+import { TerminalDevice } from "coder-agent/os/terminal-device";
 import { expect, it } from "vitest";
 
 /** A command whose clean-up never ends. */
@@ -16,18 +17,18 @@ const STUCK = `
   process.stdout.write("up\\n");
 `;
 
-function start(kind: "service" | "command" | "reloads" | "throws") {
+/** @param stdin A terminal; default: none. */
+function start(kind: "service" | "command" | "reloads" | "throws", stdin: number | "ignore" = "ignore") {
   const child = spawn(process.execPath, ["--input-type=module", "-e", STUCK, kind], {
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: [stdin, "pipe", "ignore"],
   });
-  return { child, next: () => once(child.stdout, "data").then(([text]) => String(text)) };
+  return { child, next: () => once(child.stdout!, "data").then(([text]) => String(text)) };
 }
 
 it.each([
   ["SIGTERM", "SIGTERM"],
   ["SIGINT", "SIGINT"],
   ["SIGINT", "SIGTERM"],
-  ["SIGHUP", "SIGINT"],
 ] as const)("%s cancels, then %s ends at once", async (first, second) => {
   const { child, next } = start("service");
   expect(await next()).toBe("up\n");
@@ -62,4 +63,38 @@ it("SIGHUP is the command's own where it reads files again", async () => {
   child.kill("SIGHUP"); // it does not count as the second signal, which would end the process
   child.kill("SIGTERM");
   expect(await once(child, "exit")).toEqual([null, "SIGTERM"]);
+});
+
+it("SIGHUP does not end a service in the background, as after nohup", async () => {
+  const { child, next } = start("service");
+  expect(await next()).toBe("up\n");
+  child.kill("SIGHUP");
+  child.kill("SIGTERM");
+  expect(await next()).toBe("cancelled\n");
+  child.kill("SIGHUP"); // it does not count as the second signal, which would end the process
+  child.kill("SIGTERM");
+  expect(await once(child, "exit")).toEqual([null, "SIGTERM"]);
+});
+
+it.runIf(process.platform === "linux")("SIGHUP ends a service that has a terminal", async () => {
+  const device = new TerminalDevice();
+  try {
+    const { child, next } = start("service", device.program);
+    expect(await next()).toBe("up\n");
+    child.kill("SIGHUP");
+    expect(await next()).toBe("cancelled\n");
+    child.kill("SIGINT");
+    expect(await once(child, "exit")).toEqual([null, "SIGINT"]);
+  } finally {
+    device.close();
+  }
+});
+
+it("SIGHUP ends any other command", async () => {
+  const { child, next } = start("command");
+  expect(await next()).toBe("up\n");
+  child.kill("SIGHUP");
+  expect(await next()).toBe("cancelled\n");
+  child.kill("SIGHUP");
+  expect(await once(child, "exit")).toEqual([null, "SIGHUP"]);
 });

@@ -21,7 +21,11 @@ const LAST_WORDS_MS = 1_000;
 const SURVIVAL_MS = 1_000;
 
 export interface EndingOptions {
-  /** The command has a clean-up with its own limit, and a requested termination is a success. */
+  /**
+   * The command has a clean-up with its own limit, and a requested termination is a success. Without a terminal it is in the
+   * background, and the end of someone's terminal is not its own: SIGHUP is ignored. After `nohup` the system would ignore it,
+   * but Node resets ignored signals at its start.
+   */
   readonly service: boolean;
   /**
    * SIGHUP makes the command read its files again. It still ends the command when its terminal is gone, which raises the same
@@ -44,7 +48,7 @@ export function whenEndedAtOnce(restore: () => void): Disposable {
 export class Ending {
   readonly #service: boolean;
   readonly #reloads: boolean;
-  /** The standard streams that were terminals at the start; empty where SIGHUP ends the command anyway. */
+  /** The standard streams that were terminals at the start; empty where SIGHUP ends the command in any case. */
   readonly #terminals: readonly number[];
   readonly #cancel = new AbortController();
   readonly #listeners: (() => void)[] = [];
@@ -57,7 +61,7 @@ export class Ending {
     this.#service = options.service;
     this.#reloads = options.reloads === true;
     // The module of terminals takes a tenth of a start of Node to load.
-    this.#terminals = this.#reloads ? [0, 1, 2].filter((descriptor) => isatty(descriptor)) : [];
+    this.#terminals = options.service ? [0, 1, 2].filter((descriptor) => isatty(descriptor)) : [];
     for (const name of ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP"] as const) {
       const listener = (): void => this.#on(name);
       process.on(name, listener);
@@ -94,7 +98,7 @@ export class Ending {
   }
 
   #on(name: EndingSignal): void {
-    if (name === "SIGHUP" && this.#reloads && !this.#terminalIsGone()) return;
+    if (name === "SIGHUP" && this.#service && !this.#endsByHangUp()) return;
     if (this.#by === undefined || this.#by === "SIGPIPE") {
       this.#cancelBy(name);
       return;
@@ -104,8 +108,12 @@ export class Ending {
     void dieBy(name);
   }
 
-  /** On a terminal that was hung up, every system call fails as if it were no terminal. */
-  #terminalIsGone(): boolean {
+  /**
+   * Of a service. One that reads its files again on SIGHUP ends only when its terminal was hung up: then every system call on it
+   * fails as if it were no terminal.
+   */
+  #endsByHangUp(): boolean {
+    if (!this.#reloads) return this.#terminals.length > 0;
     return this.#terminals.some((descriptor) => !isatty(descriptor));
   }
 

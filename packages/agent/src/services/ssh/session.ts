@@ -24,7 +24,7 @@ import type { ChannelOpener } from "./forwarding.ts";
 import type { ChannelRequest, TerminalRequest } from "./requests.ts";
 import { findSftpServer } from "./sftp/locate.ts";
 import { serveSftp } from "./sftp/sftp-server.ts";
-import { findUserRc, runUserRc } from "./user-rc.ts";
+import { afterUserRc, findUserRc, runUserRc } from "./user-rc.ts";
 import { findXauth, X11Display, type X11Request } from "./x11.ts";
 
 /** Exit status of the agent's own failures, distinct from those of programs. */
@@ -301,9 +301,10 @@ export class SshSession {
       return this.#refuse(`the file system of ${resolved.file} does not answer`, START_FAILED_STATUS);
     if (this.#terminal !== undefined) {
       if (command === undefined) await this.#greet();
-      return this.#afterUserRc({ ...environment, SSH_TTY: this.#terminal.device.name }, (directory) =>
-        this.#runOnTerminal(resolved, directory, environment, this.#terminal!),
-      );
+      const directory = this.#directory(this.#context.directory());
+      const rc = this.#userRc();
+      const started = rc === undefined ? resolved : afterUserRc(rc, resolved);
+      return this.#runOnTerminal(started, directory, environment, this.#terminal);
     }
     if (this.#terminalMissing !== undefined) {
       this.#channel.stderr.write(`coder agent: no terminal here (${this.#terminalMissing}), continuing without one\n`);
@@ -313,9 +314,9 @@ export class SshSession {
 
   /** The user's script runs first, in the same directory; the session starts whatever goes wrong with it. */
   async #afterUserRc(environment: Environment, run: (directory: string) => Promise<ExitReport>): Promise<ExitReport> {
-    const { user, processes, killGraceMs, logger } = this.#context;
+    const { processes, killGraceMs, logger } = this.#context;
     const directory = this.#directory(this.#context.directory());
-    const file = findUserRc(this.#silent.has(user.home) ? undefined : user.home);
+    const file = this.#userRc();
     if (file === undefined || this.#channel.peerClosed) return run(directory);
     let hangUp = (): void => undefined;
     let stop = (): void => undefined;
@@ -325,8 +326,7 @@ export class SshSession {
         directory,
         environment,
         stdout: this.#channel,
-        stderr: this.#terminal === undefined ? this.#channel.stderr : this.#channel,
-        onTerminal: this.#terminal !== undefined,
+        stderr: this.#channel.stderr,
         onStarted: (pid) => {
           processes.add(pid);
           hangUp = () => processes.hangUp(pid, killGraceMs);
@@ -345,6 +345,11 @@ export class SshSession {
       this.#channel.off("peerclose", stop);
       stop();
     }
+  }
+
+  #userRc(): string | undefined {
+    const { home } = this.#context.user;
+    return findUserRc(this.#silent.has(home) ? undefined : home);
   }
 
   /** Where the program starts. As sshd does, it tells the client when the home directory cannot be entered. */

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { eventually, exec, isAlive, outcome, run, sftp, shell, TestService } from "./testing.ts";
@@ -27,6 +27,35 @@ test("on a terminal its lines end as the terminal's do", async () => {
   expect(result.stdout.toString()).toContain("two\r\n");
   expect(result.stdout.toString()).toContain("tty\r\n");
   expect(result.status).toBe(4);
+});
+
+test.runIf(process.platform === "linux")(
+  "on a terminal it has that as its controlling terminal, in the program's own kernel session, and no input",
+  async () => {
+    await using t = serviceWith(
+      'cat; echo "rc" >/dev/tty; ps -o tty=,sess= -p $$ >rc; [ -t 1 ] && echo "out is a terminal"; sleep 600 & echo $! >pid',
+    );
+    const channel = await shell(await t.connect(), { term: "dumb" });
+    channel.end('ps -o tty=,sess= -p $$ >shell; echo "name $0"; exit 4\n');
+    const result = await outcome(channel);
+    const screen = result.stdout.toString();
+    expect(screen).toContain("rc\r\n");
+    expect(screen).toContain("out is a terminal\r\n");
+    expect(screen).toContain("name -bash\r\n");
+    const read = (name: string): string => readFileSync(join(t.home, name), "utf8");
+    expect(read("rc")).toBe(read("shell"));
+    expect(read("rc")).toMatch(/^pts\/\d+ +\d+\n$/);
+    expect(result.status).toBe(4);
+  },
+);
+
+test("a script that fails, or is none, does not keep the shell from starting", async () => {
+  for (const rc of ["exit 3", "nosuch; (", "kill -9 $$"]) {
+    await using t = serviceWith(rc);
+    const channel = await shell(await t.connect(), { term: "dumb" });
+    channel.end("exit 4\n");
+    expect((await outcome(channel)).status).toBe(4);
+  }
 });
 
 test("a program that it leaves behind holds up neither the command nor its end", async () => {

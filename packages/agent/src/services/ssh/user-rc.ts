@@ -4,9 +4,11 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type Readable, Transform, type Writable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
+import type { ResolvedCommand } from "../../host/command.ts";
 import { type Argument, startOnPipes } from "../../os/spawn.ts";
 
+const SHELL = "/bin/sh";
 /** How long to wait for output after the script has ended: programs that it left behind may hold it open. */
 const OUTPUT_GRACE_MS = 200;
 
@@ -16,8 +18,6 @@ export interface UserRcRun {
   readonly environment: Readonly<Record<string, Argument>>;
   readonly stdout: Writable;
   readonly stderr: Writable;
-  /** Lines end as on a terminal, with CR LF. */
-  readonly onTerminal: boolean;
   readonly onStarted: (pid: number) => void;
   readonly onEnded: (pid: number) => void;
 }
@@ -25,18 +25,36 @@ export interface UserRcRun {
 /** @param home Undefined if its file system does not answer. */
 export function findUserRc(home: string | undefined): string | undefined {
   const own = home === undefined ? [] : [join(home, ".ssh", "rc")];
-  return [...own, "/etc/ssh/sshrc"].find((path) => existsSync(path));
+  return existsSync(SHELL) ? [...own, "/etc/ssh/sshrc"].find((path) => existsSync(path)) : undefined;
+}
+
+/**
+ * On a terminal the script runs in the kernel session of the program, as with sshd: the terminal is its controlling one, and what
+ * it leaves behind lives as long as the session. A shell runs it, then becomes the program. Not every sh can name a program.
+ */
+const THEN_PROGRAM = `
+/bin/sh "$0" </dev/null
+name=$1; shift
+if (exec -a x true) 2>/dev/null; then exec -a "$name" "$@"; fi
+if command -v bash >/dev/null 2>&1; then exec bash -c 'exec -a "$0" "$@"' "$name" "$@"; fi
+case $name in -*) exec "$@" -l;; esac
+exec "$@"
+`;
+
+/** The command behind the user's script, for a terminal. */
+export function afterUserRc(file: string, { file: program, name = program, args }: ResolvedCommand): ResolvedCommand {
+  return { file: SHELL, args: ["-c", THEN_PROGRAM, file, name, program, ...args] };
 }
 
 /** Resolves when the script has ended, whatever its exit code, with a function that stops reading its output. */
 export async function runUserRc(run: UserRcRun): Promise<() => void> {
   const { file, directory, environment } = run;
-  const program = startOnPipes({ file: "/bin/sh", args: [file], directory, environment });
+  const program = startOnPipes({ file: SHELL, args: [file], directory, environment });
   const { pid, exited, stdin, stdout, stderr } = program;
   run.onStarted(pid);
   stdin.on("error", () => undefined); // it may have ended already
   stdin.end();
-  const stops = [forward(stdout, run.stdout, run.onTerminal), forward(stderr, run.stderr, run.onTerminal)];
+  const stops = [forward(stdout, run.stdout), forward(stderr, run.stderr)];
   const read = Promise.all([stdout, stderr].map((stream) => new Promise((resolve) => stream.once("close", resolve))));
   await exited;
   run.onEnded(pid);
@@ -49,19 +67,11 @@ export async function runUserRc(run: UserRcRun): Promise<() => void> {
   };
 }
 
-function forward(source: Readable, sink: Writable, onTerminal: boolean): () => void {
+function forward(source: Readable, sink: Writable): () => void {
   source.on("error", () => source.destroy());
-  const lines = onTerminal ? source.pipe(lineEnds()) : source;
-  lines.pipe(sink, { end: false });
+  source.pipe(sink, { end: false });
   return () => {
-    lines.unpipe(sink);
+    source.unpipe(sink);
     source.destroy();
   };
-}
-
-function lineEnds(): Transform {
-  return new Transform({
-    transform: (chunk: Buffer, _encoding, done) =>
-      done(null, Buffer.from(chunk.toString("latin1").replaceAll("\n", "\r\n"), "latin1")),
-  });
 }
