@@ -102,7 +102,6 @@ test("unread input closes the window, reading opens it again", async () => {
   const packet = Buffer.alloc(PACKET_BYTES);
   for (let received = 0; received < WINDOW_BYTES; received += packet.length) expect(channel.receive(packet)).toBe(true);
   expect(host.kinds).toEqual([]);
-  expect(channel.receive(Buffer.alloc(1))).toBe(false);
   channel.resume();
   await tick();
   await tick();
@@ -142,12 +141,38 @@ test("any order of packets and reads never stalls: consumed bytes are credited i
   );
 });
 
-test("a packet above the advertised size, data after end of file and a window beyond 32 bits are breaches", () => {
-  expect(open(0).channel.receive(Buffer.alloc(PACKET_BYTES + 1))).toBe(false);
+test("a window beyond 32 bits is a breach", () => {
   const { channel } = open(0xffff_fff0);
   expect(channel.addWindow(0x10)).toBe(false);
   expect(channel.addWindow(0xf)).toBe(true);
+});
+
+test("a packet above the advertised size is read, and data after the end of file is dropped", async () => {
+  const { channel } = open(0);
+  expect(channel.receive(Buffer.alloc(PACKET_BYTES + 1))).toBe(true);
   channel.receiveEof();
+  expect(channel.receive(Buffer.alloc(1))).toBe(true);
+  let bytes = 0;
+  for await (const chunk of channel) bytes += (chunk as Buffer).length;
+  expect(bytes).toBe(PACKET_BYTES + 1);
+});
+
+test("a tenth of the window may be exceeded, in a row, and no more", async () => {
+  const { channel } = open(0);
+  const tenth = Math.floor(WINDOW_BYTES / 10);
+  const fill = async (bytes: number): Promise<void> => {
+    for (let left = bytes; left > 0; left -= PACKET_BYTES)
+      expect(channel.receive(Buffer.alloc(Math.min(left, PACKET_BYTES)))).toBe(true);
+  };
+  let read = 0;
+  await fill(WINDOW_BYTES + tenth);
+  channel.on("data", (chunk: Buffer) => {
+    read += chunk.length;
+  });
+  await tick();
+  expect(read).toBe(WINDOW_BYTES + tenth);
+  channel.pause();
+  await fill(WINDOW_BYTES + tenth);
   expect(channel.receive(Buffer.alloc(1))).toBe(false);
 });
 

@@ -10,6 +10,8 @@ export const PACKET_BYTES = 32 * 1024;
 export const MIN_PACKET_BYTES = 256;
 const CREDIT_STEP_BYTES = WINDOW_BYTES / 8;
 const MAX_WINDOW = 0xffff_ffff;
+/** How much a client may send beyond its window in a row. sshd allows as much, for clients that count wrongly. */
+const MAX_EXCESS_BYTES = WINDOW_BYTES / 10;
 const STDERR = 1;
 
 /** How a session ended, as RFC 4254 §6.10 reports it. */
@@ -48,6 +50,7 @@ export class SshChannel extends Duplex implements LendingStream {
   readonly #pending: PendingWrite[] = [];
   #sendWindow: number;
   #receiveWindow = WINDOW_BYTES;
+  #excessBytes = 0;
   #peerEnded = false;
   #peerClosed = false;
   #eofSent = false;
@@ -80,10 +83,17 @@ export class SshChannel extends Duplex implements LendingStream {
     releaseData(chunk);
   }
 
-  /** @returns False when the client exceeded its window and the connection must end. */
+  /**
+   * As sshd does, drops data after the end of file and accepts packets larger than it asked for: a client with one such fault
+   * should not lose its other channels.
+   * @returns False when the client exceeded its window and the connection must end.
+   */
   receive(data: Buffer): boolean {
-    if (data.length > this.#receiveWindow || data.length > PACKET_BYTES || this.#peerEnded) return false;
-    this.#receiveWindow -= data.length;
+    if (this.#peerEnded) return true;
+    const excess = Math.max(data.length - this.#receiveWindow, 0);
+    this.#excessBytes = excess === 0 ? 0 : this.#excessBytes + excess;
+    if (this.#excessBytes > MAX_EXCESS_BYTES) return false;
+    this.#receiveWindow = Math.max(this.#receiveWindow - data.length, 0);
     if (this.destroyed) return true; // it arrived after we closed
     this.push(data);
     this.#credit();

@@ -21,7 +21,7 @@ test("sending beyond the window ends the connection", async () => {
   const client = await t.connect();
   const channel = await exec(client, "sleep 5");
   const block = Buffer.alloc(32 * 1024);
-  for (let i = 0; i < 70; i++) raw(client).channelData(numberOf(channel), block);
+  for (let i = 0; i < 80; i++) raw(client).channelData(numberOf(channel), block);
   await dropped(t);
   expect(t.log.some((line) => String(line.fields?.["error"]).includes("window"))).toBe(true);
 });
