@@ -55,10 +55,13 @@ export async function dialSocket(dial: Dialer, path: string, answers: Answers): 
 export function joinStreams(channel: SshChannel, socket: Socket): void {
   ownedPipe(channel, socket);
   const stopSending = ownedPipe(socket, channel);
-  socket.on("error", () => channel.destroy());
+  socket.on("error", () => undefined); // "close" follows
   socket.on("close", () => {
-    // After a clean end the channel still has data on its way to the client, and ends when that is sent.
-    if (!socket.readableEnded || !socket.writableFinished) channel.destroy();
+    // After a clean end the channel ends by itself, once its data is sent. After any other, what was read is sent as well: a
+    // service that resets the connection behind its answer has still answered.
+    if (socket.readableEnded && socket.writableFinished) return;
+    channel.resume();
+    channel.end(() => channel.destroy());
   });
   channel.on("close", () => {
     socket.end();
