@@ -8,6 +8,7 @@ import {
   SshChannel,
   WINDOW_BYTES,
 } from "./channel.ts";
+import type { ForwardedSockets } from "./forwarded-sockets.ts";
 import {
   type Answers,
   type ChannelOpener,
@@ -60,6 +61,7 @@ export interface ConnectionContext {
   readonly limits: ConnectionLimits;
   readonly dial: Dialer;
   readonly answers: Answers;
+  readonly sockets: ForwardedSockets;
   readonly session: (forwardAgent: () => string | undefined, opener: ChannelOpener) => SessionContext;
   readonly onClose: (end: ConnectionEnd) => void;
 }
@@ -116,8 +118,8 @@ export class SshConnection implements ChannelHost, ChannelOpener {
       onWritable: () => this.#room(),
       onClose: (error) => this.#teardown(error),
     });
-    const { answers, logger, limits } = context;
-    this.#forwards = new Forwards({ opener: this, logger, maxListeners: limits.maxForwards, answers });
+    const { answers, logger, sockets, limits } = context;
+    this.#forwards = new Forwards({ opener: this, logger, sockets, maxListeners: limits.maxForwards, answers });
     this.#protocol = createServerProtocol({
       hostKeys: context.hostKeys,
       handlers: this.#handlers(),

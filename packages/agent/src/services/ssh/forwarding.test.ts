@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -217,6 +217,80 @@ test("streamlocal-forward makes a socket of the user alone, replaces a stale one
   expect(existsSync(file)).toBe(true);
   client.destroy();
   await eventually("the socket is removed", () => !existsSync(path));
+});
+
+function forwardInSocket(client: Client, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    client.openssh_forwardInStreamLocal(path, (error?: Error | null) => (error ? reject(error) : resolve()));
+  });
+}
+
+async function otherProgram(path: string): Promise<void> {
+  const server = createServer((socket) => {
+    socket.on("error", () => undefined); // the agent looks whether anything listens, and hangs up
+    socket.end("another program");
+  });
+  server.listen(path);
+  await once(server, "listening");
+  cleanup.push(() => server.close());
+}
+
+/** What comes from a connection to the socket. */
+async function heardAt(path: string): Promise<string> {
+  let text = "";
+  for await (const chunk of connect(path)) text += String(chunk);
+  return text;
+}
+
+test("streamlocal-forward keeps the socket of another program that listens there", async () => {
+  await using t = new TestService();
+  const path = join(temporaryDirectory(), "s");
+  await otherProgram(path);
+  const client = await t.connect({ strictVendor: false });
+  await expect(forwardInSocket(client, path)).rejects.toThrow("Unable to bind");
+  client.destroy();
+  await eventually("the connection is gone", () => t.service.connections === 0);
+  expect(await heardAt(path)).toBe("another program");
+});
+
+test("a path that cannot be looked at is refused, and the connection continues", async () => {
+  await using t = new TestService();
+  const loop = join(temporaryDirectory(), "loop");
+  symlinkSync("loop", loop);
+  const client = await t.connect({ strictVendor: false });
+  await expect(forwardInSocket(client, join(loop, "s"))).rejects.toThrow("Unable to bind");
+  expect((await run(client, "echo on")).stdout.toString()).toBe("on\n");
+});
+
+test("a client takes a forwarded socket over from an earlier one, whose end does not remove it", async () => {
+  await using t = new TestService();
+  const path = join(temporaryDirectory(), "s");
+  const [first, second] = [await t.connect({ strictVendor: false }), await t.connect({ strictVendor: false })];
+  for (const [client, name] of [
+    [first, "first"],
+    [second, "second"],
+  ] as const) {
+    client.on("unix connection", (_info, accept) => accept().end(name));
+    await forwardInSocket(client, path);
+    expect(await heardAt(path)).toBe(name);
+  }
+  first.destroy();
+  await eventually("the first connection is gone", () => t.service.connections === 1);
+  expect(await heardAt(path)).toBe("second");
+  second.destroy();
+  await eventually("the socket is removed", () => !existsSync(path));
+});
+
+test("a socket that another program has put in the place of a forwarded one stays when the client leaves", async () => {
+  await using t = new TestService();
+  const path = join(temporaryDirectory(), "s");
+  const client = await t.connect({ strictVendor: false });
+  await forwardInSocket(client, path);
+  rmSync(path);
+  await otherProgram(path);
+  client.destroy();
+  await eventually("the connection is gone", () => t.service.connections === 0);
+  expect(await heardAt(path)).toBe("another program");
 });
 
 /** An SSH agent that answers every request with the same bytes in upper case. */

@@ -1,11 +1,12 @@
 /** Port and socket forwarding of one connection (RFC 4254 §7, OpenSSH PROTOCOL §2.4), and the forwarded SSH agent. */
-import { lstatSync, mkdtempSync, rmSync, unlinkSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer, type LookupFunction, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Logger } from "wg-userspace/base/ports";
 import { ownedPipe } from "wg-userspace/io/sockets/owned-pipe";
 import type { SshChannel } from "./channel.ts";
+import { type ForwardedSockets, listenOwnerOnly } from "./forwarded-sockets.ts";
 
 const DIAL_TIMEOUT_MS = 15_000;
 const MAX_HOST_LENGTH = 255;
@@ -13,7 +14,6 @@ const MAX_HOST_LENGTH = 255;
 const MAX_SOCKET_PATH_BYTES = 107;
 /** How long the accepted connection may still deliver data after the client has closed the channel. */
 const LINGER_MS = 10_000;
-const OWNER_ONLY_UMASK = 0o177;
 
 export type Dialer = (target: { host: string; port: number } | { path: string }) => Socket;
 
@@ -91,6 +91,7 @@ function destroyLater(socket: Socket, channel: SshChannel): void {
 export interface ForwardsOptions {
   readonly opener: ChannelOpener;
   readonly logger: Logger;
+  readonly sockets: ForwardedSockets;
   readonly maxListeners: number;
   readonly answers: Answers;
 }
@@ -101,7 +102,7 @@ export interface ForwardsOptions {
  */
 export class Forwards {
   readonly #options: ForwardsOptions;
-  readonly #listeners = new Map<string, readonly Server[]>();
+  readonly #listeners = new Map<string, readonly { close(): void }[]>();
   readonly #sockets = new Set<Socket>();
   #agent: { readonly path: string; readonly directory: string } | undefined;
   #closed = false;
@@ -147,14 +148,17 @@ export class Forwards {
     return chosen;
   }
 
-  /** `streamlocal-forward@openssh.com`. Replaces a socket left over at the path; keeps any other file. */
+  /** `streamlocal-forward@openssh.com`. */
   async listenSocket(path: string): Promise<boolean> {
-    if (!isSocketPath(path) || !(await this.#options.answers(dirname(path)))) return false;
-    if (!this.#mayListen(path) || !removeStaleSocket(path)) return false;
-    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
-    if (!listenOwnerOnly(server, path, this.#options.logger)) return false;
-    this.#listeners.set(path, [server]);
-    server.on("connection", (socket) => void this.#relay(socket, () => this.#options.opener.openForwardedSocket(path)));
+    if (!isSocketPath(path) || !(await this.#options.answers(dirname(path))) || !this.#mayListen(path)) return false;
+    const listener = await this.#options.sockets.listen(path);
+    if (listener === undefined) return false;
+    if (this.#closed) {
+      listener.close();
+      return false;
+    }
+    this.#listeners.set(path, [listener]);
+    listener.onConnection((socket) => void this.#relay(socket, () => this.#options.opener.openForwardedSocket(path)));
     return true;
   }
 
@@ -293,25 +297,4 @@ function removeDirectory(directory: string, logger: Logger): void {
   } catch (error) {
     logger.log("warn", "the folder of the agent's socket stays", { directory, error: String(error) });
   }
-}
-
-/** Binding a path is synchronous, so no other process sees the socket with wider permissions. */
-function listenOwnerOnly(server: Server, path: string, logger: Logger): boolean {
-  server.on("error", (error) => logger.log("debug", "socket listener", { error: error.message }));
-  const previous = process.umask(OWNER_ONLY_UMASK);
-  try {
-    server.listen(path);
-  } finally {
-    process.umask(previous);
-  }
-  return server.listening;
-}
-
-/** @returns whether the path is free now. */
-function removeStaleSocket(path: string): boolean {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found === undefined) return true;
-  if (!found.isSocket()) return false;
-  unlinkSync(path);
-  return true;
 }

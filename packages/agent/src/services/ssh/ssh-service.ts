@@ -6,6 +6,7 @@ import { ProcessSessions } from "../../host/processes.ts";
 import { type ThreadShares, threadShares } from "../../host/thread-shares.ts";
 import type { SessionUser } from "../../host/user.ts";
 import { type ConnectionEnd, SshConnection } from "./connection.ts";
+import { ForwardedSockets } from "./forwarded-sockets.ts";
 import { type Dialer, dialerOf } from "./forwarding.ts";
 import type { Admission, SessionContext, SessionType } from "./session.ts";
 import { type HostKeys, parseHostKey } from "./ssh2-protocol.ts";
@@ -97,6 +98,7 @@ export class SshService {
   readonly #limits: SshLimits;
   readonly #hostKeys: HostKeys;
   readonly #processes: ProcessSessions;
+  readonly #sockets: ForwardedSockets;
   readonly #connections = new Set<SshConnection>();
   readonly #counts: Record<SessionType, number> = { ssh: 0, vscode: 0, jetbrains: 0 };
   #nextSession = 1;
@@ -109,6 +111,7 @@ export class SshService {
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#hostKeys = parseHostKey(options.hostKey);
     this.#processes = new ProcessSessions(options.logger);
+    this.#sockets = new ForwardedSockets(options.logger);
   }
 
   /** Open sessions by the kind of program that the client declared. */
@@ -136,6 +139,7 @@ export class SshService {
         limits: { ...this.#limits, deadClientMs: this.#options.maxTimeoutMs ?? DEFAULT_MAX_TIMEOUT_MS },
         dial: this.#options.dial ?? dialerOf(threads.lookupFor(remote.address)),
         answers: (path) => threads.answers(path),
+        sockets: this.#sockets,
         session: (forwardAgent, opener) => ({
           opener,
           user: this.#options.user(),
