@@ -9,7 +9,7 @@ const user = { name: "dev", shell: "/bin/zsh", home: "/home/dev", uid: 1000 };
 
 test.each([
   [undefined, "/bin/zsh", [], "-zsh"],
-  ["", "/bin/zsh", [], "-zsh"],
+  ["", "/bin/zsh", ["-c", ""], "zsh"],
   ["ls -l | wc", "/bin/zsh", ["-c", "ls -l | wc"], "zsh"],
   ["#!/bin/sh\necho $0", "/bin/sh", ["-c", "#!/bin/sh\necho $0"]],
   ["\n #!/usr/bin/env python3\nprint(1)", "/usr/bin/env", ["python3", "-c", "#!/usr/bin/env python3\nprint(1)"]],

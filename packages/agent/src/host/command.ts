@@ -11,11 +11,11 @@ export interface ResolvedCommand {
 }
 
 /**
- * What to run: without a command, the shell, which a name with a hyphen makes a login shell; a script whose first line names an
+ * What to run: without a command (an empty one is one), the shell, which a name with a hyphen makes a login shell; a script whose first line names an
  * interpreter, by that interpreter; anything else, by `<shell> -c`.
  */
 export function resolveCommand(user: SessionUser, command: Argument | undefined): ResolvedCommand {
-  if (command === undefined || command.length === 0)
+  if (command === undefined)
     return { file: user.shell, name: `-${basename(user.shell)}`, args: [] };
   const interpreter = /^\s*#!([^\r\n]*)/
     .exec(characters(command))?.[1]

@@ -35,6 +35,11 @@ test("the agent's secrets, loader variables and package manager variables are no
   });
 });
 
+test("a terminal without a name sets no TERM, as with sshd", () => {
+  const parts = { inherited: {}, user, client: {}, workspace: {}, endpoints, terminal: { type: "" } };
+  expect(buildEnvironment(parts)).not.toHaveProperty("TERM");
+});
+
 test("the workspace's variables win over the client's, and both over the account's", () => {
   const environment = buildEnvironment({
     inherited: {},

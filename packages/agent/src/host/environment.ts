@@ -101,7 +101,8 @@ export function buildEnvironment<Value extends Argument = string>(parts: {
     SSH_CLIENT: `${remote.address} ${remote.port} ${local.port}`,
     SSH_CONNECTION: `${remote.address} ${remote.port} ${local.address} ${local.port}`,
   };
-  if (parts.terminal !== undefined) variables["TERM"] = parts.terminal.type;
+  // As with sshd, a client without a name for its terminal sets none, and shells have one for that.
+  if (parts.terminal !== undefined && parts.terminal.type.length > 0) variables["TERM"] = parts.terminal.type;
   if (parts.agentSocket !== undefined) variables["SSH_AUTH_SOCK"] = parts.agentSocket;
   return variables;
 }

@@ -34,6 +34,8 @@ export interface ProgramExit {
   readonly code: number | undefined;
   /** Name as in `SIGTERM` or `SIGRTMIN+3`. */
   readonly signal: string | undefined;
+  /** Whether the kernel made a core dump; absent where that is not known. */
+  readonly coreDumped?: boolean | undefined;
 }
 
 /**
@@ -58,6 +60,8 @@ const RLIMIT_NOFILE = 7;
 const F_DUPFD_CLOEXEC = 1030;
 const ENOEXEC = 8;
 const EINTR = 4;
+/** In the status of waitpid(2). */
+const CORE_DUMPED = 0x80;
 const SHELL = Buffer.from("/bin/sh");
 
 /** The usual soft limit, which select(2) can handle. A program that needs more raises it: the hard limit is left alone. */
@@ -192,7 +196,7 @@ class Children {
     const signal = status[0]! & 0x7f;
     return signal === 0
       ? { code: (status[0]! >> 8) & 0xff, signal: undefined }
-      : { code: undefined, signal: signalName(signal) };
+      : { code: undefined, signal: signalName(signal), coreDumped: (status[0]! & CORE_DUMPED) !== 0 };
   }
 }
 

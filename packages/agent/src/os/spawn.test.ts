@@ -112,10 +112,10 @@ test.runIf(linux).each(SIGNALS)("a program ended by signal %i did not succeed", 
   const killer = `(while kill -${number} $$; do sleep 0.1; done) >/dev/null 2>&1 &`;
   const args = ["-c", `ulimit -c 0; ${killer} exec sleep 10`];
   const start = { ...ROOT, file: "/bin/sh", args };
-  expect(await startOnPipes(start).exited).toEqual({ code: undefined, signal });
+  expect(await startOnPipes(start).exited).toEqual({ code: undefined, signal, coreDumped: false });
   const device = new TerminalDevice();
   try {
-    expect(await startOnTerminal(start, device).exited).toEqual({ code: undefined, signal });
+    expect(await startOnTerminal(start, device).exited).toEqual({ code: undefined, signal, coreDumped: false });
   } finally {
     device.close();
   }

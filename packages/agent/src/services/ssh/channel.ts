@@ -15,7 +15,9 @@ const MAX_EXCESS_BYTES = WINDOW_BYTES / 10;
 const STDERR = 1;
 
 /** How a session ended, as RFC 4254 §6.10 reports it. */
-export type ExitReport = { readonly status: number } | { readonly signal: string };
+export type ExitReport =
+  | { readonly status: number }
+  | { readonly signal: string; readonly coreDumped?: boolean | undefined };
 
 /** What a channel needs from its connection. Every call is ignored after the connection's end. */
 export interface ChannelHost {

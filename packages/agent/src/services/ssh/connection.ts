@@ -196,7 +196,7 @@ export class SshConnection implements ChannelHost, ChannelOpener {
     if (this.#closed) return;
     this.#exit = exit;
     this.#programs--;
-    if ("signal" in exit) this.#protocol.exitSignal(peer, exit.signal, false, "");
+    if ("signal" in exit) this.#protocol.exitSignal(peer, exit.signal, exit.coreDumped === true, "");
     else this.#protocol.exitStatus(peer, exit.status);
   }
 

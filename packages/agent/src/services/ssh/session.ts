@@ -16,7 +16,7 @@ import type { ProcessSessions } from "../../host/processes.ts";
 import { Pty, ptyAvailability } from "../../host/pty.ts";
 import type { ThreadShares } from "../../host/thread-shares.ts";
 import type { SessionUser } from "../../host/user.ts";
-import { type Argument, byteLength, hasNul, startOnPipes } from "../../os/spawn.ts";
+import { type Argument, byteLength, hasNul, type ProgramExit, startOnPipes } from "../../os/spawn.ts";
 import { TerminalDevice, type WindowSize } from "../../os/terminal-device.ts";
 import type { TerminalModes } from "../../os/termios.ts";
 import type { ExitReport, SshChannel } from "./channel.ts";
@@ -433,8 +433,7 @@ export class SshSession {
     channel.once("peerclose", abandon);
     if (channel.peerClosed) abandon();
     await read;
-    const { code, signal } = await exited;
-    return report(code, signal);
+    return report(await exited);
   }
 
   /** On a terminal, a hang-up is sent when the client leaves. */
@@ -460,8 +459,7 @@ export class SshSession {
     pty.stream.on("close", () => channel.resume());
     channel.once("peerclose", hangUp);
     void pty.ended.then(() => processes.ended(pty.pid));
-    const { code, signal } = await pty.exited;
-    return report(code, signal);
+    return report(await pty.exited);
   }
 
   #blockTransfer(): ExitReport {
@@ -480,10 +478,10 @@ function closed(stream: Readable): Promise<void> {
 }
 
 /** Exit status or signal, never both (RFC 4254 §6.10). */
-function report(code: number | undefined, signal: string | undefined): ExitReport {
+function report({ code, signal, coreDumped }: ProgramExit): ExitReport {
   if (code !== undefined && code >= 0) return { status: code };
   const name = signal?.replace(/^SIG/, "") ?? "";
-  return { signal: SIGNALS.has(name) ? name : OTHER_SIGNAL };
+  return { signal: SIGNALS.has(name) ? name : OTHER_SIGNAL, coreDumped };
 }
 
 /** The reason without the stack; the path of the program is the user's own. */

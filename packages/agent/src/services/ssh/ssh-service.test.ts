@@ -27,6 +27,26 @@ test.each("ABRT ALRM FPE HUP ILL INT KILL PIPE QUIT SEGV TERM USR1 USR2".split("
   },
 );
 
+test.runIf(process.platform === "linux")("a core dump is reported with its signal", async () => {
+  await using t = new TestService();
+  const dumped = async (limit: string): Promise<unknown> => {
+    const channel = await exec(await t.connect(), `ulimit -c ${limit} && kill -ABRT $$`);
+    const [code, signal, core] = (await once(channel.resume(), "exit")) as [number | null, string, boolean];
+    expect([code, signal]).toEqual([null, "SIGABRT"]);
+    return core;
+  };
+  expect(await dumped("0")).toBe(false);
+  // Some machines write no core files at all, which bash's own report of the signal shows too.
+  const bash = await run(await t.connect(), "ulimit -c unlimited; sh -c 'kill -ABRT $$' & wait $!", {});
+  expect(await dumped("unlimited")).toBe(bash.stderr.toString().includes("core dumped"));
+});
+
+test("an empty command is one, and no login shell", async () => {
+  await using t = new TestService();
+  const result = await run(await t.connect(), "");
+  expect(result).toMatchObject({ status: 0, stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) });
+});
+
 test("a signal the protocol has no name for is reported as sshd does", async () => {
   await using t = new TestService();
   const result = await run(await t.connect(), "kill -VTALRM $$; sleep 10");

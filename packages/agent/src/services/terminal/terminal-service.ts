@@ -271,7 +271,7 @@ export class TerminalService {
     const directory = startDirectory(this.#options.directory(), user.home, silent);
     if (directory.problem !== undefined) logger.log("warn", "a terminal starts in /", { reason: directory.problem });
     const program = start({
-      ...resolveCommand(user, init.command),
+      ...resolveCommand(user, init.command === "" ? undefined : init.command),
       directory: directory.path,
       environment: buildEnvironment({
         inherited: process.env,
