@@ -15,8 +15,7 @@ export interface ResolvedCommand {
  * interpreter, by that interpreter; anything else, by `<shell> -c`.
  */
 export function resolveCommand(user: SessionUser, command: Argument | undefined): ResolvedCommand {
-  if (command === undefined)
-    return { file: user.shell, name: `-${basename(user.shell)}`, args: [] };
+  if (command === undefined) return { file: user.shell, name: `-${basename(user.shell)}`, args: [] };
   const interpreter = /^\s*#!([^\r\n]*)/
     .exec(characters(command))?.[1]
     ?.split(/[ \t]+/)

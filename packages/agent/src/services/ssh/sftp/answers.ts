@@ -80,9 +80,14 @@ export function attributesOf(id: number, facts: FileFacts): Buffer {
 }
 
 export const NO_ATTRIBUTES = encodeMode();
-const NO_FACTS: FileFacts = { size: 0, uid: 0, gid: 0, mode: 0, atimeMs: 0, mtimeMs: 0 };
 
 export function name(id: number, path: Buffer): Buffer {
-  const attributes = encodeAttributes(NO_FACTS);
-  return encodePacket(RESPONSE.name, { u32: id }, { u32: 1 }, { string: path }, { string: path }, { raw: attributes });
+  return encodePacket(
+    RESPONSE.name,
+    { u32: id },
+    { u32: 1 },
+    { string: path },
+    { string: path },
+    { raw: NO_ATTRIBUTES },
+  );
 }

@@ -1,10 +1,12 @@
 /** What the SFTP server does with paths and files; paths are bytes. */
 import { constants, type Stats } from "node:fs";
-import { type FileHandle, lstat, open, realpath } from "node:fs/promises";
+import { type FileHandle, lstat, open, readlink, realpath } from "node:fs/promises";
 import { STATUS } from "./codec.ts";
 import { SftpFailure } from "./failure.ts";
 
 export const SLASH = 0x2f;
+/** As Linux does. */
+const MAX_LINKS = 40;
 
 /** Opens a file without waiting for the other end of a named pipe, which would hold a thread that others need. */
 export async function openFile(path: Buffer, flags: number, mode: number): Promise<FileHandle> {
@@ -51,23 +53,33 @@ export async function factsOf(path: Buffer): Promise<Stats | "missing" | undefin
   }
 }
 
-/** Absolute path without symbolic links; the last name need not exist, because uploads resolve their target first. */
-export async function realPath(path: Buffer): Promise<Buffer> {
+/**
+ * Absolute path without symbolic links. The last name need not exist, because uploads resolve their target first; a link to
+ * nothing is resolved too.
+ */
+export async function realPath(path: Buffer, links = MAX_LINKS): Promise<Buffer> {
   try {
     return await realpath(path, { encoding: "buffer" });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT" || path.at(-1) === SLASH || links === 0) throw error;
   }
-  const trimmed = trimSlashes(path);
-  const slash = trimmed.lastIndexOf(SLASH);
-  const parent = slash <= 0 ? Buffer.from("/") : trimmed.subarray(0, slash);
-  return join(await realpath(parent, { encoding: "buffer" }), trimmed.subarray(slash + 1));
+  const slash = path.lastIndexOf(SLASH);
+  const parent = await realpath(slash <= 0 ? Buffer.from("/") : path.subarray(0, slash), { encoding: "buffer" });
+  const entry = join(parent, path.subarray(slash + 1));
+  const target = await targetOf(entry);
+  if (target === undefined) return entry;
+  return realPath(target[0] === SLASH ? target : join(parent, target), links - 1);
 }
 
-function trimSlashes(path: Buffer): Buffer {
-  let end = path.length;
-  while (end > 1 && path[end - 1] === SLASH) end--;
-  return path.subarray(0, end);
+/** Undefined when there is no link. */
+async function targetOf(path: Buffer): Promise<Buffer | undefined> {
+  try {
+    return await readlink(path, { encoding: "buffer" });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "EINVAL") return undefined;
+    throw error;
+  }
 }
 
 export function join(directory: Buffer, entry: Buffer): Buffer {

@@ -23,7 +23,7 @@ import type { Attributes, FileEntryWithStats, SFTPWrapper, Stats } from "ssh2";
 import { describe, expect, test } from "vitest";
 import { ThreadShares } from "../../../host/thread-shares.ts";
 import { duplexPair, type exec, outcome, sftp, TestService } from "../testing.ts";
-import { encodeFields, encodePacket, type Field, REQUEST } from "./codec.ts";
+import { encodeFields, encodePacket, type Field, REQUEST, STATUS } from "./codec.ts";
 import { findSftpServer } from "./locate.ts";
 import { type SftpOptions, serveSftp } from "./sftp-server.ts";
 
@@ -172,8 +172,51 @@ describe.each(backends)("sftp with %s", (sftpServer) => {
     expect(await real(".")).toBe(home);
     expect(await real("link/../d/./new")).toBe(join(home, "d", "new"));
     expect(await real("/")).toBe("/");
+    expect(await real("")).toBe(home);
+    await promise((done) => symlink(client, "d/later", "to-nothing", done));
+    expect(await real("to-nothing")).toBe(join(home, "d", "later"));
+    await expect(real("missing/")).rejects.toThrow("No such file");
+    await promise((done) => symlink(client, "loop", "loop", done));
+    await expect(real("loop")).rejects.toThrow("No such file");
     expect(await promise<string>((done) => client.readlink("link", done))).toBe("d");
     await expect(promise((done) => client.readlink("d", done))).rejects.toThrow("Bad message");
+  });
+
+  test("an empty path names no file, and so not the home directory", async () => {
+    await using t = await open();
+    const { client } = t;
+    const attempts = {
+      open: promise((done) => client.open("", "r", done)),
+      opendir: promise((done) => client.opendir("", done)),
+      stat: promise((done) => client.stat("", done)),
+      setstat: promise((done) => client.setstat("", { mode: 0o711 } as never, done)),
+      rmdir: promise((done) => client.rmdir("", done)),
+      rename: promise((done) => client.rename("", "x", done)),
+      symlink: promise((done) => symlink(client, "", "x", done)),
+    };
+    for (const [name, attempt] of Object.entries(attempts)) await expect(attempt, name).rejects.toThrow("No such file");
+    expect(statSync(t.home).mode & 0o777).toBe(0o700);
+  });
+
+  test("attributes that can be set are set, although another one cannot", async () => {
+    await using t = await open();
+    mkdirSync(join(t.home, "d"));
+    const set = promise((done) => t.client.setstat("d", { size: 3, mode: 0o711 } as never, done));
+    await expect(set).rejects.toThrow("Failure");
+    expect(statSync(join(t.home, "d")).mode & 0o777).toBe(0o711);
+  });
+
+  test("lsetstat refuses what a link does not have, and sets the permissions of a file", async () => {
+    await using t = await open();
+    writeFileSync(join(t.home, "f"), "1234", { mode: 0o644 });
+    symlinkSync("f", join(t.home, "l"));
+    const set = (path: string, attributes: unknown): Promise<unknown> =>
+      promise((done) => t.client.ext_openssh_lsetstat(path, attributes as never, done));
+    await expect(set("l", { mode: 0o600 })).rejects.toMatchObject({ code: STATUS.failure });
+    await expect(set("f", { size: 1 })).rejects.toMatchObject({ code: STATUS.badMessage });
+    expect([statSync(join(t.home, "f")).mode & 0o777, statSync(join(t.home, "f")).size]).toEqual([0o644, 4]);
+    await set("f", { mode: 0o600 });
+    expect(statSync(join(t.home, "f")).mode & 0o777).toBe(0o600);
   });
 
   test("what the system forbids, even to root, is refused as such", async () => {

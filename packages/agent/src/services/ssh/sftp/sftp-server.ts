@@ -2,13 +2,9 @@ import { once } from "node:events";
 import type { Dir } from "node:fs";
 import { constants } from "node:fs";
 import {
-  chmod,
-  chown,
   type FileHandle,
-  lchown,
   link,
   lstat,
-  lutimes,
   mkdir,
   opendir,
   readlink,
@@ -17,9 +13,7 @@ import {
   stat,
   statfs,
   symlink,
-  truncate,
   unlink,
-  utimes,
 } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import { orAborted } from "wg-userspace/async/abort";
@@ -28,7 +22,6 @@ import type { ThreadShares } from "../../../host/thread-shares.ts";
 import { Accounts } from "./accounts.ts";
 import { attributesOf, MESSAGES, NO_ATTRIBUTES, name, status, statusOf, u64s, version, volume } from "./answers.ts";
 import {
-  type Attributes,
   encodeAttributes,
   encodeFields,
   encodePacket,
@@ -43,6 +36,7 @@ import {
 import { SftpFailure } from "./failure.ts";
 import { factsOf, join, openFile, realPath, SLASH, unused, writeAll } from "./files.ts";
 import { bareLongName, longName } from "./long-name.ts";
+import { setAttributes, setFileAttributes, setLinkAttributes } from "./set-attributes.ts";
 import { touchedBy } from "./touched.ts";
 
 export interface SftpOptions {
@@ -181,9 +175,11 @@ class SftpServer {
       case REQUEST.fstat:
         return attributesOf(id, await this.#file(reader).file.stat());
       case REQUEST.setstat:
-        return this.#setAttributes(id, reader);
+        await setAttributes(this.#path(reader), complete(reader, reader.attributes()));
+        return status(id, STATUS.ok);
       case REQUEST.fsetstat:
-        return this.#setFileAttributes(id, reader);
+        await setFileAttributes(this.#file(reader).file, complete(reader, reader.attributes()));
+        return status(id, STATUS.ok);
       case REQUEST.opendir:
         return this.#openDirectory(id, reader);
       case REQUEST.readdir:
@@ -201,14 +197,14 @@ class SftpServer {
         await rmdir(this.#path(reader));
         return status(id, STATUS.ok);
       case REQUEST.realpath:
-        return name(id, await realPath(this.#path(reader)));
+        return name(id, await realPath(this.#absolute(pathBytes(reader))));
       case REQUEST.rename:
         return this.#rename(id, reader);
       case REQUEST.readlink:
         return name(id, await readlink(this.#path(reader), { encoding: "buffer" }));
       case REQUEST.symlink: {
         // OpenSSH sends the target first, contrary to the draft; every client follows it.
-        const target = Buffer.from(pathBytes(reader));
+        const target = named(Buffer.from(pathBytes(reader)));
         await symlink(target, this.#path(reader));
         return status(id, STATUS.ok);
       }
@@ -269,26 +265,6 @@ class SftpServer {
     return status(id, STATUS.ok);
   }
 
-  async #setAttributes(id: number, reader: FieldReader): Promise<Buffer> {
-    const path = this.#path(reader);
-    const attributes = complete(reader, reader.attributes());
-    if (attributes.size !== undefined) await truncate(path, attributes.size);
-    if (attributes.mode !== undefined) await chmod(path, attributes.mode & 0o7777);
-    if (attributes.times !== undefined) await utimes(path, attributes.times.accessed, attributes.times.modified);
-    if (attributes.owner !== undefined) await chown(path, attributes.owner.uid, attributes.owner.gid);
-    return status(id, STATUS.ok);
-  }
-
-  async #setFileAttributes(id: number, reader: FieldReader): Promise<Buffer> {
-    const { file } = this.#file(reader);
-    const attributes: Attributes = complete(reader, reader.attributes());
-    if (attributes.size !== undefined) await file.truncate(attributes.size);
-    if (attributes.mode !== undefined) await file.chmod(attributes.mode & 0o7777);
-    if (attributes.times !== undefined) await file.utimes(attributes.times.accessed, attributes.times.modified);
-    if (attributes.owner !== undefined) await file.chown(attributes.owner.uid, attributes.owner.gid);
-    return status(id, STATUS.ok);
-  }
-
   async #readDirectory(id: number, reader: FieldReader): Promise<Buffer> {
     const handle = this.#handles.get(handleNumber(reader));
     if (handle?.kind !== "directory") throw new SftpFailure(STATUS.failure, "not an open directory");
@@ -344,13 +320,9 @@ class SftpServer {
       case "fsync@openssh.com":
         await this.#file(reader).file.sync();
         return status(id, STATUS.ok);
-      case "lsetstat@openssh.com": {
-        const path = this.#path(reader);
-        const { times, owner } = complete(reader, reader.attributes());
-        if (times !== undefined) await lutimes(path, times.accessed, times.modified);
-        if (owner !== undefined) await lchown(path, owner.uid, owner.gid);
+      case "lsetstat@openssh.com":
+        await setLinkAttributes(this.#path(reader), complete(reader, reader.attributes()));
         return status(id, STATUS.ok);
-      }
       case "statvfs@openssh.com":
         return volume(id, await statfs(this.#path(reader)));
       case "fstatvfs@openssh.com":
@@ -435,7 +407,7 @@ class SftpServer {
   }
 
   #path(reader: FieldReader): Buffer {
-    return this.#absolute(pathBytes(reader));
+    return this.#absolute(named(pathBytes(reader)));
   }
 
   #absolute(path: Buffer): Buffer {
@@ -495,6 +467,12 @@ function complete<T>(reader: FieldReader, value: T): T {
 function pathBytes(reader: FieldReader): Buffer {
   const path = complete(reader, reader.string());
   if (path.length > MAX_PATH_BYTES || path.includes(0)) throw new SftpFailure(STATUS.failure, "bad path");
+  return path;
+}
+
+/** Only for REALPATH is the empty path the directory where relative ones start. */
+function named(path: Buffer): Buffer {
+  if (path.length === 0) throw new SftpFailure(STATUS.noSuchFile, MESSAGES[STATUS.noSuchFile]);
   return path;
 }
 
