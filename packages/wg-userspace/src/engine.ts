@@ -21,8 +21,9 @@ export const DEFAULT_MTU = 1280;
 const WIREGUARD_HEADER_BYTES = 16;
 /** Header and tag of a transport message: the length of an empty one, a keepalive. */
 const WIREGUARD_OVERHEAD_BYTES = 32;
-/** Packets sent in one turn before other work gets its chance: about 1.5 ms at full speed. */
+/** Packets and bytes sent in one turn before other work gets its chance: about 1.5 ms at full speed. */
 const TURN_PACKETS = 256;
+const TURN_BYTES = 512 * 1024;
 
 export interface EngineConfig {
   readonly privateKey: NodePrivateKey;
@@ -127,8 +128,9 @@ export class Engine {
   readonly #output: EngineOutput;
   readonly #logger: Logger;
   #now: Instant;
-  /** Packets the netstack may still send before other work gets its turn. */
-  #budget = TURN_PACKETS;
+  /** Packets and bytes the netstack may still send before other work gets its turn. */
+  #packetsLeft = TURN_PACKETS;
+  #bytesLeft = TURN_BYTES;
   /** Receives every inner packet that arrives or leaves, as `bytes[offset, offset + length)`; borrowed for the call. */
   packetTap: PacketTap | undefined;
   /** TX slot that the netstack has begun and not yet committed. */
@@ -376,7 +378,8 @@ export class Engine {
     this.#device.flush(now);
     const more = this.netstack.flush(now);
     this.#device.flush(now);
-    this.#budget = TURN_PACKETS;
+    this.#packetsLeft = TURN_PACKETS;
+    this.#bytesLeft = TURN_BYTES;
     return more;
   }
 
@@ -422,7 +425,7 @@ export class Engine {
       memory: this.#cipher.memory,
       begin: () => {
         if (this.#begun < 0) {
-          if (this.#budget <= 0 || this.#output.congested()) return -1;
+          if (this.#packetsLeft <= 0 || this.#bytesLeft <= 0 || this.#output.congested()) return -1;
           this.#begun = this.#cipher.tx.lease();
           if (this.#begun < 0) return -1;
         }
@@ -435,7 +438,8 @@ export class Engine {
       commit: (length) => {
         const slot = this.#begun;
         this.#begun = -1;
-        this.#budget--;
+        this.#packetsLeft--;
+        this.#bytesLeft -= length;
         this.packetTap?.(this.#cipher.memory.bytes, slot + WIREGUARD_HEADER_BYTES, length);
         this.#device.encapsulate(slot, length, this.#now);
       },

@@ -15,7 +15,7 @@ import { monotonicNow } from "wg-userspace/io/host/clock";
 import { nodeRandom } from "wg-userspace/io/host/crypto-suite";
 import type { RelayState } from "wg-userspace/io/relay/relay-connection";
 import { measuresWholePackets } from "wg-userspace/io/udp/udp-batch";
-import { ETHERNET_MTU, JUMBO_MTU } from "wg-userspace/magicsock/mtu-search";
+import { ETHERNET_MTU, LOOPBACK_MTU } from "wg-userspace/magicsock/mtu-search";
 import type { Path } from "wg-userspace/magicsock/path";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import type { Deployment } from "../rest/deployment.ts";
@@ -300,5 +300,5 @@ function addressOf(text: string): IpAddress {
 
 /** A peer gets packets larger than 1280 bytes only after its path was seen to carry them. */
 function maxMtu(): number {
-  return measuresWholePackets() ? JUMBO_MTU : ETHERNET_MTU;
+  return measuresWholePackets() ? LOOPBACK_MTU : ETHERNET_MTU;
 }

@@ -22,12 +22,14 @@ bool read_arguments(napi_env env, napi_callback_info info, size_t count, napi_va
 
 bool read_int32(napi_env env, napi_value value, const char* name, int32_t* out) {
   double number = 0;
+  const bool is_number = napi_get_value_double(env, value, &number) == napi_ok;
+  if (is_number && number >= INT32_MIN && number <= INT32_MAX && number == (double)(int32_t)number) {
+    *out = (int32_t)number;
+    return true;
+  }
   char message[96];
   snprintf(message, sizeof message, "%s is not a 32-bit integer", name);
-  if (napi_get_value_double(env, value, &number) != napi_ok) return throw_type(env, message);
-  if (!(number >= INT32_MIN && number <= INT32_MAX) || number != (double)(int32_t)number) return throw_range(env, message);
-  *out = (int32_t)number;
-  return true;
+  return is_number ? throw_range(env, message) : throw_type(env, message);
 }
 
 bool read_memory(napi_env env, napi_value value, uint8_t** bytes, size_t* length) {
@@ -42,11 +44,13 @@ bool read_memory(napi_env env, napi_value value, uint8_t** bytes, size_t* length
 static bool read_typed(napi_env env, napi_value value, napi_typedarray_type wanted, const char* name, void** data, size_t* count) {
   bool is_typed = false;
   napi_typedarray_type type = napi_int8_array;
+  if (napi_is_typedarray(env, value, &is_typed) == napi_ok && is_typed) {
+    if (!check_status(env, napi_get_typedarray_info(env, value, &type, count, data, NULL, NULL))) return false;
+    if (type == wanted) return true;
+  }
   char message[96];
   snprintf(message, sizeof message, "%s is not the right kind of array", name);
-  if (napi_is_typedarray(env, value, &is_typed) != napi_ok || !is_typed) return throw_type(env, message);
-  if (!check_status(env, napi_get_typedarray_info(env, value, &type, count, data, NULL, NULL))) return false;
-  return type == wanted || throw_type(env, message);
+  return throw_type(env, message);
 }
 
 bool read_int32_array(napi_env env, napi_value value, const char* name, int32_t** words, size_t* count) {

@@ -1,6 +1,6 @@
 /*
  * Receives from the kernel into slots. The kernel coalesces datagrams of one flow (UDP_GRO); a slot must hold one
- * datagram, so each is copied once.
+ * datagram, so each is copied once. Datagrams too large for that are received where they belong.
  */
 #include "udp_batch.h"
 
@@ -19,21 +19,23 @@ static size_t segment_of(struct msghdr* header, size_t length) {
   return length;
 }
 
-/* False if the kernel has no more datagrams. */
-static bool refill(udp_socket_t* socket) {
+/* Where each message of a call is received. */
+typedef struct {
+  uint8_t* bytes[RECEIVE_MESSAGES];
+  int count;
+} places_t;
+
+/* Fills socket->received with what the kernel has. False if it has nothing. */
+static bool take(udp_socket_t* socket, const places_t* places) {
   struct mmsghdr messages[RECEIVE_MESSAGES];
   struct iovec parts[RECEIVE_MESSAGES];
   union {
     struct cmsghdr header;
     char bytes[CMSG_SPACE(sizeof(int))];
   } control[RECEIVE_MESSAGES];
-  if (socket->buffers == NULL) {
-    socket->buffers = malloc((size_t)RECEIVE_MESSAGES * RECEIVE_BYTES);
-    if (socket->buffers == NULL) return false;
-  }
   memset(messages, 0, sizeof messages);
-  for (int i = 0; i < RECEIVE_MESSAGES; i++) {
-    parts[i] = (struct iovec){.iov_base = socket->buffers + (size_t)i * RECEIVE_BYTES, .iov_len = RECEIVE_BYTES};
+  for (int i = 0; i < places->count; i++) {
+    parts[i] = (struct iovec){.iov_base = places->bytes[i], .iov_len = RECEIVE_BYTES};
     messages[i].msg_hdr = (struct msghdr){
         .msg_name = &socket->received[i].from,
         .msg_namelen = sizeof socket->received[i].from,
@@ -45,7 +47,7 @@ static bool refill(udp_socket_t* socket) {
   }
   int count;
   do {
-    count = recvmmsg(socket->fd, messages, RECEIVE_MESSAGES, MSG_DONTWAIT, NULL);
+    count = recvmmsg(socket->fd, messages, (unsigned)places->count, MSG_DONTWAIT, NULL);
   } while (count < 0 && errno == EINTR);
   /* Any error but EAGAIN concerns an earlier datagram and was cleared by this call: the next wake-up reads on. */
   if (count <= 0) return false;
@@ -58,6 +60,42 @@ static bool refill(udp_socket_t* socket) {
   }
   socket->received_count = count;
   socket->received_at = 0;
+  return true;
+}
+
+/* Into the socket's own buffers. False if the kernel has no more datagrams. */
+static bool refill(udp_socket_t* socket) {
+  places_t places = {.count = RECEIVE_MESSAGES};
+  if (socket->buffers == NULL) {
+    socket->buffers = malloc((size_t)RECEIVE_MESSAGES * RECEIVE_BYTES);
+    if (socket->buffers == NULL) return false;
+  }
+  for (int i = 0; i < RECEIVE_MESSAGES; i++) places.bytes[i] = socket->buffers + (size_t)i * RECEIVE_BYTES;
+  return take(socket, &places);
+}
+
+/* Whether every message is one datagram. */
+static bool all_single(const udp_socket_t* socket) {
+  for (int i = 0; i < socket->received_count; i++)
+    if (socket->received[i].segment != socket->received[i].length || socket->received[i].truncated) return false;
+  return true;
+}
+
+/*
+ * Into the first of `slots` themselves, which must be as long as a message. If one of them turns out to be several datagrams, all
+ * are moved to the socket's buffers, from where they are copied to their slots. False if the kernel has no more datagrams;
+ * `*placed` tells whether they are in their slots.
+ */
+static bool refill_slots(udp_socket_t* socket, const int32_t* slots, size_t count, bool* placed) {
+  places_t places = {.count = count < RECEIVE_MESSAGES ? (int)count : RECEIVE_MESSAGES};
+  for (int i = 0; i < places.count; i++) places.bytes[i] = socket->memory + slots[i];
+  *placed = false;
+  if (!take(socket, &places)) return false;
+  *placed = all_single(socket);
+  if (*placed) return true;
+  socket->large = false;
+  for (int i = 0; i < socket->received_count; i++)
+    memcpy(socket->buffers + (size_t)i * RECEIVE_BYTES, places.bytes[i], socket->received[i].length);
   return true;
 }
 
@@ -87,11 +125,23 @@ napi_value socket_receive(napi_env env, napi_callback_info info) {
 
   size_t used = 0;
   size_t count = 0;
+  size_t taken = 0;
   int32_t address_index = -1;
   uint8_t source[ADDRESS_BYTES];
+  bool placed = false;
   bool more = false;
   for (;;) {
-    if (socket->received_at == socket->received_count && (count == slot_count || !refill(socket))) break;
+    if (socket->received_at == socket->received_count) {
+      more = taken >= RECEIVE_ENOUGH_BYTES;
+      if (count == slot_count || more) break;
+      placed = false;
+      if (socket->large && stride >= RECEIVE_BYTES) {
+        if (!refill_slots(socket, slots + used, slot_count - count, &placed)) break;
+      } else {
+        if (!refill(socket)) break;
+        socket->large = all_single(socket) && socket->received[0].length > RECEIVE_BYTES / 2;
+      }
+    }
     received_t* received = &socket->received[socket->received_at];
     const uint8_t* bytes = socket->buffers + (size_t)socket->received_at * RECEIVE_BYTES;
     write_address(&received->from, source);
@@ -109,8 +159,10 @@ napi_value socket_receive(napi_env env, napi_callback_info info) {
       record[0] = fits ? slots[used] : -1;
       record[1] = (int32_t)length;
       record[2] = address_index;
-      if (fits) memcpy(socket->memory + slots[used++], bytes + received->next, length);
+      if (fits && !placed) memcpy(socket->memory + slots[used], bytes + received->next, length);
+      if (fits) used++;
       received->next += length;
+      taken += length;
       count++;
     } while (received->next < received->length);
     socket->received_at++;

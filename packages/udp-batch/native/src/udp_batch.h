@@ -19,6 +19,8 @@ enum {
   /* Received at once: each may be 64 KiB of coalesced segments. */
   RECEIVE_MESSAGES = 4,
   RECEIVE_BYTES = 65536,
+  /* One call takes no more from the kernel after this much: it should still be in the cache when it is opened. */
+  RECEIVE_ENOUGH_BYTES = 131072,
 };
 
 typedef struct {
@@ -55,6 +57,8 @@ typedef struct {
   received_t received[RECEIVE_MESSAGES];
   int received_count;
   int received_at;
+  /* The last datagrams were large, and each came by itself: the next ones are received where they belong. */
+  bool large;
 } udp_socket_t;
 
 /* arguments.c: each returns false with a JavaScript exception pending. */

@@ -80,6 +80,7 @@ describe("Driver over loopback UDP", () => {
     [{}, 1280],
     [{ mtu: 8920 }, 8920],
     [{ mtu: 8920, unmeasuredMtu: 1420 }, 1420],
+    [{ mtu: 65_456 }, 65_456],
   ])("sends a peer without disco what %j allows", async (sizes, mtu) => {
     const [one, two] = await pair("10.9.0.1", "10.9.0.2", sizes);
     const serverSide = accepted(two, 8080);

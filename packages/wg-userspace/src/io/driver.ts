@@ -33,9 +33,11 @@ const CHECK_ALONE_MS = 19_000;
 const EARLY_MS = 500;
 /** Header and tag of a transport message. */
 const WIREGUARD_OVERHEAD_BYTES = 32;
-/** Slots for packets of Ethernet paths, and of jumbo ones. */
-const STANDARD_STRIDE = 1536;
-const JUMBO_STRIDE = 9216;
+/**
+ * Slots for packets of Ethernet paths, of jumbo ones, and of the loopback interface. None is a multiple of 4 KiB: slots that begin
+ * at the same place in their pages would compete for the same few lines of the cache.
+ */
+const STRIDES = [1536, 9216, 66_112];
 
 export interface DriverOptions extends EngineConfig {
   /** Local UDP port, 0 for any; without it there is no UDP socket, only relays. */
@@ -133,7 +135,7 @@ export class Driver implements AsyncDisposable {
     this.#wantedPort = options.udpPort;
     this.#logger = options.logger ?? silentLogger;
     const largest = (options.mtu ?? DEFAULT_MTU) + WIREGUARD_OVERHEAD_BYTES;
-    const stride = largest > STANDARD_STRIDE ? JUMBO_STRIDE : STANDARD_STRIDE;
+    const stride = STRIDES.find((bytes) => bytes >= largest) ?? STRIDES.at(-1)!;
     this.cipher = createPacketCipher({ stride }, nativeAead());
     this.engine = new Engine(
       options,

@@ -7,12 +7,14 @@ export const BASE_MTU = 1280;
 const WIREGUARD_BYTES = 32;
 /** Inside WireGuard over IPv6 on plain Ethernet. */
 export const ETHERNET_MTU = 1420;
-/** Inside WireGuard over IPv6 with jumbo frames of 9000 bytes: data centres, and the loopback interface. */
+/** Inside WireGuard over IPv6 with jumbo frames of 9000 bytes: data centres. */
 export const JUMBO_MTU = 8920;
+/** Inside WireGuard over IPv6 on the loopback interface of Linux, whose own MTU is 65536. */
+export const LOOPBACK_MTU = 65456;
 /** Sizes above the base that are worth trying, largest first: Ethernet, PPPoE and common tunnels. */
 const SIZES = [ETHERNET_MTU, 1400, 1340];
-/** Tried where Ethernet's size was answered, so that on most paths nothing waits for probes of it. */
-const JUMBO_SIZES = [JUMBO_MTU];
+/** Each is tried only where the one before was answered, so that on most paths nothing waits for probes of it. */
+const LARGE_SIZES = [ETHERNET_MTU, JUMBO_MTU, LOOPBACK_MTU];
 const PROBE_TIMEOUT_MS = 1_000;
 const TRIES = 2;
 /** A path is measured again after this. */
@@ -98,7 +100,7 @@ export class MtuSearch {
       if (payloadBytes !== this.#probeBytes) return false;
       this.#mtu = size;
       this.#misses = 0;
-      if (size === ETHERNET_MTU) this.#start(now);
+      if (LARGE_SIZES.includes(size)) this.#start(now);
       else this.#rest(now, AGAIN_MS);
       return true;
     }
@@ -121,7 +123,7 @@ export class MtuSearch {
     this.#index = 0;
     this.#tries = 0;
     this.#probeBytes = 0;
-    this.#sizes = (this.#mtu < ETHERNET_MTU ? SIZES : JUMBO_SIZES).filter((size) => size <= this.#maxMtu);
+    this.#sizes = (this.#mtu < ETHERNET_MTU ? SIZES : nextLarge(this.#mtu)).filter((size) => size <= this.#maxMtu);
     this.nextProbeAt = this.#sizes.length === 0 ? undefined : now;
   }
 
@@ -129,4 +131,9 @@ export class MtuSearch {
     this.#start(now);
     this.nextProbeAt = this.#sizes.length === 0 ? undefined : addMs(now, ms);
   }
+}
+
+/** The one size to try on a path that carries Ethernet's or more. */
+function nextLarge(mtu: number): readonly number[] {
+  return LARGE_SIZES.filter((size) => size > mtu).slice(0, 1);
 }

@@ -194,6 +194,29 @@ describe("the packet size search", () => {
     expect(search.probe(now)).toBeUndefined();
   });
 
+  it("tries the size of the loopback interface as soon as jumbo frames were answered, and keeps that size if it is not", () => {
+    const search = new MtuSearch(65_456);
+    search.pathChanged(0, now);
+    for (const bytes of [1452, 8952]) {
+      expect(search.probe(now)).toBe(bytes);
+      expect(search.answered(bytes, now)).toBe(true);
+      expect(search.nextProbeAt).toBe(now);
+    }
+    expect([search.probe(now), search.probe(now), search.probe(now)]).toEqual([65_488, 65_488, undefined]);
+    expect([search.mtu, search.nextProbeAt]).toEqual([8920, now + 600_000]);
+    expect(search.probe(now)).toBe(65_488);
+    expect(search.answered(65_488, now)).toBe(true);
+    expect([search.mtu, search.nextProbeAt]).toEqual([65_456, undefined]);
+  });
+
+  it("skips no size: a path that was seen to carry jumbo frames is asked for the next one alone", () => {
+    const search = new MtuSearch(65_456);
+    search.pathChanged(1420, now);
+    expect(search.probe(now)).toBe(8952);
+    search.pathChanged(8920, now);
+    expect(search.probe(now)).toBe(65_488);
+  });
+
   it("does not try jumbo frames where the size of Ethernet is too large", () => {
     const search = new MtuSearch(8920);
     search.pathChanged(0, now);
@@ -247,12 +270,10 @@ describe("the packet size search", () => {
     expect(search.mtu).toBe(1420);
   });
 
-  it("after a fall it looks again a minute later, and after a rise ten minutes later", () => {
+  it("after a fall it looks again a minute later, and then for one size after the other", () => {
     const search = new MtuSearch(8920);
     search.pathChanged(8920, now);
-    expect(search.nextProbeAt).toBe(now);
-    expect(search.probe(now)).toBeUndefined(); // nothing is larger
-    expect(search.nextProbeAt).toBe(now + 600_000);
+    expect(search.nextProbeAt).toBeUndefined(); // nothing is larger
     for (let i = 0; i < 2; i++) {
       expect(search.heartbeatBytes).toBe(8952);
       search.answered(1310, now);
@@ -265,7 +286,7 @@ describe("the packet size search", () => {
     expect([search.mtu, search.confirmed, search.nextProbeAt]).toEqual([1420, 1420, later]);
     expect(search.probe(later)).toBe(8952);
     expect(search.answered(8952, later)).toBe(true);
-    expect([search.mtu, search.confirmed, search.nextProbeAt]).toEqual([8920, 8920, later + 600_000]);
+    expect([search.mtu, search.confirmed, search.nextProbeAt]).toEqual([8920, 8920, undefined]);
     // Earlier misses no longer count.
     expect(search.heartbeatBytes).toBe(8952);
     expect(search.answered(1310, later)).toBe(false);

@@ -138,6 +138,9 @@ export class VirtualTunnel {
   }
 }
 
+/** Slots for packets of Ethernet, jumbo frames and loopback. */
+const STRIDES = [1536, 9216, 66_112];
+
 export class VirtualNode {
   readonly engine: Engine;
   readonly host: UdpHost;
@@ -172,7 +175,7 @@ export class VirtualNode {
     this.#stunAt = net.now;
     this.host = new UdpHost(options.segment, options.addresses, options.port ?? 41_000 + index);
     const mtu = options.mtu ?? 1420;
-    const cipher = suiteCipher(net.crypto, 128, mtu > 1420 ? 9216 : 1536);
+    const cipher = suiteCipher(net.crypto, 128, STRIDES.find((bytes) => bytes >= mtu + 32)!);
     this.#largest = cipher.rx.stride;
     this.engine = new Engine(
       {

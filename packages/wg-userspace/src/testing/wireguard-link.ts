@@ -41,6 +41,7 @@ export type HostOptions = Partial<Omit<DeviceConfig, "privateKey" | "crypto" | "
   readonly privateKey?: NodePrivateKey;
   readonly crypto?: CryptoSuite;
   readonly slots?: number;
+  readonly stride?: number;
 };
 
 /** One device and all that came out of it. */
@@ -60,7 +61,7 @@ export class WireguardHost implements DeviceOutput {
     const random = options.random ?? seededRandom(seed);
     this.name = name;
     this.#link = link;
-    this.cipher = suiteCipher(crypto, options.slots ?? 256);
+    this.cipher = suiteCipher(crypto, options.slots ?? 256, options.stride);
     this.source = { id: Uint8Array.of(192, 0, 2, seed & 255, 0x6c, 0xca) };
     this.device = new Device(
       {

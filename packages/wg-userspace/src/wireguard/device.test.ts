@@ -54,6 +54,25 @@ describe("sending and receiving", () => {
     expectNoLeaks(a, b);
   });
 
+  test("large packets are sealed and opened a few at a time, without waiting for a full batch", () => {
+    const size = { mtu: 60_000, stride: 66_112, slots: 32 };
+    const { link, a, b } = joinedPair(crypto, { a: size, b: size });
+    a.send(ipv6Packet(1, 2, 100));
+    link.run(100);
+    const packets = [1, 2, 3, 4].map((fill) => ipv6Packet(1, 2, 59_000, fill));
+    const before = link.sent.length;
+    for (const packet of packets) a.send(packet, false);
+    expect(link.sent.length - before).toBe(3);
+    a.device.flush(link.now);
+    const messages = link.sent.slice(before);
+    expect(messages).toHaveLength(4);
+    for (const { bytes, from } of messages) b.receive(bytes, from.source, false);
+    expect(packetsOf(b).slice(1)).toEqual(packets.slice(0, 3));
+    b.device.flush(link.now);
+    expect(packetsOf(b).slice(1)).toEqual(packets);
+    expectNoLeaks(a, b);
+  });
+
   test("staged packets wait for slots when there are fewer slots than packets", () => {
     const { link, a, b } = joinedPair(crypto, { a: { slots: 20 } });
     for (let i = 0; i < 60; i++) a.send(ipv6Packet(1, 2, 4, i));

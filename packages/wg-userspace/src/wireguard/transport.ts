@@ -12,6 +12,8 @@ import { writeTransportHeader } from "./messages.ts";
 import type { Peer, Receiver } from "./peer.ts";
 
 const TWO_32 = 2 ** 32;
+/** A batch of large packets runs before it is full: what was just written is still in the cache then. */
+const RUN_FROM_BYTES = 128 * 1024;
 
 /** Where a message came from. The object is the identity; `id` names the address in cookies. */
 export interface MessageSource {
@@ -40,6 +42,12 @@ class Batch<Owner> {
   readonly lengths = new Int32Array(CIPHER_BATCH);
   readonly jobs = new Int8Array(CIPHER_BATCH);
   count = 0;
+  #bytes = 0;
+
+  /** Whether it should run before another job is added. */
+  get isDue(): boolean {
+    return this.isFull || this.#bytes >= RUN_FROM_BYTES;
+  }
 
   get isFull(): boolean {
     return this.count === CIPHER_BATCH;
@@ -52,13 +60,14 @@ class Batch<Owner> {
     this.sources[i] = source;
     this.slots[i] = slot;
     this.lengths[i] = length;
+    this.#bytes += length;
   }
 
   clear(): void {
     this.owners.fill(undefined);
     this.keypairs.fill(undefined);
     this.sources.fill(undefined);
-    this.count = 0;
+    this.count = this.#bytes = 0;
   }
 }
 
@@ -81,7 +90,7 @@ export class Transport {
 
   /** Takes the slot, whose plaintext of `length` bytes is padded and complete. Consumes one counter. */
   queueSeal(peer: Peer, keypair: Keypair, slot: number, length: number): void {
-    if (this.#seals.isFull) this.runSeals();
+    if (this.#seals.isDue) this.runSeals();
     if (this.#seals.isFull) {
       // a batch is running further up the stack
       this.#dropSeal(slot, "queue-full");
@@ -102,7 +111,7 @@ export class Transport {
     source: MessageSource,
     now: Instant,
   ): void {
-    if (this.#opens.isFull) this.runOpens(now);
+    if (this.#opens.isDue) this.runOpens(now);
     if (this.#opens.isFull) {
       this.#drops.count("queue-full");
       this.#cipher.rx.release(slot);

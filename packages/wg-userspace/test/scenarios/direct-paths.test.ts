@@ -164,6 +164,20 @@ describe("packet sizes", () => {
     expect(transfer.sink.wrongAt).toBe(-1);
   });
 
+  it("grow to those of a loopback interface, and to no more than a jumbo path carries", () => {
+    for (const [carried, expected] of [
+      [65_536, 65_456],
+      [9000, 8920],
+    ] as const) {
+      const { net, a, b } = overLink(carried, [65_456, 65_456]);
+      const transfer = new Transfer(net, a, b, 20_000_000, 1);
+      expect(net.run(60_000, () => transfer.done && mtuOf(a, b) === expected)).toBe(true);
+      expect(transfer.sink.wrongAt).toBe(-1);
+      net.run(10_000);
+      expect(mtuOf(a, b)).toBe(expected);
+    }
+  });
+
   it("of a peer that accepts no jumbo frames stay at those of Ethernet", () => {
     const { net, a, b } = overLink(9000, [8920, 1420]);
     const transfer = new Transfer(net, a, b, 3_000_000, 1);

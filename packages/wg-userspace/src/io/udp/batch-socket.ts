@@ -10,8 +10,12 @@ import type { UdpBatch } from "./udp-batch.ts";
 const RECEIVE_BATCH = 64;
 /** Turns in one wake-up before timers and other sockets get theirs. */
 const RECEIVE_TURNS = 4;
-/** Datagrams collected before they are sent without waiting for the end of the turn. */
+/**
+ * Datagrams, and their bytes, collected before they are sent without waiting for the end of the turn. So many bytes are four
+ * messages of the largest size, whatever the datagrams', and are still in the cache when the kernel copies them.
+ */
 const SEND_BATCH = 96;
+const SEND_BATCH_BYTES = 250_000;
 const RECORD_WORDS = 3;
 const ADDRESS_BYTES = 20;
 /** First byte of a WireGuard data packet; the next three are zero. */
@@ -41,12 +45,16 @@ class BatchSocket implements FamilySocket {
   readonly #slots = new Int32Array(RECEIVE_BATCH);
   readonly #received = new Int32Array(RECEIVE_BATCH * RECORD_WORDS);
   readonly #sources = new Uint8Array(RECEIVE_BATCH * ADDRESS_BYTES);
+  /** An address and its text: mostly, the next datagram comes from there as well. */
+  readonly #namedSource = new Uint8Array(ADDRESS_BYTES);
+  #namedHost = "";
   #rest = false;
 
   /** What waits to be sent, in order; one record per TX slot at most. */
   readonly #records: Int32Array;
   readonly #targets: Uint8Array;
   #count = 0;
+  #bytes = 0;
   #targetCount = 0;
   #lastTo: UdpPath | undefined;
   /** The kernel is full: everything waits until it has room again. */
@@ -87,13 +95,15 @@ class BatchSocket implements FamilySocket {
     this.#records[at] = slot;
     this.#records[at + 1] = length;
     this.#records[at + 2] = this.#targetCount - 1;
-    if (this.#count >= SEND_BATCH && !this.#full) this.flush();
+    this.#bytes += length;
+    if ((this.#count >= SEND_BATCH || this.#bytes >= SEND_BATCH_BYTES) && !this.#full) this.flush();
   }
 
   flush(): void {
     if (this.#count === 0 || this.#full || this.#closed) return;
     const records = this.#records;
     const done = this.#native.send(this.#socket, records, this.#count, this.#targets);
+    this.#bytes = 0;
     for (let i = 0; i < done; i++) this.#cipher.tx.release(records[i * RECORD_WORDS]!);
     if (done === this.#count) {
       this.#count = this.#targetCount = 0;
@@ -202,8 +212,16 @@ class BatchSocket implements FamilySocket {
   }
 
   #hostAt(source: number): string {
+    if (this.#namedHost !== "" && this.#isNamed(source)) return this.#namedHost;
     const address = this.#sources.slice(source + 4, source + 4 + (this.#family === 4 ? 4 : 16));
-    return formatIp(address as IpAddress);
+    this.#namedSource.set(this.#sources.subarray(source, source + ADDRESS_BYTES));
+    this.#namedHost = formatIp(address as IpAddress);
+    return this.#namedHost;
+  }
+
+  #isNamed(source: number): boolean {
+    for (let i = 0; i < ADDRESS_BYTES; i++) if (this.#sources[source + i] !== this.#namedSource[i]) return false;
+    return true;
   }
 
   #portAt(source: number): number {

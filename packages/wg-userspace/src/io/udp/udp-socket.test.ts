@@ -10,6 +10,8 @@ import type { DatagramSocket } from "./datagram-socket.ts";
 import { bindUdpSocket } from "./udp-socket.ts";
 
 const STRIDE = 1536;
+/** Slots that hold the largest datagram of all. */
+const LARGE_STRIDE = 66_112;
 const TRANSPORT_HEADER = Uint8Array.of(4, 0, 0, 0);
 
 interface Heard {
@@ -31,8 +33,8 @@ afterEach(() => {
   for (const host of hosts.splice(0)) host.socket.close();
 });
 
-async function openHost(port = 0): Promise<Host> {
-  const cipher = createPacketCipher({ stride: STRIDE });
+async function openHost(port = 0, stride = STRIDE): Promise<Host> {
+  const cipher = createPacketCipher({ stride });
   const paths = new PathTable();
   const heard: Heard[] = [];
   const counts = { tooLong: 0, batches: 0 };
@@ -131,6 +133,35 @@ describe.each([
     const received = createHash("sha256");
     for (const { bytes } of two.heard) received.update(bytes);
     expect(received.digest("hex")).toBe(digest.digest("hex"));
+  });
+
+  it("keeps datagrams of up to 64 KiB whole and in order, between runs of small ones", async () => {
+    const [one, two] = [await openHost(0, LARGE_STRIDE), await openHost(0, LARGE_STRIDE)];
+    const to = pathTo(loopback, two.socket.ports[family]!);
+    const sent = createHash("sha256");
+    const received = createHash("sha256");
+    let count = 0;
+    // Each burst ends with what the next one does not begin with, so that no expectation of the receiver lasts.
+    for (const lengths of [
+      [65_488, 65_488, 65_488],
+      [65_488, 65_488, ...Array.from({ length: 20 }, () => 1452)],
+      [...Array.from({ length: 90 }, () => 1452), 700],
+      [40_000, 65_488, 1, 65_488, 0, 65_487],
+      [8952, 8952, 8952, 8952, 8952, 8952, 8952, 100, 65_488],
+      [65_488, 32, 65_488, 8952, 8952, 65_488],
+    ]) {
+      for (const length of lengths) {
+        const packet = transport(Math.max(length, 4)).subarray(0, length);
+        sent.update(`${length} `).update(packet);
+        one.send(to, packet);
+      }
+      one.socket.flush();
+      count += lengths.length;
+      await until(() => two.heard.length === count);
+    }
+    for (const { bytes } of two.heard) received.update(`${bytes.length} `).update(bytes);
+    expect(received.digest("hex")).toBe(sent.digest("hex"));
+    await until(() => two.cipher.rx.free === two.cipher.rx.capacity - 16);
   });
 
   it("keeps two alternating destinations apart", async () => {
