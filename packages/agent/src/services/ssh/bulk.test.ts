@@ -29,6 +29,16 @@ test("64 MiB go through a program unchanged in both directions", async () => {
   ).toContain(expected);
 });
 
+test("our own client and the service agree on packets of 64 KiB", async () => {
+  await using t = new TestService();
+  const channel = await exec(await t.connect(), "cat");
+  const { incoming, outgoing } = channel as unknown as Record<"incoming" | "outgoing", { packetSize: number }>;
+  expect([incoming.packetSize, outgoing.packetSize]).toEqual([64 * 1024, 64 * 1024]);
+  const sent = randomBytes(1_000_000);
+  channel.end(sent);
+  expect((await outcome(channel)).stdout.equals(sent)).toBe(true);
+});
+
 test("large output on stdout and stderr at the same time is complete on both", async () => {
   await using t = new TestService();
   const result = await run(await t.connect(), "head -c 9000000 /dev/zero & head -c 8000000 /dev/zero >&2; wait");

@@ -1,7 +1,15 @@
 import { once } from "node:events";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type ChannelHost, type ExitReport, PACKET_BYTES, SshChannel, WINDOW_BYTES } from "./channel.ts";
+import {
+  acceptedPacketBytes,
+  type ChannelHost,
+  type ExitReport,
+  LARGE_PACKET_BYTES,
+  PACKET_BYTES,
+  SshChannel,
+  WINDOW_BYTES,
+} from "./channel.ts";
 
 type Sent = ["data" | "stderr", Buffer] | ["credit", number] | ["eof"] | ["exit", ExitReport] | ["close"];
 
@@ -52,6 +60,23 @@ test("nothing is sent beyond the window, in packets no larger than the client ac
   expect(host.sent.map(([, bytes]) => (bytes as Buffer).length)).toEqual([300, 300, 300, 100]);
   channel.addWindow(5000);
   expect(host.bytes("data").length).toBe(2500);
+});
+
+test("large packets go both ways with a client that accepts them, and with no other", async () => {
+  for (const [accepts, sizes, taken] of [
+    [LARGE_PACKET_BYTES, [LARGE_PACKET_BYTES, LARGE_PACKET_BYTES, 1], LARGE_PACKET_BYTES],
+    [4 * LARGE_PACKET_BYTES, [LARGE_PACKET_BYTES, LARGE_PACKET_BYTES, 1], LARGE_PACKET_BYTES],
+    [PACKET_BYTES, [...Array.from({ length: 4 }, () => PACKET_BYTES), 1], PACKET_BYTES],
+    [LARGE_PACKET_BYTES - 1, [LARGE_PACKET_BYTES - 1, LARGE_PACKET_BYTES - 1, 3], PACKET_BYTES],
+  ] as const) {
+    const { host, channel } = open(WINDOW_BYTES, accepts);
+    channel.write(Buffer.alloc(2 * LARGE_PACKET_BYTES + 1));
+    await tick();
+    expect(host.sent.map(([, bytes]) => (bytes as Buffer).length)).toEqual(sizes);
+    expect(acceptedPacketBytes(accepts)).toBe(taken);
+    expect(channel.receive(Buffer.alloc(taken))).toBe(true);
+    expect(channel.receive(Buffer.alloc(taken + 1))).toBe(false);
+  }
 });
 
 test("stdout and stderr that wait for window at the same time both arrive complete and in order", async () => {

@@ -6,6 +6,8 @@ import { releaseData } from "./ssh2-protocol.ts";
 export const WINDOW_BYTES = 2 * 1024 * 1024;
 /** Largest data packet either side may send. Every implementation must accept this (RFC 4253 §6.1). */
 export const PACKET_BYTES = 32 * 1024;
+/** Instead, with a client that accepts as much, as our own does: what one read of a pipe returns is one packet. */
+export const LARGE_PACKET_BYTES = 64 * 1024;
 /** A client that requests smaller packets would cause more headers than data. */
 export const MIN_PACKET_BYTES = 256;
 const CREDIT_STEP_BYTES = WINDOW_BYTES / 8;
@@ -38,6 +40,11 @@ interface PendingWrite {
   readonly done: () => void;
 }
 
+/** Largest data packet that a client may send, which itself accepts packets of `clientBytes`. */
+export function acceptedPacketBytes(clientBytes: number): number {
+  return clientBytes >= LARGE_PACKET_BYTES ? LARGE_PACKET_BYTES : PACKET_BYTES;
+}
+
 /**
  * One SSH channel (RFC 4254 §5) as a Duplex. Reading opens the client's window, writing waits for it and for the
  * transport. Emits `peerclose` when the client closed the channel or vanished: later writes are dropped, what was
@@ -64,7 +71,7 @@ export class SshChannel extends Duplex implements LendingStream {
     this.#host = host;
     this.#peer = peer.sender;
     this.#sendWindow = peer.window;
-    this.#packetBytes = Math.min(peer.packetSize, PACKET_BYTES);
+    this.#packetBytes = Math.min(peer.packetSize, LARGE_PACKET_BYTES);
     this.stderr = new Writable({
       highWaterMark: 4 * PACKET_BYTES,
       write: (chunk: Buffer, _encoding, done) => this.#send(chunk, STDERR, done),

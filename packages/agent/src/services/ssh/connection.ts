@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { Logger } from "wg-userspace/base/ports";
 import {
+  acceptedPacketBytes,
   type ChannelHost,
   type ExitReport,
   MIN_PACKET_BYTES,
@@ -432,7 +433,7 @@ export class SshConnection implements ChannelHost, ChannelOpener {
   }
 
   #accept(local: number, info: ChannelOpenInfo): SshChannel {
-    this.#protocol.channelOpenConfirm(info.sender, local, WINDOW_BYTES, PACKET_BYTES);
+    this.#protocol.channelOpenConfirm(info.sender, local, WINDOW_BYTES, acceptedPacketBytes(info.packetSize));
     return this.#add(local, info);
   }
 
