@@ -14,6 +14,11 @@ export function hostsNeeds(): string[] {
   return missing;
 }
 
+/** Words before a command that runs on that host; none for this machine itself. */
+export function inside(host: Host | undefined): readonly string[] {
+  return host === undefined ? [] : ["ip", "netns", "exec", host.name];
+}
+
 /** Two hosts on a veth pair of MTU 1500, until `owned` is disposed. */
 export function openHosts(owned: AsyncDisposableStack): HostPair {
   const hosts = new HostPair();

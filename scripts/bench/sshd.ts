@@ -6,6 +6,8 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Host } from "../../packages/wg-userspace/test/interop/namespaces.ts";
+import { inside } from "./hosts.ts";
 import { endProcess, missingPrograms } from "./processes.ts";
 
 /** Privilege separation directory of sshd, which refuses to start as root without it. */
@@ -20,8 +22,8 @@ export interface Sshd extends AsyncDisposable {
   readonly options: readonly string[];
 }
 
-/** Starts it and waits until it listens. */
-export async function openSshd(): Promise<Sshd> {
+/** Starts it and waits until it listens, on loopback or on the address of another host. */
+export async function openSshd(on?: Host): Promise<Sshd> {
   await using owned = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), "bench-ssh-"));
   owned.defer(() => rmSync(folder, { recursive: true, force: true }));
@@ -30,12 +32,11 @@ export async function openSshd(): Promise<Sshd> {
     owned.defer(() => rmdirSync(PRIVILEGE_SEPARATION_FOLDER));
   }
   const port = await freePort();
-  writeKeys(folder, port);
-  const server = spawn(sshdPath(), ["-D", "-e", "-f", join(folder, "sshd_config")], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
+  writeKeys(folder, on?.address ?? "127.0.0.1", port);
+  const [program, ...args] = [...inside(on), sshdPath(), "-D", "-e", "-f", join(folder, "sshd_config")];
+  const server = spawn(program!, args, { stdio: ["ignore", "ignore", "pipe"] });
   owned.defer(() => endProcess(server));
-  await untilListening("sshd", port, server);
+  await untilListening("sshd", port, server, on === undefined ? isTaken : async () => listensOn(on, port));
   const moved = owned.move();
   return {
     pid: server.pid!,
@@ -67,17 +68,17 @@ function sshdPath(): string {
   return execFileSync("sh", ["-c", "PATH=$PATH:/usr/sbin:/sbin command -v sshd"], { encoding: "utf8" }).trim();
 }
 
-function writeKeys(folder: string, port: number): void {
+function writeKeys(folder: string, address: string, port: number): void {
   for (const name of ["host", "user"]) {
     execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "bench", "-f", join(folder, name)]);
   }
   const hostKey = readFileSync(join(folder, "host.pub"), "utf8");
-  writeFileSync(join(folder, "known_hosts"), `[127.0.0.1]:${port} ${hostKey}`);
+  writeFileSync(join(folder, "known_hosts"), `[${address}]:${port} ${hostKey}`);
   writeFileSync(join(folder, "authorized_keys"), readFileSync(join(folder, "user.pub")));
   writeFileSync(
     join(folder, "sshd_config"),
     [
-      `ListenAddress 127.0.0.1:${port}`,
+      `ListenAddress ${address}:${port}`,
       `HostKey ${join(folder, "host")}`,
       `AuthorizedKeysFile ${join(folder, "authorized_keys")}`,
       "PidFile none",
@@ -106,14 +107,19 @@ export async function freePort(): Promise<number> {
 }
 
 /** Resolves when the port is taken; rejects with what the process wrote to stderr. */
-export async function untilListening(what: string, port: number, child: ChildProcess): Promise<void> {
+export async function untilListening(
+  what: string,
+  port: number,
+  child: ChildProcess,
+  listens: (port: number) => Promise<boolean> = isTaken,
+): Promise<void> {
   let said = "";
   child.stderr!.on("data", (chunk: Buffer) => {
     said = (said + chunk.toString("utf8")).slice(-2_000);
   });
   for (const end = performance.now() + READY_WITHIN_MS; performance.now() < end; await sleep(30)) {
     if (child.exitCode !== null) break;
-    if (await isTaken(port)) return;
+    if (await listens(port)) return;
   }
   throw new Error(`${what} did not listen on port ${port}: ${said.trim() || `exit ${child.exitCode}`}`);
 }
@@ -124,5 +130,17 @@ function isTaken(port: number): Promise<boolean> {
     const server = createServer();
     server.once("error", () => resolve(true));
     server.listen(port, "127.0.0.1", () => server.close(() => resolve(false)));
+  });
+}
+
+const LISTENING = "0A";
+
+/** Whether anything listens on that port of a host's IPv4 addresses. */
+export function listensOn(host: Host, port: number): boolean {
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const sockets = host.run("cat", "/proc/net/tcp").split("\n").slice(1);
+  return sockets.some((line) => {
+    const [, local = "", , state] = line.trim().split(/\s+/);
+    return local.endsWith(suffix) && state === LISTENING;
   });
 }

@@ -7,8 +7,10 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { inside } from "./hosts.ts";
 import { endProcess } from "./processes.ts";
-import { freePort } from "./sshd.ts";
+import { freePort, listensOn } from "./sshd.ts";
+import type { Hosts } from "./streams.ts";
 
 export const coder = join(import.meta.dirname, "../../packages/cli/dist/coder.cjs");
 const PASSWORD = "bench-only-password-1";
@@ -22,6 +24,12 @@ export function cleanEnvironment(configFolder: string): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(kept), HOME: dirname(configFolder), CODER_CONFIG_DIR: configFolder };
 }
 
+interface SystemOptions {
+  readonly inspect?: boolean;
+  readonly command?: string;
+  readonly hosts?: Hosts | undefined;
+}
+
 export interface LocalSystem extends AsyncDisposable {
   readonly environment: NodeJS.ProcessEnv;
   readonly serverPid: number;
@@ -33,28 +41,38 @@ export interface LocalSystem extends AsyncDisposable {
 /**
  * @param inspect Both processes open an inspector on a loopback port that the system chooses.
  * @param command The built command that all of it runs; by default the one of this checkout.
+ * @param hosts The deployment and the agent run on the right one, and the login is for commands on the left one; default: all of
+ * it on this machine itself.
  */
-export async function startSystem({ inspect = false, command = coder } = {}): Promise<LocalSystem> {
+export async function startSystem({
+  inspect = false,
+  command = coder,
+  hosts,
+}: SystemOptions = {}): Promise<LocalSystem> {
   await using owned = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), "bench-system-"));
   owned.defer(() => rmSync(folder, { recursive: true, force: true }));
   const environment = cleanEnvironment(join(folder, "config"));
   const start = (args: readonly string[], extra: NodeJS.ProcessEnv = {}): Background => {
-    const background = new Background([command, ...args], { ...environment, ...extra }, inspect);
+    const background = new Background(inside(hosts?.right), [command, ...args], { ...environment, ...extra }, inspect);
     owned.defer(() => background.end());
     return background;
   };
   const run = async (args: readonly string[], extra: NodeJS.ProcessEnv = {}): Promise<string> => {
     const options = { env: { ...environment, ...extra }, timeout: READY_WITHIN_MS };
-    return (await promisify(execFile)(process.execPath, [command, ...args], options)).stdout;
+    const [program, ...rest] = [...inside(hosts?.left), process.execPath, command, ...args];
+    return (await promisify(execFile)(program!, rest, options)).stdout;
   };
 
   const port = await freePort();
-  const url = `http://127.0.0.1:${port}`;
-  const at = ["--http-address", `127.0.0.1:${port}`, "--access-url", url, "--cache-dir", join(folder, "server")];
+  const address = `${hosts?.right.address ?? "127.0.0.1"}:${port}`;
+  const url = `http://${address}`;
+  const at = ["--http-address", address, "--access-url", url, "--cache-dir", join(folder, "server")];
   at.push("--stun-address", "disable", "--derp-server-stun-addresses", "disable");
   const server = start(["server", ...at]);
-  await until("the control plane", server, async () => (await fetch(`${url}/healthz`)).ok);
+  await until("the control plane", server, async () =>
+    hosts === undefined ? (await fetch(`${url}/healthz`)).ok : listensOn(hosts.right, port),
+  );
   const who = ["--email", "bench@example.com"];
   const first = ["--first-user-username", "bench", "--first-user-email", "bench@example.com"];
   await run(["login", url, ...who, ...first], { CODER_FIRST_USER_PASSWORD: PASSWORD, CODER_LOGIN_PASSWORD: PASSWORD });
@@ -73,9 +91,10 @@ class Background {
   said = "";
   inspector = "";
 
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv, inspect: boolean) {
+  constructor(before: readonly string[], args: readonly string[], env: NodeJS.ProcessEnv, inspect: boolean) {
     const options = inspect ? ["--inspect=127.0.0.1:0"] : [];
-    this.child = spawn(process.execPath, [...options, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+    const [program, ...rest] = [...before, process.execPath, ...options, ...args];
+    this.child = spawn(program!, rest, { env, stdio: ["ignore", "pipe", "pipe"] });
     const keep = (chunk: Buffer): void => {
       this.said = (this.said + chunk.toString("utf8")).slice(-2_000);
       this.inspector ||= /^Debugger listening on (ws:\S+)$/m.exec(this.said)?.[1] ?? "";

@@ -29,9 +29,6 @@ const AT_ONCE = 10;
 
 export function userRows({ file, fileBytes: bytes, ...material }: Material): Row[] {
   const { smallFiles, manyFiles, repository, seconds } = material;
-  /** A command in the workspace by `coder ssh`, or by OpenSSH. */
-  const coderSsh = (side: Side, command: string): string =>
-    side.coder === undefined ? ssh(side, command) : `${side.coder} ssh demo -- ${words(command)}`;
   const coderCp = (side: Side, flags: string, from: string, to: string): string => {
     const [prefix, place] = side.coder === undefined ? [scp(side), side.host] : [`${side.coder} cp`, "demo"];
     return `${prefix} ${flags} ${from.replace("THERE", place)} ${to.replace("THERE", place)}`;
@@ -88,8 +85,13 @@ export function userRows({ file, fileBytes: bytes, ...material }: Material): Row
   ];
 }
 
-function ssh({ sshConfig, host }: Side, command: string): string {
-  return `ssh -F ${words(sshConfig, host, command)}`;
+/** A command in the workspace by `coder ssh`, or by OpenSSH. */
+export function coderSsh(side: Side, command: string): string {
+  return side.coder === undefined ? ssh(side, command) : `${side.coder} ssh demo -- ${words(command)}`;
+}
+
+function ssh({ before = "", sshConfig, host }: Side, command: string): string {
+  return `${before} ssh -F ${words(sshConfig, host, command)}`;
 }
 
 function scp({ sshConfig }: Side): string {

@@ -21,6 +21,8 @@ export interface Side extends AsyncDisposable {
   readonly name: string;
   /** Words that begin a command of ours; undefined for OpenSSH alone. */
   readonly coder: string | undefined;
+  /** Words before each command of OpenSSH; none by default. */
+  readonly before?: string;
   /** Configuration of OpenSSH that knows {@link host}. */
   readonly sshConfig: string;
   readonly host: string;
@@ -42,8 +44,8 @@ export interface Cost {
 interface Processes {
   /** The agent or sshd. */
   readonly far: number;
-  /** The process that forwards. */
-  readonly forward: number;
+  /** The process that forwards, if there is one. */
+  readonly forward?: number;
   readonly environment: NodeJS.ProcessEnv;
   readonly proxies?: ProxyUsage;
 }
@@ -98,7 +100,7 @@ export async function opensshSide(name: string, farPort: number): Promise<Side> 
 }
 
 /** The same cipher on every side. */
-const GCM_FIRST = "\nHost *\n  Ciphers aes128-gcm@openssh.com\n";
+export const GCM_FIRST = "\nHost *\n  Ciphers aes128-gcm@openssh.com\n";
 
 function temporaryFolder(owned: AsyncDisposableStack): string {
   const folder = mkdtempSync(join(tmpdir(), "bench-user-"));
@@ -106,8 +108,9 @@ function temporaryFolder(owned: AsyncDisposableStack): string {
   return folder;
 }
 
-function runner({ far, forward, environment, proxies }: Processes): (command: string) => Promise<Cost> {
-  const near = (): number => endedChildrenCpuSeconds(process.pid) + familyCpuSeconds(forward);
+export function runner({ far, forward, environment, proxies }: Processes): (command: string) => Promise<Cost> {
+  const near = (): number =>
+    endedChildrenCpuSeconds(process.pid) + (forward === undefined ? 0 : familyCpuSeconds(forward));
   const farAll = (): number => familyCpuSeconds(far);
   return async (command) => {
     const idleChildren = childrenOf(far).length;

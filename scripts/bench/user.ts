@@ -15,6 +15,7 @@ import { type Bench, type BenchOptions, type BenchResult, Rounds } from "./repor
 import { shell } from "./shell.ts";
 import { sshdMissing } from "./sshd.ts";
 import { coder } from "./system.ts";
+import { linkRows, linkSides } from "./user-link.ts";
 import { type Material, type Row, userRows } from "./user-rows.ts";
 import { type Cost, opensshSide, ourSide, type Side } from "./user-side.ts";
 
@@ -23,6 +24,9 @@ const OURS = "coder";
 const BESIDE = "coder of the other checkout";
 const OPENSSH = "OpenSSH";
 const PREPARED_WITHIN_MS = 60_000;
+/** Kernel CUBIC takes about ten seconds for it. */
+const LINK_BYTES = 25 * MEGABYTE;
+const LINK_ROUNDS = 3;
 const higher = { better: "higher" } as const;
 const lower = { better: "lower" } as const;
 
@@ -39,12 +43,47 @@ export const userBench: Bench = async (options) => {
   const sides = [owned.use(await ourSide(OURS, coder, port))];
   if (options.beside !== undefined) sides.push(owned.use(await ourSide(BESIDE, besideCommand(options.beside), port)));
   sides.push(owned.use(await opensshSide(OPENSSH, port)));
-  const rows = userRows(material).filter(({ name }) => name.includes(options.rows));
-  return await measure(sides, rows, options, {
+  const chosen = (rows: readonly Row[]): Row[] => rows.filter(({ name }) => name.includes(options.rows));
+  const near = await measure(sides, chosen(userRows(material)), options, {
     folder,
     missing: native.map((what) => `our native module: needs ${what}; these are figures of plain npm`),
   });
+  const far = await overLink(chosen(linkRows(linkFile(folder), LINK_BYTES)), options, folder);
+  return {
+    figures: [...near.figures, ...far.figures],
+    ratios: [...near.ratios, ...far.ratios],
+    missing: [...near.missing, ...far.missing],
+    notes: [...near.notes, ...far.notes],
+  };
 };
+
+/** The rows over a long and lossy link. */
+async function overLink(rows: readonly Row[], options: BenchOptions, folder: string): Promise<BenchResult> {
+  const nothing = { figures: [], ratios: [], missing: [], notes: [] };
+  if (rows.length === 0) return nothing;
+  await using owned = new AsyncDisposableStack();
+  const programs = new Map<string, string | undefined>([[OURS, coder]]);
+  if (options.beside !== undefined) programs.set(BESIDE, besideCommand(options.beside));
+  programs.set(OPENSSH, undefined);
+  const sides = await linkSides(owned, programs);
+  if (typeof sides === "string") return { ...nothing, missing: [`the link of 80 ms: needs ${sides}`] };
+  const result = await measure(
+    sides,
+    rows,
+    { ...options, rounds: Math.min(options.rounds, LINK_ROUNDS) },
+    { folder, missing: [] },
+  );
+  const notes = [
+    `${LINK_BYTES / MEGABYTE} MB over 100 Mbit/s with a queue of one round trip, CUBIC in the kernel, at most ${LINK_ROUNDS} rounds`,
+  ];
+  return { ...result, notes };
+}
+
+function linkFile(folder: string): string {
+  const file = join(folder, "over-link");
+  writeFileSync(file, randomFillSync(Buffer.allocUnsafe(LINK_BYTES)));
+  return file;
+}
 
 async function measure(
   sides: readonly Side[],
