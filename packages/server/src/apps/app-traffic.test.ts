@@ -2,7 +2,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
 import { DomainError } from "../base/domain-error.ts";
-import { Places } from "../base/places.ts";
+import { type PlaceHolder, Places } from "../base/places.ts";
+import { APP_REQUESTS, APP_WEB_SOCKETS } from "./app-limits.ts";
 import { type Admission, AppTraffic, type AppTrafficOptions } from "./app-traffic.ts";
 import { type ExchangeFacts, exchange } from "./exchange.ts";
 import { ProgramPools } from "./program-pool.ts";
@@ -76,3 +77,24 @@ test("an app whose tunnel finds no room answers 503", async () => {
   );
   expect(answer).toMatchObject({ status: 503, text: "Too many workspaces are open. Try again in a moment." });
 });
+
+test("an address without a login takes a quarter of a workspace's places at most; another one and users still come in", () => {
+  for (const limits of [APP_REQUESTS, APP_WEB_SOCKETS]) {
+    const places = new Places("requests to apps", limits);
+    const ofFirst = takenBy(places, { address: "192.0.2.1", workspaceId: "w" });
+    expect([ofFirst, ofFirst * 4 <= limits.perWorkspace]).toEqual([limits.perAddressOfWorkspace, true]);
+    expect(takenBy(places, { address: "192.0.2.2", workspaceId: "w" })).toBe(ofFirst);
+    expect(takenBy(places, { userId: "visitor", workspaceId: "w" })).toBe(limits.perUser);
+  }
+});
+
+/** How many places the holder gets until it is refused. */
+function takenBy(places: Places, holder: PlaceHolder): number {
+  for (let taken = 0; ; taken++) {
+    try {
+      places.take(holder);
+    } catch {
+      return taken;
+    }
+  }
+}

@@ -49,3 +49,27 @@ test("a workspace has a share, however many users and addresses come to it", () 
   expect(() => visit("busy", 6)).toThrow("of this workspace");
   expect(places.taken).toBe(4);
 });
+
+test("an address has a share of each workspace, which leaves room for other addresses", () => {
+  const limits = { total: 100, perAddress: 10, perWorkspace: 4, perAddressOfWorkspace: 2 };
+  const places = new Places("requests to apps", limits);
+  const visit = (address: string, workspaceId: string) => places.take({ address, workspaceId });
+  const leave = visit("192.0.2.1", "w");
+  visit("192.0.2.1", "w");
+  expect(() => visit("192.0.2.1", "w")).toThrow(
+    "Too many open requests to apps from this address to this workspace, at most 2.",
+  );
+  visit("192.0.2.2", "w");
+  visit("192.0.2.1", "another");
+  leave();
+  visit("192.0.2.1", "w");
+  places.take({ userId: "ada", workspaceId: "w" });
+  expect(() => visit("192.0.2.3", "w")).toThrow("of this workspace, at most 4");
+});
+
+test("all networks of an IPv6 line have twice the share of one at a workspace", () => {
+  const places = new Places("requests to apps", { total: 100, perAddressOfWorkspace: 2 });
+  const visit = (network: number) => places.take({ address: `2001:db8:1:20${network}::1`, workspaceId: "w" });
+  for (const network of [0, 0, 1, 1]) visit(network);
+  expect(() => visit(2)).toThrow("from this address to this workspace, at most 4");
+});

@@ -10,6 +10,8 @@ export interface PlaceLimits {
   readonly perAddress?: number;
   /** For one workspace, whatever the users and addresses; absent: no limit. */
   readonly perWorkspace?: number;
+  /** For one client address (as above) within one workspace, so that it cannot take the workspace's whole share. */
+  readonly perAddressOfWorkspace?: number;
 }
 
 /** The user, address and workspace to which a place is counted. An absent one is not counted. */
@@ -54,29 +56,11 @@ export class Places {
 
   /** Takes a place and returns a function that gives it back; call it once. Throws DomainError "too-many" or "busy". */
   take(holder: PlaceHolder): () => void {
-    const { total, perUser, perAddress, perWorkspace } = this.#limits;
-    const keys: string[] = [];
-    if (perUser !== undefined && holder.userId !== undefined) {
-      const key = `user ${holder.userId}`;
-      if (this.#of(key) >= perUser) throw this.#full("too-many", `from this account, at most ${perUser}`);
-      keys.push(key);
-    }
-    if (perAddress !== undefined && holder.address !== undefined) {
-      const [block, site] = [addressBlock(holder.address), siteBlock(holder.address)];
-      const shares: [string, number][] = [[block, perAddress]];
-      if (site !== block) shares.push([site, perAddress * 2]);
-      for (const [source, share] of shares) {
-        const key = `address ${source}`;
-        if (this.#of(key) >= share) throw this.#full("too-many", `from this address, at most ${share}`);
-        keys.push(key);
-      }
-    }
-    if (perWorkspace !== undefined && holder.workspaceId !== undefined) {
-      const key = `workspace ${holder.workspaceId}`;
-      if (this.#of(key) >= perWorkspace) throw this.#full("too-many", `of this workspace, at most ${perWorkspace}`);
-      keys.push(key);
-    }
-    if (this.#taken >= total) throw this.#full("busy", "at this server");
+    const shares = this.#sharesOf(holder);
+    for (const { key, most, whose } of shares)
+      if (this.#of(key) >= most) throw this.#full("too-many", `${whose}, at most ${most}`);
+    const keys = shares.map(({ key }) => key);
+    if (this.#taken >= this.#limits.total) throw this.#full("busy", "at this server");
     this.#taken++;
     for (const key of keys) this.#shares.set(key, this.#of(key) + 1);
     let left = false;
@@ -92,6 +76,26 @@ export class Places {
     };
   }
 
+  /** The shares from which the holder's place comes. */
+  #sharesOf({ userId, address, workspaceId }: PlaceHolder): Share[] {
+    const { perUser, perAddress, perWorkspace, perAddressOfWorkspace } = this.#limits;
+    const shares: Share[] = [];
+    if (perUser !== undefined && userId !== undefined)
+      shares.push({ key: `user ${userId}`, most: perUser, whose: "from this account" });
+    if (address !== undefined) {
+      const whose = "from this address";
+      for (const { source, times } of sourcesOf(address)) {
+        if (perAddress !== undefined) shares.push({ key: `address ${source}`, most: perAddress * times, whose });
+        if (perAddressOfWorkspace === undefined || workspaceId === undefined) continue;
+        const key = `address ${source} workspace ${workspaceId}`;
+        shares.push({ key, most: perAddressOfWorkspace * times, whose: "from this address to this workspace" });
+      }
+    }
+    if (perWorkspace !== undefined && workspaceId !== undefined)
+      shares.push({ key: `workspace ${workspaceId}`, most: perWorkspace, whose: "of this workspace" });
+    return shares;
+  }
+
   #of(key: string): number {
     return this.#shares.get(key) ?? 0;
   }
@@ -99,4 +103,22 @@ export class Places {
   #full(code: DomainErrorCode, where: string): DomainError {
     return new DomainError(code, `Too many open ${this.#what} ${where}.`, { retryAfterSeconds: 10 });
   }
+}
+
+interface Share {
+  readonly key: string;
+  readonly most: number;
+  /** Whose share it is, in the words of a refusal. */
+  readonly whose: string;
+}
+
+/** The blocks of an address, and how many times the share of one address each may have. */
+function sourcesOf(address: string): { source: string; times: number }[] {
+  const [block, site] = [addressBlock(address), siteBlock(address)];
+  return site === block
+    ? [{ source: block, times: 1 }]
+    : [
+        { source: block, times: 1 },
+        { source: site, times: 2 },
+      ];
 }
