@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { milliseconds } from "../base/words.ts";
 import { ConsentButton, Dialog } from "../ui/dialog.tsx";
+import { Icon } from "../ui/icon.tsx";
 import { ChangedEnd, numberOf } from "./changed-end.tsx";
 import type { EndToEnd } from "./link.ts";
 import type { TunnelView } from "./messages.ts";
@@ -77,7 +78,7 @@ function Status({ tunnel }: { readonly tunnel: TunnelView }): JSX.Element {
   const parts = ["end-to-end", ...(region === "" ? [] : [`relayed via ${region}`])];
   return (
     <span>
-      <span aria-hidden="true">🔒︎</span> {parts.join(" · ")}
+      <Icon name="lock" /> {parts.join(" · ")}
       {latencyMs === undefined ? "" : ` · ${milliseconds(latencyMs)}`}
     </span>
   );
