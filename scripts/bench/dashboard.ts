@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { launch, logInByForm, missing } from "../../packages/cli/test/browser/chromium.ts";
 import { TestDeployment } from "../../packages/cli/test/e2e/deployment.ts";
+import { addViewers, fanOut } from "./dashboard-streams.ts";
 import { type Bench, median, quantile, Rounds } from "./report.ts";
 
 type Browser = Awaited<ReturnType<typeof launch>>;
@@ -35,6 +36,8 @@ interface Site {
   readonly plainUrl: string;
   readonly cookies: Cookie[];
   readonly renamedId: string;
+  /** Tokens of users who see every workspace. */
+  readonly viewers: readonly string[];
 }
 
 export const dashboardBench: Bench = async ({ rounds, progress }) => {
@@ -49,6 +52,8 @@ export const dashboardBench: Bench = async ({ rounds, progress }) => {
     await pages(site, measured);
     await listings(site, measured);
     await updates(site, measured, round);
+    const name = (change: number): string => `${RENAMED}${round}-to-all-${change}`;
+    await fanOut(site.deployment, { tokens: site.viewers, workspaceId: site.renamedId, name }, measured);
   }
   const figures = measured.figures();
   return {
@@ -219,7 +224,8 @@ async function open(owned: AsyncDisposableStack): Promise<Site> {
   const cookies = await context.cookies();
   await context.close();
   const plainUrl = await startPlain(owned, deployment);
-  return { deployment, browser, plainUrl, cookies, renamedId: made[0]! };
+  const viewers = await addViewers(deployment);
+  return { deployment, browser, plainUrl, cookies, renamedId: made[0]!, viewers };
 }
 
 async function startPlain(owned: AsyncDisposableStack, deployment: TestDeployment): Promise<string> {

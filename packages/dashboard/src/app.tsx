@@ -3,7 +3,7 @@ import { Component, type ComponentChildren, type ComponentType, type JSX } from 
 import { useEffect } from "preact/hooks";
 import { NotFound } from "./pages/not-found.tsx";
 import type { PageProps } from "./pages/page-props.ts";
-import { PAGES } from "./pages/pages.ts";
+import { IN_ENTRY, PAGES } from "./pages/pages.ts";
 import { address, navigate } from "./router/location.ts";
 import { loginAddress } from "./router/login-address.ts";
 import { type Match, matchRoute, type PageName } from "./router/routes.ts";
@@ -11,7 +11,7 @@ import { ready, user } from "./session/session.ts";
 import { Shell } from "./shell/shell.tsx";
 
 /** Pages already loaded, which the next visit shows at once. */
-const loaded = new Map<PageName, ComponentType<PageProps>>();
+const loaded = new Map<PageName, ComponentType<PageProps>>(IN_ENTRY);
 
 export function App({ loadedVersion }: { readonly loadedVersion: string }): JSX.Element {
   const url = address.value;

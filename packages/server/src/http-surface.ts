@@ -21,6 +21,7 @@ import { requireUser } from "./http/guards.ts";
 import { dashboardStreamRoute, MAX_REQUEST_BYTES } from "./http/live/dashboard-stream.ts";
 import { Feeds } from "./http/live/feed.ts";
 import { Topics } from "./http/live/topics.ts";
+import { WorkspaceOwners } from "./http/live/workspace-owners.ts";
 import { LoginCookies } from "./http/login-cookies.ts";
 import { socketMetrics } from "./http/metrics.ts";
 import { RequestAudit } from "./http/request-audit.ts";
@@ -327,7 +328,7 @@ export function buildHttpSurface(
     authenticator,
     tables: store,
     search,
-    presenter,
+    owners: new WorkspaceOwners(async (id) => (await store.workspaces.byId(id))?.owner_id),
     watchables,
     changes,
     agentPorts,
@@ -409,7 +410,9 @@ export function buildHttpSurface(
       ...dashboardRoutes({
         files: config.dashboard ? dashboard : undefined,
         authenticator,
-        users,
+        tables: store,
+        network: (agentId) => control.agentNetwork(agentId),
+        now: () => clock.now(),
         deployment,
         addresses,
         connectOrigins: () => [

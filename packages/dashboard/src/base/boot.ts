@@ -1,3 +1,4 @@
+import type { FirstWorkspaces } from "coder-protocol/rest/dashboard";
 import type { User } from "coder-protocol/rest/users";
 
 /** Data that the server puts into the page, so that the first paint needs no request. */
@@ -6,6 +7,8 @@ export interface Boot {
   /** Whether the first user exists. */
   readonly ready: boolean;
   readonly version: string;
+  /** In the page of the list only. */
+  readonly workspaces?: FirstWorkspaces | undefined;
 }
 
 export function readBoot(): Boot {

@@ -7,6 +7,8 @@ import { useEffect, useMemo } from "preact/hooks";
 import { ApiError } from "../api/client.ts";
 
 export interface Source<T> {
+  /** Data that is there from the beginning. Called once, when the resource is made. */
+  first?(): T | undefined;
   /** Absent when all data comes from `watch`. */
   readonly load?: ((signal: AbortSignal) => Promise<T>) | undefined;
   /** `load` runs only when `watch` or the user requests it. */
@@ -71,6 +73,7 @@ export class LiveResource<T> implements Resource<T> {
 
   constructor(source: Source<T>) {
     this.#source = source;
+    this.data.value = source.first?.();
   }
 
   enter(): void {

@@ -15,6 +15,7 @@ import {
   portShares,
   workspaceByName,
 } from "../api/workspaces.ts";
+import { takeFirstRows } from "./first-rows.ts";
 import { listRow } from "./list-row.ts";
 import { type Resource, useResource } from "./resource.ts";
 import type { Data } from "./stream/messages.ts";
@@ -26,15 +27,15 @@ const PORTS_EVERY_MS = 3_000;
 const LOGS_EVERY_MS = 5_000;
 
 export function useWorkspaces(query: string): Resource<readonly WorkspaceListRow[]> {
-  return useResource(
-    `workspaces:${query}`,
-    streamed({
+  return useResource(`workspaces:${query}`, {
+    first: () => (query === "" ? takeFirstRows() : undefined),
+    ...streamed({
       subscription: { topic: "workspaces", args: { q: query } },
       read: (data) => Object.values(data) as WorkspaceListRow[],
       load: async (signal) => (await listWorkspaces(query, signal)).workspaces.map(listRow),
       everyMs: LIST_EVERY_MS,
     }),
-  );
+  });
 }
 
 export function useWorkspace(owner: string, name: string): Resource<Workspace> {

@@ -3,6 +3,7 @@ import { useEffect } from "preact/hooks";
 import { logIn, ownUser } from "../api/users.ts";
 import { redirectOf, redirectTarget } from "../router/redirect-target.ts";
 import { user } from "../session/session.ts";
+import { Brand } from "../ui/brand.tsx";
 import { Field, Form, useWork } from "../ui/form.tsx";
 import type { PageProps } from "./page-props.ts";
 
@@ -16,7 +17,7 @@ export function Login({ query }: PageProps): JSX.Element {
   }, [target]);
   return (
     <main class="card">
-      <img src="/icon/coder.svg" alt="" width="40" height="40" />
+      <Brand size={40} />
       <h1>Log in</h1>
       <Form
         work={work}

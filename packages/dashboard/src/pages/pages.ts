@@ -1,12 +1,19 @@
 import type { ComponentType } from "preact";
 import type { PageName } from "../router/routes.ts";
 import type { PageProps } from "./page-props.ts";
+import { Workspaces } from "./workspaces.tsx";
 
-/** Each page is a separate chunk, which `build/routes-file.ts` finds by its file name. */
+/**
+ * The first page that most visits show is in the entry, with what it shares with the others, so that it needs one script and is
+ * drawn at once.
+ */
+export const IN_ENTRY: ReadonlyMap<PageName, ComponentType<PageProps>> = new Map([["workspaces", Workspaces]]);
+
+/** Each other page is a separate chunk, which `build/routes-file.ts` finds by its file name. */
 export const PAGES: Readonly<Record<PageName, () => Promise<ComponentType<PageProps>>>> = {
   setup: () => import("./setup.tsx").then(({ Setup }) => Setup),
   login: () => import("./login.tsx").then(({ Login }) => Login),
-  workspaces: () => import("./workspaces.tsx").then(({ Workspaces }) => Workspaces),
+  workspaces: async () => Workspaces,
   create: () => import("./create.tsx").then(({ Create }) => Create),
   workspace: () => import("./workspace.tsx").then(({ WorkspacePage }) => WorkspacePage),
   "workspace-settings": () => import("./workspace-settings.tsx").then(({ WorkspaceSettings }) => WorkspaceSettings),

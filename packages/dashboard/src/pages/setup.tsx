@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { createFirstUser, logIn, ownUser } from "../api/users.ts";
 import { navigate } from "../router/location.ts";
 import { ready, user } from "../session/session.ts";
+import { Brand } from "../ui/brand.tsx";
 import { Field, Form, useWork } from "../ui/form.tsx";
 import { strength } from "./password-strength.ts";
 
@@ -16,7 +17,7 @@ export function Setup(): JSX.Element {
   const differs = again.value !== "" && again.value !== password.value;
   return (
     <main class="card">
-      <img src="/icon/coder.svg" alt="" width="40" height="40" />
+      <Brand size={40} />
       <h1>Set up this deployment</h1>
       <p class="quiet">The first user is an owner: they manage users and see the health of the deployment.</p>
       <Form

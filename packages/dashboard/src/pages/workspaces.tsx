@@ -1,8 +1,9 @@
 import { useSignal } from "@preact/signals";
 import type { WorkspaceListRow } from "coder-protocol/rest/dashboard";
 import type { JSX } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import { capital, count } from "../base/words.ts";
+import { wholeCount } from "../live/first-rows.ts";
 import { useWorkspaces } from "../live/sources.ts";
 import { address, navigate } from "../router/location.ts";
 import { isOwner } from "../session/session.ts";
@@ -13,8 +14,8 @@ import { Problem } from "../ui/problem.tsx";
 import { agentState, PathBadge, State } from "../ui/state.tsx";
 import { Time } from "../ui/time.tsx";
 import type { PageProps } from "./page-props.ts";
+import { type Order, sorted } from "./workspace-order.ts";
 
-type Order = "name" | "used";
 const TYPING_PAUSE_MS = 200;
 
 export function Workspaces({ query }: PageProps): JSX.Element {
@@ -34,7 +35,8 @@ export function Workspaces({ query }: PageProps): JSX.Element {
   }, [typed.value, asked, typed]);
   const { data, error, reload } = useWorkspaces(asked.value);
   const found = data.value;
-  const rows = found === undefined ? [] : sorted(found, order.value);
+  const rows = useMemo(() => (found === undefined ? [] : sorted(found, order.value)), [found, order.value]);
+  const total = found === undefined ? 0 : wholeCount(found);
   const none = found !== undefined && found.length === 0;
   return (
     <section class="page">
@@ -77,24 +79,17 @@ export function Workspaces({ query }: PageProps): JSX.Element {
             <Problem error={error.value} retry={error.value.status === 400 ? undefined : reload} />
           )}
           {none ? <p class="quiet">No workspace matches this filter.</p> : null}
-          {rows.length === 0 ? null : <Table rows={rows} />}
-          {found === undefined || none ? null : <p class="quiet small-text">{count(found.length, "workspace")}</p>}
+          {rows.length === 0 ? null : <Table rows={rows} total={total} />}
+          {found === undefined || none ? null : <p class="quiet small-text">{count(total, "workspace")}</p>}
         </>
       )}
     </section>
   );
 }
 
-function sorted(rows: readonly WorkspaceListRow[], order: Order): WorkspaceListRow[] {
-  const byName = (one: WorkspaceListRow, other: WorkspaceListRow): number => one.name.localeCompare(other.name);
-  const byUse = (one: WorkspaceListRow, other: WorkspaceListRow): number =>
-    Date.parse(other.last_used_at) - Date.parse(one.last_used_at) || byName(one, other);
-  return [...rows].sort(order === "used" ? byUse : byName);
-}
-
-function Table({ rows }: { readonly rows: readonly WorkspaceListRow[] }): JSX.Element {
+function Table({ rows, total }: { readonly rows: readonly WorkspaceListRow[]; readonly total: number }): JSX.Element {
   return (
-    <table class="list" aria-rowcount={rows.length + 1}>
+    <table class="list" aria-rowcount={total + 1}>
       <thead>
         <tr>
           <th scope="col">Name</th>
@@ -107,7 +102,7 @@ function Table({ rows }: { readonly rows: readonly WorkspaceListRow[] }): JSX.El
           </th>
         </tr>
       </thead>
-      <LongRows items={rows} columns={isOwner.value ? 6 : 5}>
+      <LongRows items={rows} total={total} columns={isOwner.value ? 6 : 5}>
         {(row, index) => <Row key={row.id} row={row} index={index} />}
       </LongRows>
     </table>

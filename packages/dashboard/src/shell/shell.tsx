@@ -7,6 +7,7 @@ import { clockTime } from "../base/words.ts";
 import { linkUp } from "../live/stream/link.ts";
 import { address } from "../router/location.ts";
 import { isOwner, user } from "../session/session.ts";
+import { Brand } from "../ui/brand.tsx";
 import { Icon, type IconName } from "../ui/icon.tsx";
 import { KeyHelp } from "./key-help.tsx";
 import { startKeys } from "./keys.ts";
@@ -60,7 +61,7 @@ export function Shell({
       </a>
       <header class="bar">
         <a class="brand" href="/workspaces" aria-label="Coder, workspaces">
-          <img src="/icon/coder.svg" alt="" width="24" height="24" />
+          <Brand size={24} />
         </a>
         <nav aria-label="Pages">
           {ENTRIES.filter(({ owners }) => owners === undefined || isOwner.value).map(({ href, label, icon }) => (

@@ -10,18 +10,21 @@ const GUESSED_ROW_HEIGHT = 48;
 /** A table body in which only the visible rows exist. */
 export function LongRows<Item>({
   items,
+  total,
   columns,
   children,
 }: {
   readonly items: readonly Item[];
+  /** More than there are items, if further ones are still to come; absent: the number of items. */
+  readonly total?: number | undefined;
   readonly columns: number;
   /** The row of one item; its index goes to `aria-rowindex`. */
   readonly children: (item: Item, index: number) => ComponentChildren;
 }): JSX.Element {
   const body = useRef<HTMLTableSectionElement>(null);
   const rowHeight = useRef(GUESSED_ROW_HEIGHT);
-  const drawn = useSignal<RowWindow>({ first: 0, end: Math.min(items.length, WHOLE) });
   const count = items.length;
+  const drawn = useSignal<RowWindow>(rowWindow({ top: 0, height: innerHeight, rowHeight: GUESSED_ROW_HEIGHT, count }));
   useEffect(() => {
     const table = body.current;
     if (table === null || count <= WHOLE) return;
@@ -51,7 +54,7 @@ export function LongRows<Item>({
     <tbody ref={body}>
       <Gap rows={first} height={rowHeight.current} columns={columns} />
       {items.slice(first, end).map((item, index) => children(item, first + index))}
-      <Gap rows={Math.max(0, count - end)} height={rowHeight.current} columns={columns} />
+      <Gap rows={Math.max(0, (total ?? count) - end)} height={rowHeight.current} columns={columns} />
     </tbody>
   );
 }

@@ -68,3 +68,10 @@ export interface WorkspaceListAgent {
   readonly path: "direct" | "relayed" | "mixed" | "unknown" | "none";
   readonly latency_ms?: number | undefined;
 }
+
+/** The beginning of the list of workspaces, by name, which the list's page contains. */
+export interface FirstWorkspaces {
+  readonly rows: readonly WorkspaceListRow[];
+  /** Of the whole list. */
+  readonly count: number;
+}

@@ -1,5 +1,5 @@
 import type { Kysely } from "kysely";
-import { byCodePoint, lockOnly } from "./dialect.ts";
+import { byCodePoint, inList, lockOnly } from "./dialect.ts";
 import type { Database, NewWorkspace, WorkspaceRow } from "./schema.ts";
 
 export interface WorkspaceFilter {
@@ -7,6 +7,8 @@ export interface WorkspaceFilter {
   readonly ownerId: string | undefined;
   /** A part of the name in lower case. */
   readonly nameContains: string | undefined;
+  /** Undefined: any. */
+  readonly ids?: readonly string[] | undefined;
 }
 
 export class Workspaces {
@@ -70,6 +72,7 @@ export class Workspaces {
     if (filter.nameContains !== undefined) {
       query = query.where("name_key", "like", `%${filter.nameContains.replace(/[\\%_]/g, "")}%`);
     }
+    if (filter.ids !== undefined) query = query.where("id", "in", inList(this.#db, filter.ids));
     return await query
       .orderBy("last_used_at", "desc")
       .orderBy(byCodePoint(this.#db, "name_key"))
@@ -77,13 +80,21 @@ export class Workspaces {
       .execute();
   }
 
-  async countOf(ownerId: string): Promise<number> {
-    const row = await this.#db
+  /** The first by name of those that are not deleted. If `ownerId` is undefined, those of all users. */
+  async firstByName(ownerId: string | undefined, limit: number): Promise<WorkspaceRow[]> {
+    let query = this.#db.selectFrom("workspaces").selectAll().where("deleted_at", "is", null);
+    if (ownerId !== undefined) query = query.where("owner_id", "=", ownerId);
+    return await query.orderBy(byCodePoint(this.#db, "name_key")).orderBy("id").limit(limit).execute();
+  }
+
+  /** How many are not deleted. If `ownerId` is undefined, those of all users. */
+  async countOf(ownerId: string | undefined): Promise<number> {
+    let query = this.#db
       .selectFrom("workspaces")
       .select((build) => build.fn.countAll<number>().as("count"))
-      .where("owner_id", "=", ownerId)
-      .where("deleted_at", "is", null)
-      .executeTakeFirst();
+      .where("deleted_at", "is", null);
+    if (ownerId !== undefined) query = query.where("owner_id", "=", ownerId);
+    const row = await query.executeTakeFirst();
     return Number(row?.count ?? 0);
   }
 

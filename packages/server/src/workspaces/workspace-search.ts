@@ -21,12 +21,16 @@ export class WorkspaceSearch {
     this.#options = options;
   }
 
-  /** The workspaces that match the query and that `user` may see. */
-  async visible(user: UserRow, query: WorkspaceQuery): Promise<WorkspaceRow[]> {
+  /** The workspaces that match the query and that `user` may see, or those of them whose id is in `among`. */
+  async visible(user: UserRow, query: WorkspaceQuery, among?: readonly string[]): Promise<WorkspaceRow[]> {
     const owner = await this.#owner(user, query);
     if (owner === "none" || query.nothing || !this.#matchesDeployment(query)) return [];
     const { workspaces } = this.#options.tables;
-    const rows = await workspaces.list({ ownerId: owner.id, nameContains: query.name?.toLowerCase() });
+    const rows = await workspaces.list({
+      ownerId: owner.id,
+      nameContains: query.name?.toLowerCase(),
+      ids: idsOf(query, among),
+    });
     return await this.#withAgents(
       await this.#withStatus(
         rows.filter((row) => matchesRow(row, query)),
@@ -78,9 +82,14 @@ export class WorkspaceSearch {
   }
 }
 
-function matchesRow(row: WorkspaceRow, { id, lastUsedBefore, lastUsedAfter }: WorkspaceQuery): boolean {
+/** Undefined: the id does not matter. */
+function idsOf({ id }: WorkspaceQuery, among: readonly string[] | undefined): readonly string[] | undefined {
+  if (id === undefined) return among;
+  return among === undefined || among.includes(id) ? [id] : [];
+}
+
+function matchesRow(row: WorkspaceRow, { lastUsedBefore, lastUsedAfter }: WorkspaceQuery): boolean {
   return (
-    (id === undefined || row.id === id) &&
     (lastUsedBefore === undefined || row.last_used_at <= lastUsedBefore) &&
     (lastUsedAfter === undefined || row.last_used_at >= lastUsedAfter)
   );

@@ -1,3 +1,4 @@
+import type { FirstWorkspaces } from "coder-protocol/rest/dashboard";
 import type { User } from "coder-protocol/rest/users";
 
 /** Data embedded in a page, so that its first paint needs no request. */
@@ -7,6 +8,8 @@ export interface Boot {
   /** Whether the first user exists. */
   readonly ready: boolean;
   readonly version: string;
+  /** In the page of the list only. */
+  readonly workspaces?: FirstWorkspaces | undefined;
 }
 
 const MARK = "<!--head-->";

@@ -5,17 +5,17 @@ import type { Logger } from "../../base/log.ts";
 import type { OwnAddresses } from "../../base/own-addresses.ts";
 import type { RequestRoute } from "../../base/routes.ts";
 import { BUILD_VERSION } from "../../base/version.ts";
-import type { DeploymentIds, Store } from "../../db/store.ts";
+import type { DeploymentIds } from "../../db/store.ts";
 import { userView } from "../views/users.ts";
 import { type DashboardFiles, readBuildOutput } from "./build-output.ts";
+import { type FirstWorkspacesDeps, firstWorkspaces, showsWorkspaces } from "./first-workspaces.ts";
 import type { Boot } from "./page.ts";
 import { dashboardRoute } from "./route.ts";
 
-export interface DashboardDeps {
+export interface DashboardDeps extends FirstWorkspacesDeps {
   /** Undefined if there is no dashboard or it is disabled. */
   readonly files: DashboardFiles | undefined;
   readonly authenticator: Authenticator;
-  readonly users: Store["users"];
   readonly deployment: DeploymentIds;
   readonly addresses: OwnAddresses;
   /** Origins of relays and workspace proxies, at which pages measure latency. */
@@ -46,11 +46,14 @@ export function dashboardRoutes(deps: DashboardDeps): RequestRoute[] {
   ];
 }
 
-async function boot({ authenticator, users, deployment }: DashboardDeps, request: IncomingMessage): Promise<Boot> {
-  const auth = await authenticator.authenticateUser(request);
+async function boot(deps: DashboardDeps, request: IncomingMessage): Promise<Boot> {
+  const auth = await deps.authenticator.authenticateUser(request);
+  const user = auth instanceof DomainError ? undefined : auth.user;
+  const shown = user !== undefined && showsWorkspaces(new URL(`http://unused${request.url ?? "/"}`));
   return {
-    user: auth instanceof DomainError ? null : userView(auth.user, deployment),
-    ready: (await users.count()) > 0,
+    user: user === undefined ? null : userView(user, deps.deployment),
+    ready: (await deps.tables.users.count()) > 0,
     version: BUILD_VERSION,
+    workspaces: shown ? await firstWorkspaces(deps, user) : undefined,
   };
 }

@@ -18,8 +18,13 @@ export interface FeedReader {
   ended(why: "gone" | "failed"): void;
 }
 
-/** Minimum time between two reads, so that changes in quick succession cause a single read. */
-const MIN_GAP_MS = 50;
+/**
+ * Pause after a read, in times of what it took with its delivery: changes in quick succession cause a single read, and the feed
+ * uses a fifth of the time at most. A lone viewer of a small list waits hardly at all.
+ */
+const GAP_TIMES = 4;
+const MIN_GAP_MS = 10;
+const MAX_GAP_MS = 50;
 
 const NOTHING: Entries = new Map();
 
@@ -62,7 +67,7 @@ export class Feed {
       const { everyMs } = this.source;
       if (everyMs !== undefined) this.#interval = setInterval(() => this.#trigger(), everyMs).unref();
       this.#running = true;
-      this.#first = this.#read().finally(() => this.#rest());
+      this.#first = this.#readAndRest();
     }
     await this.#first;
   }
@@ -78,7 +83,13 @@ export class Feed {
     if (this.#running || this.#ended) return;
     this.#running = true;
     this.#dirty = false;
-    void this.#read().finally(() => this.#rest());
+    void this.#readAndRest();
+  }
+
+  async #readAndRest(): Promise<void> {
+    const started = performance.now();
+    await this.#read();
+    this.#rest((performance.now() - started) * GAP_TIMES);
   }
 
   async #read(): Promise<void> {
@@ -94,12 +105,15 @@ export class Feed {
     }
   }
 
-  #rest(): void {
+  #rest(ms: number): void {
     if (this.#ended) return;
-    this.#gap = setTimeout(() => {
-      this.#running = false;
-      if (this.#dirty) this.#trigger();
-    }, MIN_GAP_MS).unref();
+    this.#gap = setTimeout(
+      () => {
+        this.#running = false;
+        if (this.#dirty) this.#trigger();
+      },
+      Math.min(MAX_GAP_MS, Math.max(MIN_GAP_MS, ms)),
+    ).unref();
   }
 
   #deliver(entries: Entries): void {

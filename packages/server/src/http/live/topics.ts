@@ -16,6 +16,7 @@ import { AgentLogLines } from "./agent-log-lines.ts";
 import { AskedSource } from "./asked-source.ts";
 import { type Entries, entriesOf } from "./entries.ts";
 import type { FeedSource, Feeds } from "./feed.ts";
+import type { ListTables } from "./list-rows.ts";
 import type { OpenedTopic, TopicArguments } from "./subscriptions.ts";
 import { MAX_ROWS, WorkspaceList, type WorkspaceListDeps } from "./workspace-list.ts";
 
@@ -25,7 +26,7 @@ const HEALTH_EVERY_MS = 30_000;
 export interface TopicsOptions extends WorkspaceListDeps {
   readonly feeds: Feeds;
   readonly authenticator: Pick<Authenticator, "reachableWorkspace" | "canReachAgent">;
-  readonly tables: Pick<Tables, "workspaces" | "agents" | "agentLogs">;
+  readonly tables: ListTables & Pick<Tables, "workspaces" | "agents" | "agentLogs">;
   readonly watchables: Watchables;
   readonly changes: Changes;
   readonly agentPorts: Pick<AgentPorts, "listening" | "shares">;

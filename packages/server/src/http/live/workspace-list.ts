@@ -1,14 +1,11 @@
-import type { WorkspaceAgent } from "coder-protocol/rest/agents";
-import type { WorkspaceListAgent, WorkspaceListRow } from "coder-protocol/rest/dashboard";
-import type { Workspace } from "coder-protocol/rest/workspaces";
-import type { AgentNetwork } from "../../control/agent-network.ts";
 import type { UserRow } from "../../db/schema.ts";
 import type { Changes } from "../../workspaces/changes.ts";
 import type { WorkspaceQuery } from "../../workspaces/workspace-query.ts";
 import type { WorkspaceSearch } from "../../workspaces/workspace-search.ts";
-import type { WorkspacePresenter } from "../views/presenter.ts";
 import type { Entries } from "./entries.ts";
 import type { FeedSource } from "./feed.ts";
+import { type ListTables, type NetworkOf, readRows, type StoredRow, withPaths } from "./list-rows.ts";
+import type { WorkspaceOwners } from "./workspace-owners.ts";
 
 export const MAX_ROWS = 2_000;
 /** Paths and latencies change without a change in the store. */
@@ -19,14 +16,15 @@ const REREAD_EVERY_MS = 15_000;
 const MAX_CHANGED = 64;
 
 export interface WorkspaceListDeps {
-  readonly search: WorkspaceSearch;
-  readonly presenter: WorkspacePresenter;
+  readonly search: Pick<WorkspaceSearch, "visible">;
+  readonly tables: ListTables;
+  readonly owners: Pick<WorkspaceOwners, "of">;
   readonly changes: Changes;
-  readonly network: (agentId: string) => AgentNetwork | undefined;
+  readonly network: NetworkOf;
   readonly now: () => number;
 }
 
-/** The workspaces that match a query. After a change only the changed workspace is read. */
+/** The workspaces that match a query. After a change only the changed workspaces are read. */
 export class WorkspaceList implements FeedSource {
   readonly everyMs = NETWORK_EVERY_MS;
   readonly #deps: WorkspaceListDeps;
@@ -34,8 +32,10 @@ export class WorkspaceList implements FeedSource {
   readonly #query: WorkspaceQuery;
   readonly #limit: number;
   readonly #changed = new Set<string>();
-  #rows = new Map<string, Workspace>();
+  readonly #rows = new Map<string, StoredRow>();
+  readonly #texts = new Map<string, string>();
   #readAt = Number.NEGATIVE_INFINITY;
+  #pathsAt = Number.NEGATIVE_INFINITY;
 
   constructor(deps: WorkspaceListDeps, of: { user: UserRow; query: WorkspaceQuery; limit: number }) {
     this.#deps = deps;
@@ -46,67 +46,73 @@ export class WorkspaceList implements FeedSource {
 
   watch(changed: () => void): () => void {
     return this.#deps.changes.subscribe("workspaces", (change) => {
-      if (change.kind === "workspace") this.#changed.add(change.workspaceId);
-      else this.#readAt = Number.NEGATIVE_INFINITY;
-      changed();
+      if (change.kind !== "workspace") {
+        this.#readAt = Number.NEGATIVE_INFINITY;
+        changed();
+        return;
+      }
+      const { workspaceId } = change;
+      const note = (): void => {
+        this.#changed.add(workspaceId);
+        changed();
+      };
+      if (this.#user.role === "owner" || this.#rows.has(workspaceId)) note();
+      else
+        this.#isOwn(workspaceId).then(
+          (own) => own && note(),
+          note, // the read that follows reports the failure
+        );
     });
   }
 
   async read(): Promise<Entries> {
     const changed = [...this.#changed];
     this.#changed.clear();
-    if (this.#deps.now() - this.#readAt >= REREAD_EVERY_MS || changed.length > MAX_CHANGED) await this.#readAll();
-    else for (const id of changed) await this.#readOne(id);
-    return this.#entries();
+    const now = this.#deps.now();
+    if (now - this.#readAt >= REREAD_EVERY_MS || changed.length > MAX_CHANGED) await this.#readAll();
+    else if (changed.length > 0) await this.#readSome(changed);
+    // By half, because a timer may be early by the clock of this class.
+    if (now - this.#pathsAt >= NETWORK_EVERY_MS / 2) this.#updatePaths(now);
+    return new Map(this.#texts);
+  }
+
+  /** With a thousand open lists, a change in one workspace must not cost a thousand queries. */
+  async #isOwn(workspaceId: string): Promise<boolean> {
+    const owner = await this.#deps.owners.of(workspaceId);
+    return owner === undefined || owner === this.#user.id;
   }
 
   async #readAll(): Promise<void> {
-    this.#readAt = this.#deps.now();
-    const found = await this.#deps.search.visible(this.#user, this.#query);
-    const workspaces = await this.#deps.presenter.workspaces(found.slice(0, this.#limit));
-    this.#rows = new Map(workspaces.map((workspace) => [workspace.id, workspace]));
+    const { search, tables, now } = this.#deps;
+    this.#readAt = now();
+    const found = await search.visible(this.#user, this.#query);
+    const rows = await readRows(tables, found.slice(0, this.#limit), now());
+    this.#rows.clear();
+    this.#texts.clear();
+    for (const row of rows) this.#put(row);
+    this.#pathsAt = this.#readAt;
   }
 
-  async #readOne(id: string): Promise<void> {
-    if (this.#query.id !== undefined && this.#query.id !== id) return;
-    const [row] = await this.#deps.search.visible(this.#user, { ...this.#query, id });
-    if (row === undefined) this.#rows.delete(id);
-    else if (this.#rows.has(id) || this.#rows.size < this.#limit)
-      this.#rows.set(id, await this.#deps.presenter.workspace(row));
+  async #readSome(ids: readonly string[]): Promise<void> {
+    const { search, tables, now } = this.#deps;
+    const found = await search.visible(this.#user, this.#query, ids);
+    const read = new Map((await readRows(tables, found, now())).map((row) => [row.id, row]));
+    for (const id of ids) {
+      const row = read.get(id);
+      if (row === undefined) {
+        this.#rows.delete(id);
+        this.#texts.delete(id);
+      } else if (this.#rows.has(id) || this.#rows.size < this.#limit) this.#put(row);
+    }
   }
 
-  #entries(): Entries {
-    const { network } = this.#deps;
-    return new Map(Array.from(this.#rows, ([id, workspace]) => [id, JSON.stringify(listRow(workspace, network))]));
+  #updatePaths(now: number): void {
+    this.#pathsAt = now;
+    for (const row of this.#rows.values()) if (row.agents.some(({ status }) => status === "connected")) this.#put(row);
   }
-}
 
-function listRow(workspace: Workspace, network: WorkspaceListDeps["network"]): WorkspaceListRow {
-  const agents = workspace.latest_build.resources.flatMap((resource) => resource.agents ?? []);
-  return {
-    id: workspace.id,
-    name: workspace.name,
-    owner_name: workspace.owner_name,
-    status: workspace.latest_build.status,
-    last_used_at: workspace.last_used_at,
-    agents: agents.map((agent) => listAgent(agent, agent.status === "connected" ? network(agent.id) : undefined)),
-  };
-}
-
-function listAgent(agent: WorkspaceAgent, network: AgentNetwork | undefined): WorkspaceListAgent {
-  return {
-    id: agent.id,
-    name: agent.name,
-    status: agent.status,
-    lifecycle_state: agent.lifecycle_state,
-    version: agent.version,
-    path: network === undefined ? "none" : pathOf(network.connections),
-    latency_ms: network?.median_latency_ms,
-  };
-}
-
-export function pathOf({ direct, relayed, unknown }: AgentNetwork["connections"]): WorkspaceListAgent["path"] {
-  if (direct > 0) return relayed > 0 ? "mixed" : "direct";
-  if (relayed > 0) return "relayed";
-  return unknown > 0 ? "unknown" : "none";
+  #put(row: StoredRow): void {
+    this.#rows.set(row.id, row);
+    this.#texts.set(row.id, JSON.stringify(withPaths(row, this.#deps.network)));
+  }
 }
