@@ -8,8 +8,11 @@ declare global {
 
 /** With `?test=1` on a deployment on this machine, offers the text of the screen to tests in a browser. */
 export function offerTestHook(terminal: Terminal, life: AbortSignal): void {
-  const loopback = location.hostname === "localhost" || location.hostname === "127.0.0.1";
-  if (!loopback || new URLSearchParams(location.search).get("test") !== "1") return;
+  if (
+    !/^(?:(?:.+\.)?localhost|127\.0\.0\.1|\[::1\])$/.test(location.hostname) ||
+    new URLSearchParams(location.search).get("test") !== "1"
+  )
+    return;
   window.__terminal = {
     text: () => {
       const { active } = terminal.buffer;

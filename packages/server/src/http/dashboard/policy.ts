@@ -1,5 +1,13 @@
 /** Security headers of the dashboard's answers. */
 
+/**
+ * Sources for a `connect-src`. No policy can name an IPv6 literal (CSP 3, §2.3.1), and browsers complain about one. They count a
+ * page's own WebSockets to 'self'; relays and proxies with such an address are out of the reach of pages.
+ */
+function connectSources(origins: readonly string[]): string {
+  return ["'self'", ...origins.filter((origin) => origin !== "" && !origin.includes("["))].join(" ");
+}
+
 /** The policy of a page. `nonce` is new for each answer; `connect` contains this host as a WebSocket origin, and the relays. */
 export function pagePolicy({ nonce, connect }: { nonce: string; connect: readonly string[] }): string {
   return [
@@ -8,7 +16,7 @@ export function pagePolicy({ nonce, connect }: { nonce: string; connect: readonl
     `style-src 'self' 'nonce-${nonce}'`,
     "img-src 'self' data:",
     "font-src 'self'",
-    `connect-src ${["'self'", ...connect].join(" ")}`,
+    `connect-src ${connectSources(connect)}`,
     "worker-src 'self'",
     "manifest-src 'self'",
     "form-action 'self'",
@@ -29,7 +37,7 @@ export const ASSET_POLICY = "default-src 'none'; frame-ancestors 'none'";
 
 /** The policy of a script that runs as a worker: it may connect to its own server and load nothing. */
 export function workerPolicy(socketOrigin: string): string {
-  return `default-src 'none'; connect-src 'self' ${socketOrigin}; frame-ancestors 'none'`;
+  return `default-src 'none'; connect-src ${connectSources([socketOrigin])}; frame-ancestors 'none'`;
 }
 
 /**
@@ -37,7 +45,7 @@ export function workerPolicy(socketOrigin: string): string {
  * relays.
  */
 export function tunnelWorkerPolicy(socketOrigin: string, relayOrigins: readonly string[]): string {
-  const reached = ["'self'", socketOrigin, ...relayOrigins].join(" ");
+  const reached = connectSources([socketOrigin, ...relayOrigins]);
   return `default-src 'none'; script-src 'wasm-unsafe-eval'; connect-src ${reached}; frame-ancestors 'none'`;
 }
 

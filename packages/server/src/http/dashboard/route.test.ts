@@ -5,7 +5,7 @@ import { brotliCompressSync, gunzipSync, gzipSync } from "node:zlib";
 import { afterEach, describe, expect, it } from "vitest";
 import { type DashboardFiles, readBuildOutput } from "./build-output.ts";
 import { fillPage } from "./page.ts";
-import { PAGE_HEADERS, pagePolicy } from "./policy.ts";
+import { PAGE_HEADERS, pagePolicy, tunnelWorkerPolicy, workerPolicy } from "./policy.ts";
 import { dashboardRoute } from "./route.ts";
 
 const SCRIPT = `export const text = "${"x".repeat(2000)}";`;
@@ -105,6 +105,13 @@ describe("pages", () => {
         "frame-src 'none'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'; " +
         "require-trusted-types-for 'script'; trusted-types coder; report-uri /api/v2/csp/reports",
     );
+  });
+
+  it("name no IPv6 literal, which no policy can contain", () => {
+    const connect = ["ws://[::1]:3000", "https://relay.example.com", "https://[2001:db8::1]", ""];
+    expect(pagePolicy({ nonce: "N", connect })).toContain("; connect-src 'self' https://relay.example.com; ");
+    expect(workerPolicy("wss://[::1]")).toContain("; connect-src 'self'; ");
+    expect(tunnelWorkerPolicy("wss://[::1]", connect)).toContain("; connect-src 'self' https://relay.example.com; ");
   });
 
   it("name the socket's origin by https where clients use it", async () => {
