@@ -6,12 +6,24 @@ import { milliseconds } from "../base/words.ts";
 
 export type Tone = "ok" | "warn" | "bad" | "idle";
 
-const GLYPHS: Readonly<Record<Tone, string>> = { ok: "●", warn: "◐", bad: "▲", idle: "○" };
+const DISC = "M5 1a4 4 0 1 1 0 8 4 4 0 0 1 0-8z";
+/** An outline, and what of it is filled. Drawn, because fonts differ in the characters that look like this. */
+const GLYPHS: Readonly<Record<Tone, { readonly line: string; readonly filled: string }>> = {
+  ok: { line: DISC, filled: DISC },
+  warn: { line: DISC, filled: "M5 1a4 4 0 0 0 0 8z" },
+  bad: { line: "M5 1 9.3 9H.7z", filled: "M5 1 9.3 9H.7z" },
+  idle: { line: DISC, filled: "" },
+};
 
 export function State({ tone, children }: { readonly tone: Tone; readonly children: string }): JSX.Element {
+  const { line, filled } = GLYPHS[tone];
   return (
     <span class={`state ${tone}`}>
-      <span aria-hidden="true">{GLYPHS[tone]}</span> {children}
+      <svg class="state-glyph" viewBox="0 0 10 10" aria-hidden="true">
+        <path d={line} />
+        <path class="filled" d={filled} />
+      </svg>
+      {children}
     </span>
   );
 }
