@@ -1,7 +1,4 @@
-/**
- * Unchanged programs that people use, served at hosts of their own in a real browser. The host names do not end in `localhost`,
- * which development servers trust by default.
- */
+/** Unchanged programs that people use, served at hosts of their own in a real browser. */
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -9,16 +6,14 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import { createRequire } from "node:module";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { WebSocketServer as SocketServer } from "ws";
-import { TestDeployment } from "../e2e/deployment.ts";
 import { freePort } from "../free-port.ts";
-import { launch, logInByForm, missing } from "./chromium.ts";
+import { logInByForm, missing } from "./chromium.ts";
+import { ProgramDeployment, SUFFIX } from "./program-deployment.ts";
 
-const SUFFIX = "apps.example.test";
 const VITE = join(import.meta.dirname, "../../../dashboard/node_modules/vite/bin/vite.js");
 const { WebSocketServer } = createRequire(join(import.meta.dirname, "../../../server/package.json"))("ws") as {
   WebSocketServer: typeof SocketServer;
@@ -26,56 +21,27 @@ const { WebSocketServer } = createRequire(join(import.meta.dirname, "../../../se
 const MIB = 1024 * 1024;
 
 describe.skipIf(missing.length > 0)(`programs (missing here: ${missing.join(", ") || "nothing"})`, () => {
-  let deployment: TestDeployment;
-  let browser: Browser;
+  let programs: ProgramDeployment;
   let context: BrowserContext;
   let page: Page;
-  let workspaceId: string;
-  const closing: (() => void)[] = [];
 
   beforeAll(async () => {
-    [deployment, browser] = await Promise.all([
-      TestDeployment.start(undefined, undefined, ["--wildcard-access-url", `*.${SUFFIX}`]),
-      launch([`--host-resolver-rules=MAP *.${SUFFIX} 127.0.0.1`]),
-    ]);
-    deployment.startAgent(await deployment.createWorkspace("demo"));
-    const answer = await deployment.api("GET", "/api/v2/users/me/workspace/demo");
-    ({ id: workspaceId } = (await answer.json()) as { id: string });
+    programs = await ProgramDeployment.start();
   });
-  afterAll(async () => {
-    for (const close of closing) close();
-    await browser?.close();
-    await deployment?.close();
-  });
+  afterAll(() => programs?.close());
   beforeEach(async () => {
-    context = await browser.newContext();
+    context = await programs.browser.newContext();
     page = await context.newPage();
-    await logInByForm(page, deployment);
+    await logInByForm(page, programs.deployment);
   });
   afterEach(() => context.close());
 
-  const originOf = (what: number | string): string =>
-    `http://${what}--main--demo--owner.${SUFFIX}:${new URL(deployment.url).port}`;
-
-  const listen = async (server: Server): Promise<number> => {
-    await once(server.listen(0, "127.0.0.1"), "listening");
-    closing.push(() => {
-      server.closeAllConnections();
-      server.close();
-    });
-    return (server.address() as AddressInfo).port;
-  };
-  const program = (listener: RequestListener): Promise<number> => listen(createServer(listener));
-
-  const choose = async (port: number, choices: object): Promise<void> => {
-    const body = { agent_name: "main", port, share_level: "authenticated", ...choices };
-    const answer = await deployment.api("POST", `/api/v2/workspaces/${workspaceId}/port-share`, body);
-    expect([answer.status, port]).toEqual([200, port]);
-  };
+  const originOf = (what: number | string): string => programs.originOf(what);
+  const program = (listener: RequestListener): Promise<number> => programs.listen(createServer(listener));
 
   /** A Vite development server whose page is filled by a module. */
   const vite = async (name: string, config: object): Promise<{ port: number; edit: (text: string) => void }> => {
-    const root = join(deployment.folder, name);
+    const root = join(programs.deployment.folder, name);
     mkdirSync(root);
     const module = join(root, "main.js");
     const edit = (text: string): void =>
@@ -91,7 +57,7 @@ import.meta.hot.accept();`,
     writeFileSync(join(root, "vite.config.mjs"), `export default ${JSON.stringify(config)};`);
     const port = await freePort();
     const args = [VITE, root, "--host", "127.0.0.1", "--port", String(port), "--strictPort"];
-    const child = deployment.spawnCommand(process.execPath, args);
+    const child = programs.deployment.spawnCommand(process.execPath, args);
     await once(child.stdout!, "data");
     return { port, edit };
   };
@@ -114,7 +80,7 @@ import.meta.hot.accept();`,
     const answer = await page.goto(`${originOf(port)}/`);
     expect(await page.locator("body").textContent()).toContain("Blocked request");
     expect(await answer?.headerValue("coder-hint")).toBe("host_header");
-    await choose(port, { host_header: "localhost" });
+    await programs.choose(port, { host_header: "localhost" });
     await followsEdits(port, edit);
   });
 
@@ -124,13 +90,13 @@ import.meta.hot.accept();`,
   });
 
   it("python -m http.server lists, answers HEAD, and gives a file whole and in parts", async () => {
-    const root = join(deployment.folder, "served");
+    const root = join(programs.deployment.folder, "served");
     mkdirSync(root);
     const bytes = randomBytes(5 * MIB);
     writeFileSync(join(root, "a file.bin"), bytes);
     const port = await freePort();
     const args = ["-m", "http.server", "--bind", "127.0.0.1", "--directory", root, String(port)];
-    deployment.spawnCommand("python3", args, { PYTHONUNBUFFERED: "1" });
+    programs.deployment.spawnCommand("python3", args, { PYTHONUNBUFFERED: "1" });
     await expect.poll(async () => (await page.goto(`${originOf(port)}/`))?.status(), { timeout: 60_000 }).toBe(200);
     await page.getByRole("link", { name: "a file.bin" }).waitFor();
     const seen = await page.evaluate<[number, string | null, number, string]>(`(async () => {
@@ -166,13 +132,13 @@ import.meta.hot.accept();`,
   });
 
   it("a program that speaks https alone, with a certificate of its own making, is opened with an s", async () => {
-    const [key, cert] = [join(deployment.folder, "own-key.pem"), join(deployment.folder, "own.pem")];
+    const [key, cert] = [join(programs.deployment.folder, "own-key.pem"), join(programs.deployment.folder, "own.pem")];
     const made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost";
     execFileSync("openssl", [...made.split(" "), "-keyout", key, "-out", cert], { stdio: "ignore" });
     const server = createSecureServer({ cert: readFileSync(cert), key: readFileSync(key) }, (_request, response) =>
       response.writeHead(200, { "Content-Type": "text/html" }).end("<!doctype html><h1>Over TLS</h1>"),
     );
-    const port = await listen(server as unknown as Server);
+    const port = await programs.listen(server as unknown as Server);
     await page.goto(`${originOf(port)}/`);
     await page.getByRole("link", { name: /https/i }).click();
     await page.getByRole("heading", { name: "Over TLS" }).waitFor();
@@ -197,7 +163,7 @@ import.meta.hot.accept();`,
         socket.send(data, { binary });
       });
     });
-    const port = await listen(server);
+    const port = await programs.listen(server);
     await page.goto(`${originOf(port)}/`);
     const equal = await page.evaluate<boolean>(`new Promise((resolve, reject) => {
       const sent = new Uint8Array(16 * 1024 * 1024);
@@ -233,8 +199,8 @@ import.meta.hot.accept();`,
     const [status, text] = await call("PUT");
     expect([status, JSON.parse(text)]).toEqual([401, expect.objectContaining({ url: `${originOf(api)}/` })]);
     await context.clearCookies();
-    await logInByForm(page, deployment);
-    await choose(page1, { also: [String(api)] });
+    await logInByForm(page, programs.deployment);
+    await programs.choose(page1, { also: [String(api)] });
     await page.goto(`${originOf(page1)}/`);
     await page.getByRole("heading", { name: "The page" }).waitFor();
     expect(page.url()).toBe(`${originOf(page1)}/`);
@@ -275,5 +241,59 @@ import.meta.hot.accept();`,
       };
     })`);
     expect(events).toEqual(["0", "1", "2"]);
+  });
+
+  it("the messages of a gRPC-web stream pass one by one, its status last", async () => {
+    /** The next message goes out only when the page reports the former. */
+    let seen = (): void => undefined;
+    const frame = (kind: number, text: string): Buffer => {
+      const head = Buffer.alloc(5);
+      head.writeUInt8(kind);
+      head.writeUInt32BE(Buffer.byteLength(text), 1);
+      return Buffer.concat([head, Buffer.from(text)]);
+    };
+    const port = await program(async (request, response) => {
+      if (request.url === "/seen") {
+        seen();
+        response.writeHead(204).end();
+      } else if (request.url === "/clock.Clock/Ticks") {
+        const asked: Buffer[] = [];
+        for await (const chunk of request) asked.push(chunk as Buffer);
+        response.writeHead(200, { "Content-Type": "application/grpc-web+proto" });
+        for (const message of [`asked ${Buffer.concat(asked).length}`, "second", "third"]) {
+          const reported = new Promise<void>((resolve) => {
+            seen = resolve;
+          });
+          response.write(frame(0, message));
+          await reported;
+        }
+        response.end(frame(0x80, "grpc-status: 0\r\n"));
+      } else response.writeHead(200, { "Content-Type": "text/html" }).end("<!doctype html>");
+    });
+    await page.goto(`${originOf(port)}/`);
+    const messages = await page.evaluate<[number, string][]>(`(async () => {
+      const headers = { "Content-Type": "application/grpc-web+proto", "X-Grpc-Web": "1" };
+      const answer = await fetch("/clock.Clock/Ticks", { method: "POST", headers, body: new Uint8Array(5) });
+      const reader = answer.body.getReader();
+      const messages = [];
+      for (let bytes = new Uint8Array(); ; ) {
+        const { done, value } = await reader.read();
+        if (done) return messages;
+        bytes = new Uint8Array([...bytes, ...value]);
+        while (bytes.length >= 5) {
+          const length = new DataView(bytes.buffer).getUint32(1);
+          if (bytes.length < 5 + length) break;
+          messages.push([bytes[0], new TextDecoder().decode(bytes.slice(5, 5 + length))]);
+          bytes = bytes.slice(5 + length);
+          if (messages.at(-1)[0] === 0) await fetch("/seen", { method: "POST" });
+        }
+      }
+    })()`);
+    expect(messages).toEqual([
+      [0, "asked 5"],
+      [0, "second"],
+      [0, "third"],
+      [0x80, "grpc-status: 0\r\n"],
+    ]);
   });
 });
