@@ -101,7 +101,7 @@ export class Authenticator {
       const refused = this.#refuseOrigin(request, options);
       if (refused !== undefined) return refused;
     }
-    const known = await this.#store.apiKeys.withUser(token.id);
+    const known = await this.#store.lookups.key(token.id);
     // Hash before the lookup, so that an unknown id costs the same as a wrong secret.
     const digest = hashSecret(token.secret);
     if (known === undefined || !equalDigests(digest, known.key.secret_hash))
@@ -131,7 +131,7 @@ export class Authenticator {
     if (found === undefined) return unauthorized("An agent token must be provided");
     if (!isAgentToken(found.token)) return unauthorized("The agent token is invalid");
     const digest = hashSecret(found.token.toLowerCase());
-    const owned = await this.#store.agents.byTokenHash(digest);
+    const owned = await this.#store.lookups.agentOfToken(digest);
     if (owned === undefined || !equalDigests(digest, owned.agent.token_hash))
       return unauthorized("The agent token is invalid");
     const { agent, workspace, owner, transition } = owned;
@@ -149,7 +149,7 @@ export class Authenticator {
 
   /** Like stillHolds, but returns the user and, if the socket is for a workspace or one of its agents, the workspace. */
   async held(holder: AccessHolder): Promise<{ user: UserRow; workspace: WorkspaceRow | undefined } | undefined> {
-    const known = await this.#store.apiKeys.withUser(holder.keyId);
+    const known = await this.#store.lookups.key(holder.keyId);
     if (known === undefined || known.key.expires_at <= this.#clock.now()) return undefined;
     const { user } = known;
     if (user === undefined || user.id !== holder.userId || user.status !== "active") return undefined;
@@ -177,7 +177,7 @@ export class Authenticator {
 
   /** The workspace of an agent that `user` may connect to; the same rule as canReachAgent. */
   async reachableWorkspaceOf(user: UserRow, agentId: string): Promise<WorkspaceRow | undefined> {
-    const workspace = await this.#store.workspaces.ofAgent(agentId);
+    const workspace = await this.#store.lookups.workspaceOf(agentId);
     return workspace !== undefined && mayReach(user, workspace) ? workspace : undefined;
   }
 

@@ -14,7 +14,7 @@ import { DomainError, notFound } from "../base/domain-error.ts";
 import type { Logger } from "../base/log.ts";
 import { Places } from "../base/places.ts";
 import type { UpgradeRoute } from "../base/routes.ts";
-import type { Tables } from "../db/store.ts";
+import type { Lookups } from "../db/lookups.ts";
 import type { ConnectionPolicies } from "../workspaces/connection-policies.ts";
 import { checkAgain } from "./check-again.ts";
 import type { ControlSockets } from "./control-sockets.ts";
@@ -37,7 +37,7 @@ export interface ClientSessionsOptions {
   readonly authenticator: Authenticator;
   readonly ownClient: OwnClient;
   readonly connectionPolicies: ConnectionPolicies;
-  readonly users: Tables["users"];
+  readonly lookups: Pick<Lookups, "user">;
   readonly clientAddress: (request: IncomingMessage) => string;
   readonly clock: WallClock;
   readonly log: Pick<Logger, "error">;
@@ -149,13 +149,13 @@ export class ClientSessions {
 
   /** Rights are looked up at every request, because what a user may reach changes while the connection lasts. */
   #authOf({ identity, only, forPages, isBrowser }: UserClient, id: string, sessionId: string | undefined): PeerAuth {
-    const { authenticator, connectionPolicies, rights, users } = this.#options;
+    const { authenticator, connectionPolicies, rights, lookups } = this.#options;
     const { user } = identity;
     const holder = holderOf(identity, { agentId: only });
     return lookedUpClientAuth(
       async (agentId) => {
         if (only !== undefined && agentId !== only) return "denied";
-        const current = await users.byId(user.id);
+        const current = await lookups.user(user.id);
         const workspace =
           current === undefined ? undefined : await authenticator.reachableWorkspaceOf(current, agentId);
         if (current === undefined || workspace === undefined) return "denied";

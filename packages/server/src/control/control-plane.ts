@@ -137,7 +137,7 @@ export class ControlPlane {
       resumeTokens,
       rights: this.rights,
       reports,
-      users: options.store.users,
+      lookups: options.store.lookups,
     });
     this.#agents = new AgentSessions({ ...options, coordinator, sockets, connectionLog, reports, relayMap });
     this.upgradeRoutes = [

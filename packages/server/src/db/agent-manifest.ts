@@ -3,7 +3,7 @@ import type { Kysely } from "kysely";
 import { jsonArrayFrom as postgresList } from "kysely/helpers/postgres";
 import { jsonArrayFrom as sqliteList } from "kysely/helpers/sqlite";
 import type { AppPlaceNames } from "../base/app-name.ts";
-import { byCodePoint, isPostgres } from "./dialect.ts";
+import { byCodePoint, isOneOf, isPostgres } from "./dialect.ts";
 import type { AgentMetadataRow, AgentScriptRow, AppRow, Database } from "./schema.ts";
 
 const SCRIPT = [
@@ -55,13 +55,19 @@ export interface StoredManifest {
   readonly apps: readonly ManifestApp[];
 }
 
-export async function storedManifest(db: Kysely<Database>, agentId: string): Promise<StoredManifest> {
+export const NO_MANIFEST: StoredManifest = { place: undefined, scripts: [], metadata: [], apps: [] };
+
+/** By the agent's id. */
+export async function storedManifests(
+  db: Kysely<Database>,
+  agentIds: readonly string[],
+): Promise<ReadonlyMap<string, StoredManifest>> {
   const list = isPostgres(db) ? postgresList : sqliteList;
-  const row = await db
+  const rows = await db
     .selectFrom("agents")
     .innerJoin("workspaces", "workspaces.id", "agents.workspace_id")
     .innerJoin("users", "users.id", "workspaces.owner_id")
-    .select(["agents.name", "agents.app_alias", "workspaces.name as workspace", "users.username"])
+    .select(["agents.id", "agents.name", "agents.app_alias", "workspaces.name as workspace", "users.username"])
     .select((query) =>
       list(
         query
@@ -90,15 +96,15 @@ export async function storedManifest(db: Kysely<Database>, agentId: string): Pro
           .orderBy(byCodePoint(db, "slug")),
       ).as("apps"),
     )
-    .where("agents.id", "=", agentId)
-    .executeTakeFirst();
-  if (row === undefined) return { place: undefined, scripts: [], metadata: [], apps: [] };
-  return {
-    place: { agent: row.name, workspace: row.workspace, owner: row.username, alias: row.app_alias },
-    scripts: parsed(row.scripts),
-    metadata: parsed(row.metadata),
-    apps: parsed(row.apps),
-  };
+    .where(isOneOf(db, "agents.id", agentIds))
+    .execute();
+  return new Map(
+    rows.map((row) => {
+      const place = { agent: row.name, workspace: row.workspace, owner: row.username, alias: row.app_alias };
+      const [scripts, metadata, apps] = [parsed(row.scripts), parsed(row.metadata), parsed(row.apps)];
+      return [row.id, { place, scripts, metadata, apps }];
+    }),
+  );
 }
 
 /** SQLite returns a list as JSON text. */

@@ -11,8 +11,8 @@ import {
 import { appAlias } from "../base/app-alias.ts";
 import type { AppPlaceNames } from "../base/app-name.ts";
 import { isOrdered } from "../base/connection-id.ts";
-import { type StoredManifest, storedManifest } from "./agent-manifest.ts";
-import { byCodePoint, inList, lockOnly, lockRow } from "./dialect.ts";
+import { type StoredManifest, storedManifests } from "./agent-manifest.ts";
+import { byCodePoint, inList, isOneOf, lockOnly, lockRow } from "./dialect.ts";
 import type { AgentRow, AgentsTable, Database, NewAgent, UserRow, WorkspaceRow } from "./schema.ts";
 
 /** An agent with its workspace and owner, and what decides whether it may connect. */
@@ -63,8 +63,9 @@ export class Agents {
     await lockOnly(this.#db, this.#db.selectFrom("agents").select("id").where("id", "=", id));
   }
 
-  async byTokenHash(hash: string): Promise<OwnedAgent | undefined> {
-    const row = await this.#db
+  /** By the hashes of their tokens. */
+  async byTokenHashes(hashes: readonly string[]): Promise<ReadonlyMap<string, OwnedAgent>> {
+    const rows = await this.#db
       .selectFrom("agents")
       .innerJoin("workspaces", "workspaces.id", "agents.workspace_id")
       .innerJoin("users", "users.id", "workspaces.owner_id")
@@ -72,17 +73,21 @@ export class Agents {
       .select(["workspaces.name as workspace_name", "workspaces.deleted_at as workspace_deleted_at"])
       .select(["users.id as owner_id", "users.username", "users.status", "users.deleted_at as owner_deleted_at"])
       .select((query) => latestTransition(query).as("transition"))
-      .where("agents.token_hash", "=", hash)
-      .executeTakeFirst();
-    if (row === undefined) return undefined;
-    const { workspace_name, workspace_deleted_at, owner_id, username, status, owner_deleted_at, transition, ...agent } =
-      row;
-    return {
-      agent,
-      workspace: { id: agent.workspace_id, name: workspace_name, deleted_at: workspace_deleted_at },
-      owner: owner_deleted_at === null ? { id: owner_id, username, status } : undefined,
-      transition,
-    };
+      .where(isOneOf(this.#db, "agents.token_hash", hashes))
+      .execute();
+    return new Map(
+      rows.map((row) => {
+        const { workspace_name, workspace_deleted_at, owner_id, username, status, ...others } = row;
+        const { owner_deleted_at, transition, ...agent } = others;
+        const owned = {
+          agent,
+          workspace: { id: agent.workspace_id, name: workspace_name, deleted_at: workspace_deleted_at },
+          owner: owner_deleted_at === null ? { id: owner_id, username, status } : undefined,
+          transition,
+        };
+        return [agent.token_hash, owned];
+      }),
+    );
   }
 
   /**
@@ -201,9 +206,9 @@ export class Agents {
     );
   }
 
-  /** Reads the stored parts of the agent's manifest. */
-  async manifest(id: string): Promise<StoredManifest> {
-    return await storedManifest(this.#db, id);
+  /** The stored parts of the manifests of several agents. */
+  async manifests(ids: readonly string[]): Promise<ReadonlyMap<string, StoredManifest>> {
+    return await storedManifests(this.#db, ids);
   }
 
   async setToken(id: string, token: { generation: number; hash: string }, now: number): Promise<void> {

@@ -1,5 +1,12 @@
 import type { Kysely } from "kysely";
+import { isOneOf } from "./dialect.ts";
 import type { ApiKeyRow, Database, NewApiKey, UserRow } from "./schema.ts";
+
+export interface KeyWithUser {
+  readonly key: ApiKeyRow;
+  /** Undefined if the user was deleted. */
+  readonly user: UserRow | undefined;
+}
 
 export class ApiKeys {
   readonly #db: Kysely<Database>;
@@ -15,34 +22,37 @@ export class ApiKeys {
     return await this.#db.selectFrom("api_keys").selectAll().where("id", "=", id).executeTakeFirst();
   }
 
-  /** Like byId, with the user of the key, because every request needs both. */
-  async withUser(id: string): Promise<{ readonly key: ApiKeyRow; readonly user: UserRow | undefined } | undefined> {
-    const row = await this.#db
+  /** Keys with their users, by the id of the key. */
+  async withUsers(ids: readonly string[]): Promise<ReadonlyMap<string, KeyWithUser>> {
+    const rows = await this.#db
       .selectFrom("api_keys as key")
       .innerJoin("users", "users.id", "key.user_id")
       .selectAll("users")
       .select(["key.id as key_id", "key.secret_hash", "key.login_type", "key.scope", "key.token_name"])
       .select(["key.lifetime_seconds", "key.last_used", "key.expires_at"])
       .select(["key.created_at as key_created_at", "key.updated_at as key_updated_at"])
-      .where("key.id", "=", id)
-      .executeTakeFirst();
-    if (row === undefined) return undefined;
-    const { key_id, secret_hash, login_type, scope, token_name, lifetime_seconds, ...others } = row;
-    const { last_used, expires_at, key_created_at, key_updated_at, ...user } = others;
-    const key = {
-      id: key_id,
-      user_id: user.id,
-      secret_hash,
-      login_type,
-      scope,
-      token_name,
-      lifetime_seconds,
-      created_at: key_created_at,
-      updated_at: key_updated_at,
-      last_used,
-      expires_at,
-    };
-    return { key, user: user.deleted_at === null ? user : undefined };
+      .where(isOneOf(this.#db, "key.id", ids))
+      .execute();
+    return new Map(
+      rows.map((row) => {
+        const { key_id, secret_hash, login_type, scope, token_name, lifetime_seconds, ...others } = row;
+        const { last_used, expires_at, key_created_at, key_updated_at, ...user } = others;
+        const key = {
+          id: key_id,
+          user_id: user.id,
+          secret_hash,
+          login_type,
+          scope,
+          token_name,
+          lifetime_seconds,
+          created_at: key_created_at,
+          updated_at: key_updated_at,
+          last_used,
+          expires_at,
+        };
+        return [key_id, { key, user: user.deleted_at === null ? user : undefined }];
+      }),
+    );
   }
 
   async byName(userId: string, name: string): Promise<ApiKeyRow | undefined> {

@@ -1,5 +1,5 @@
 /** The few places where a query or a column differs between SQLite and PostgreSQL. */
-import { type Kysely, PostgresAdapter, type RawBuilder, type ReferenceExpression, sql } from "kysely";
+import { type Kysely, PostgresAdapter, type RawBuilder, type ReferenceExpression, type SqlBool, sql } from "kysely";
 import type { Database } from "./schema.ts";
 
 /** A Kysely instance or transaction with any schema. */
@@ -22,6 +22,16 @@ export function inList(db: AnyKysely, texts: readonly string[]): RawBuilder<stri
   return isPostgres(db)
     ? sql<string>`(select unnest(${texts}::text[]))`
     : sql<string>`(select value from json_each(${JSON.stringify(texts)}))`;
+}
+
+/**
+ * Whether the column has one of these texts. Unlike `in` with inList, PostgreSQL looks up each text in the column's index, however
+ * small the table was when it planned the statement.
+ */
+export function isOneOf(db: AnyKysely, column: string, texts: readonly string[]): RawBuilder<SqlBool> {
+  return isPostgres(db)
+    ? sql<SqlBool>`${sql.ref(column)} = any(${texts}::text[])`
+    : sql<SqlBool>`${sql.ref(column)} in ${inList(db, texts)}`;
 }
 
 /**

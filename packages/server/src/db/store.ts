@@ -12,6 +12,7 @@ import type { Backend, ConnectionPool } from "./backend.ts";
 import { ConnectionReports } from "./connection-reports.ts";
 import type { OpenConnection } from "./dedicated.ts";
 import { GroupCommit } from "./group-commit.ts";
+import { Lookups } from "./lookups.ts";
 import { PendingAudit } from "./pending-audit.ts";
 import { PortShares } from "./port-shares.ts";
 import { ProxyAppGrants } from "./proxy-app-grants.ts";
@@ -89,6 +90,7 @@ export class Store implements Tables {
     transaction: (work) => this.transaction(work),
     statement: (work) => this.statement(work),
   });
+  readonly lookups: Lookups;
   /** Opens connections beside those of queries; undefined if this process has the database to itself. */
   readonly openConnection: OpenConnection | undefined;
   /** The reports of the servers on this database; undefined if this process has it to itself. */
@@ -123,6 +125,7 @@ export class Store implements Tables {
     this.accessOutbox = tables.accessOutbox;
     this.workspaceProxies = tables.workspaceProxies;
     this.proxyAppGrants = tables.proxyAppGrants;
+    this.lookups = new Lookups(tables);
   }
 
   /** Opens or creates a SQLite file (0600) and brings its schema up to date. Throws ServerError. */

@@ -1,6 +1,6 @@
 import type { ConnectionPolicy } from "coder-protocol/rest/connection-policy";
 import type { Kysely } from "kysely";
-import { inList, lockOnly } from "./dialect.ts";
+import { inList, isOneOf, lockOnly } from "./dialect.ts";
 import type { Database, NewUser, Role, UserRow } from "./schema.ts";
 
 export class Users {
@@ -25,6 +25,15 @@ export class Users {
 
   async byId(id: string): Promise<UserRow | undefined> {
     return await this.#live().selectAll().where("id", "=", id).executeTakeFirst();
+  }
+
+  /** Like byId, for several users. */
+  async byIds(ids: readonly string[]): Promise<ReadonlyMap<string, UserRow>> {
+    const rows = await this.#live()
+      .selectAll()
+      .where(isOneOf(this.#db, "id", ids))
+      .execute();
+    return new Map(rows.map((row) => [row.id, row]));
   }
 
   /** What others see of users, by id. Deleted users are included, because builds still name their initiator. */

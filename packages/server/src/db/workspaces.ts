@@ -1,5 +1,5 @@
 import type { Kysely } from "kysely";
-import { byCodePoint, inList, lockOnly } from "./dialect.ts";
+import { byCodePoint, inList, isOneOf, lockOnly } from "./dialect.ts";
 import type { Database, NewWorkspace, WorkspaceRow } from "./schema.ts";
 
 export interface WorkspaceFilter {
@@ -29,14 +29,16 @@ export class Workspaces {
     return await this.#db.selectFrom("workspaces").selectAll().where("id", "=", id).executeTakeFirst();
   }
 
-  /** Like byId, by the id of one of its agents. */
-  async ofAgent(agentId: string): Promise<WorkspaceRow | undefined> {
-    return await this.#db
+  /** Like byId for several workspaces, by the ids of their agents. */
+  async ofAgents(agentIds: readonly string[]): Promise<ReadonlyMap<string, WorkspaceRow>> {
+    const rows = await this.#db
       .selectFrom("workspaces")
       .innerJoin("agents", "agents.workspace_id", "workspaces.id")
       .selectAll("workspaces")
-      .where("agents.id", "=", agentId)
-      .executeTakeFirst();
+      .select("agents.id as agent_id")
+      .where(isOneOf(this.#db, "agents.id", agentIds))
+      .execute();
+    return new Map(rows.map(({ agent_id, ...workspace }) => [agent_id, workspace]));
   }
 
   /** Until the transaction ends, no other one can change what belongs to the workspace. */

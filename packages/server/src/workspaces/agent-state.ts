@@ -4,7 +4,7 @@ import type { WallClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import { withoutNul } from "../base/text.ts";
 import type { NewAgentLog } from "../db/agent-logs.ts";
-import type { StoredManifest } from "../db/agent-manifest.ts";
+import { NO_MANIFEST, type StoredManifest } from "../db/agent-manifest.ts";
 import type { ScriptRun } from "../db/agent-scripts.ts";
 import { type AgentFacts, unlessSet } from "../db/agents.ts";
 import type { LockedRow } from "../db/group-commit.ts";
@@ -177,7 +177,7 @@ export class AgentState {
 
   /** The stored parts of the agent's manifest. */
   async manifest(agentId: string): Promise<StoredManifest> {
-    return await this.#store.agents.manifest(agentId);
+    return (await this.#store.lookups.manifest(agentId)) ?? NO_MANIFEST;
   }
 
   /** Does nothing if the script belongs to another agent. */

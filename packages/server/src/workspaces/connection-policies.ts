@@ -73,7 +73,7 @@ export class ConnectionPolicies {
 
   /** The refusal of a client that is not a browser; undefined if it may connect, or the agent does not exist. */
   async refusal(user: UserRow, agentId: string): Promise<DomainError | undefined> {
-    const workspace = await this.#options.store.workspaces.ofAgent(agentId);
+    const workspace = await this.#options.store.lookups.workspaceOf(agentId);
     return workspace === undefined ? undefined : await this.refusalAt(user, workspace);
   }
 
