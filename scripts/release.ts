@@ -15,7 +15,7 @@ import { type Artefact, artefactTable, sizeText } from "./release/artefacts.ts";
 import { executableFaults } from "./release/check-executable.ts";
 import { writeCodeCaches } from "./release/code-cache.ts";
 import { compiler } from "./release/compiler.ts";
-import { companions, releaseLicences } from "./release/contents.ts";
+import { accompanyingFiles, releaseLicences } from "./release/contents.ts";
 import { distribute } from "./release/distribute.ts";
 import { buildExecutable } from "./release/executable.ts";
 import { PLATFORMS, type Platform } from "./release/platforms.ts";
@@ -86,7 +86,7 @@ async function release(): Promise<string[]> {
   rmSync(output, { recursive: true, force: true });
   mkdirSync(output, { recursive: true });
   const date = await sourceDate(process.env);
-  const parts = await companions(BUILD_VERSION, date, licences);
+  const parts = await accompanyingFiles(BUILD_VERSION, date, licences);
   const artefacts: Artefact[] = [];
   const add = (file: string): Artefact => {
     const path = join(output, file);

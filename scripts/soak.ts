@@ -15,7 +15,7 @@ import { buildCli } from "./build.ts";
 import { exitWithUsage, scriptArguments } from "./script-arguments.ts";
 import { growthPerHour, type MemorySample } from "./soak/growth.ts";
 import { MemoryProbe } from "./soak/live-memory.ts";
-import { letStrangersPass } from "./soak/strangers.ts";
+import { connectUnknownClients } from "./soak/unknown-clients.ts";
 
 /** Every sample stops both processes for a full collection. */
 const SAMPLE_EVERY_MS = 15_000;
@@ -36,7 +36,7 @@ await using system = await startSystem({ inspect: true });
 using serverMemory = await MemoryProbe.open(system.inspectors.server);
 using agentMemory = await MemoryProbe.open(system.inspectors.agent);
 await using echo = await startEcho();
-await letStrangersPass(system.environment["CODER_CONFIG_DIR"]!, (count) => {
+await connectUnknownClients(system.environment["CODER_CONFIG_DIR"]!, (count) => {
   if (count % 200 === 0) process.stderr.write(`${count} one-time clients connected\n`);
 });
 const stop = AbortSignal.timeout(minutes * 60_000);

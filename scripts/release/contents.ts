@@ -19,7 +19,7 @@ export interface Entry {
   readonly content: Buffer | { readonly file: string };
 }
 
-export interface Companions {
+export interface AccompanyingFiles {
   /** By file name, `coder.1`. */
   readonly manual: Readonly<Record<string, string>>;
   readonly completions: Readonly<Record<"bash" | "zsh" | "fish", string>>;
@@ -48,7 +48,7 @@ export function releaseLicences(packages: string, bundled: readonly string[]): L
   };
 }
 
-export async function companions(version: string, date: number, licences: Licences): Promise<Companions> {
+export async function accompanyingFiles(version: string, date: number, licences: Licences): Promise<AccompanyingFiles> {
   const commands = await allCommandTexts();
   const script = (shell: string): string => completionScript(shell, commands)!;
   const units = SERVICES.map((service) => {
@@ -69,7 +69,7 @@ export async function companions(version: string, date: number, licences: Licenc
 }
 
 /** An archive to unpack anywhere. @param folder The folder that contains everything. */
-export function archiveEntries(folder: string, executable: string, system: string, parts: Companions): Entry[] {
+export function archiveEntries(folder: string, executable: string, system: string, parts: AccompanyingFiles): Entry[] {
   const program = system === "windows" ? "coder.exe" : "coder";
   return [
     { path: program, mode: 0o755, content: { file: executable } },
@@ -84,7 +84,7 @@ export function archiveEntries(folder: string, executable: string, system: strin
 }
 
 /** Where a package of this kind puts its files. */
-export function packageEntries(kind: "deb" | "rpm", executable: string, parts: Companions): Entry[] {
+export function packageEntries(kind: "deb" | "rpm", executable: string, parts: AccompanyingFiles): Entry[] {
   const zsh = { deb: "vendor-completions", rpm: "site-functions" }[kind];
   const licences = { deb: "usr/share/doc/coder", rpm: "usr/share/licenses/coder" }[kind];
   const nameOf = (name: string): string => (kind === "deb" && name === "LICENSE" ? "copyright" : name);

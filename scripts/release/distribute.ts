@@ -3,7 +3,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { BUILD_VERSION } from "../../packages/protocol/src/version.ts";
 import { gzip, stage, tar, zip } from "./archive.ts";
-import { archiveEntries, type Companions } from "./contents.ts";
+import { type AccompanyingFiles, archiveEntries } from "./contents.ts";
 import { buildImage } from "./image.ts";
 import { buildDeb, buildRpm } from "./packages.ts";
 import type { Platform } from "./platforms.ts";
@@ -13,7 +13,7 @@ export interface DistributeOptions {
   readonly work: string;
   /** Folder of the packages from the release's own lockfile. */
   readonly packages: string;
-  readonly parts: Companions;
+  readonly parts: AccompanyingFiles;
   readonly date: number;
 }
 

@@ -13,7 +13,7 @@ const LIBRARY = "libatomic.so.1";
 const FUNCTION = "__atomic_compare_exchange";
 const cliPackage = createRequire(join(import.meta.dirname, "../../packages/cli/package.json"));
 
-export interface Ingredients {
+export interface ExecutableInputs {
   /** Folder of the packages from the release's own lockfile. */
   readonly packages: string;
   readonly zig: string;
@@ -30,7 +30,7 @@ export interface Ingredients {
  * @param work A folder for intermediate files; holds `bundles/`.
  * @returns the file, in the work folder.
  */
-export async function buildExecutable(platform: Platform, work: string, from: Ingredients): Promise<string> {
+export async function buildExecutable(platform: Platform, work: string, from: ExecutableInputs): Promise<string> {
   const folder = join(work, platform.name);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
@@ -92,7 +92,7 @@ async function prepared(original: string, platform: Platform, folder: string, zi
 }
 
 /** The files of native modules, by the names under which they are loaded. */
-function nativesOf(platform: Platform, { packages, udpBatch }: Ingredients): Record<string, string> {
+function nativesOf(platform: Platform, { packages, udpBatch }: ExecutableInputs): Record<string, string> {
   const koffi = join(packages, "@koromix", `koffi-${platform.os}-${platform.arch}`, platform.koffi, "koffi.node");
   if (!existsSync(koffi)) throw new Error(`koffi for ${platform.name} could not be fetched`);
   // There is no build for Linux on arm64, where the relay does without it.

@@ -2,7 +2,7 @@
 import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stage } from "./archive.ts";
-import { type Companions, packageEntries, SETTINGS_FILE } from "./contents.ts";
+import { type AccompanyingFiles, packageEntries, SETTINGS_FILE } from "./contents.ts";
 import { run } from "./run.ts";
 
 export interface PackageOptions {
@@ -10,7 +10,7 @@ export interface PackageOptions {
   /** Without the v in front. */
   readonly version: string;
   readonly date: number;
-  readonly parts: Companions;
+  readonly parts: AccompanyingFiles;
   /** A folder for intermediate files. */
   readonly work: string;
   /** The package's file. */

@@ -65,7 +65,7 @@ import { DeclaredApps } from "./workspaces/declared-apps.ts";
 import { WorkspaceService } from "./workspaces/workspace-service.ts";
 
 /** What exists before the first part: the settings, the time, and the contents of the state directory. */
-export interface Foundations {
+export interface ServerInputs {
   readonly config: ServerConfig;
   /** The id of this process; new at every start. */
   readonly replicaId: string;
@@ -100,9 +100,8 @@ const APP_TUNNEL_LINGER_MS = 600_000;
 export type Parts = Awaited<ReturnType<typeof buildParts>>;
 
 /** Throws ServerError when the relay map that the settings name cannot be used. */
-export async function buildParts(foundations: Foundations, tuning: PartsTuning) {
-  const { config, replicaId, clock, log, keys, store, deployment, metrics, databaseClock, databaseObserver } =
-    foundations;
+export async function buildParts(inputs: ServerInputs, tuning: PartsTuning) {
+  const { config, replicaId, clock, log, keys, store, deployment, metrics, databaseClock, databaseObserver } = inputs;
   const limits: HttpLimits = { ...DEFAULT_LIMITS, ...tuning.limits };
   const addresses = new OwnAddresses(config);
   const streams = new OpenStreams();
@@ -283,9 +282,9 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
             changes,
             agentLogs: store.agentLogs,
             checkKeys: {
-              onLent: (listener) => probeKeys.onLent(listener),
-              lentElsewhere: (key) => {
-                probeKeys.lentElsewhere(key);
+              onLend: (listener) => probeKeys.onLend(listener),
+              lentBySibling: (key) => {
+                probeKeys.lentBySibling(key);
                 relay?.admitHeld(hexDecode(key));
               },
             },
@@ -380,7 +379,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
 
   const standing = { draining: false };
   return {
-    ...foundations,
+    ...inputs,
     standing,
     isSibling,
     /** The reason why this server should get no new clients; undefined if it may. */

@@ -20,8 +20,8 @@ import { databaseMetrics } from "./http/database-metrics.ts";
 import { Listeners } from "./http/listeners.ts";
 import { createMetrics } from "./http/metrics.ts";
 import { certificateMetrics } from "./http/process-metrics.ts";
+import { StartupListeners } from "./http/startup-listeners.ts";
 import { Certificates } from "./http/tls.ts";
-import { WaitingRoom } from "./http/waiting-room.ts";
 import { buildHttpSurface, type HttpSurface } from "./http-surface.ts";
 import { buildParts, type Parts, type PartsTuning } from "./parts.ts";
 import { stunListenAddress } from "./relay/stun-address.ts";
@@ -83,7 +83,7 @@ export interface CoderServer extends Bound, AsyncDisposable {
 export async function createServer(config: ServerConfig, deps: ServerDeps): Promise<CoderServer> {
   const stateDir = acquireStateDir(config.stateDir, config.postgres === undefined ? "exclusive" : "shared");
   let backend: Backend | undefined;
-  let waitingRoom: WaitingRoom | undefined;
+  let startupListeners: StartupListeners | undefined;
   let cluster: Parts["cluster"];
   try {
     if (config.postgres === undefined) refuseMoved(stateDir.path);
@@ -93,14 +93,14 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
     const databaseClock = config.postgres === undefined ? undefined : new DatabaseClock(systemClock);
     const clock = deps.clock ?? databaseClock ?? systemClock;
     const certificates = config.tls === undefined ? undefined : new Certificates(config.tls, log);
-    waitingRoom = new WaitingRoom({ ...config, certificates, log });
+    startupListeners = new StartupListeners({ ...config, certificates, log });
     const metrics = createMetrics();
     const replicaId = randomUUID();
     const databaseObserver = config.postgres === undefined ? undefined : databaseMetrics(metrics.registry);
     backend = await openBackend(storePlaceOf(config), {
       applicationName: `coder ${shortReplicaId(replicaId)}`,
       log,
-      onWaiting: (what) => waitingRoom?.wait(what),
+      onWaiting: (what) => startupListeners?.listen(what),
       observer: databaseObserver,
       onQuery: deps.onQuery,
       signal: deps.signal,
@@ -132,10 +132,10 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
       certificates,
       certificateCheckMs: deps.certificateCheckMs,
       stateDir,
-      waitingRoom,
+      startupListeners,
     });
   } catch (error) {
-    await waitingRoom?.close();
+    await startupListeners?.close();
     await cluster?.close();
     await backend?.close();
     stateDir.release();
@@ -149,7 +149,7 @@ interface ServerOptions {
   readonly certificates: Certificates | undefined;
   readonly certificateCheckMs: number | undefined;
   readonly stateDir: StateDir;
-  readonly waitingRoom: WaitingRoom;
+  readonly startupListeners: StartupListeners;
 }
 
 /** The life cycle of the server: the order in which ports are bound and in which parts end. */
@@ -190,7 +190,7 @@ class Server implements CoderServer {
     const { config, addresses, metrics, log } = this.parts;
     // Before http, because the relay map contains the port, and the first client may come as soon as http is bound.
     await this.#listenStun();
-    await this.#options.waitingRoom.close();
+    await this.#options.startupListeners.close();
     this.#bound = await bindConfigured(this.#listeners, config, {
       addresses,
       certificates,
@@ -294,7 +294,7 @@ class Server implements CoderServer {
     await this.#stun?.close();
     await this.#listeners.closed();
     await store.close();
-    await this.#options.waitingRoom.close();
+    await this.#options.startupListeners.close();
     this.#options.stateDir.release();
   }
 }

@@ -66,9 +66,9 @@ test("the keys of another server's checks are named for a minute", async () => {
   });
   vi.useFakeTimers();
   try {
-    keys.lentElsewhere(hex(1));
+    keys.lentBySibling(hex(1));
     vi.advanceTimersByTime(30_000);
-    keys.lentElsewhere(hex(2));
+    keys.lentBySibling(hex(2));
     expect([lent, keys.list()]).toEqual([
       [`+${hex(1)}`, `+${hex(2)}`],
       [hex(1), hex(2)],

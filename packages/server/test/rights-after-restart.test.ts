@@ -95,10 +95,10 @@ test("security 16: a peer with an invented right is ended, and others are left a
   // This needs no lookup: a peer that is already watched is not judged by a repeated statement.
   const { signal } = new AbortController();
   lostPeers.statements(agentId, signal)([statement(bob, new Uint8Array(40))]);
-  expect(coordinator.watchesOver(bob, agentId)).toBe(true);
+  expect(coordinator.informsOfEnd(bob, agentId)).toBe(true);
   const other = "6b0f8f4e-1c7a-4d6e-9a31-2f1b7a0c5d11";
   lostPeers.statements(other, signal)([statement(carol, new Uint8Array(40))]);
-  expect([coordinator.watchesOver(carol, agentId), coordinator.watchesOver(carol, other)]).toEqual([true, false]);
+  expect([coordinator.informsOfEnd(carol, agentId), coordinator.informsOfEnd(carol, other)]).toEqual([true, false]);
   await agent.hasClients(2, 2);
   await agent.cut();
 });

@@ -47,16 +47,16 @@ test("REST, the coordinate handshake and its end are logged with the id, and the
     query: { version: "2.0" },
     signal: AbortSignal.timeout(10_000),
   });
-  const told = at.agent.rpc.bidi(Tailnet.method.coordinate);
+  const updates = at.agent.rpc.bidi(Tailnet.method.coordinate);
   const own = rpc.rpc.bidi(Tailnet.method.coordinate);
   own.send({ addTunnel: { id: uuidToBytes(at.agentId) } });
   own.send({ updateSelf: { node: nodeOf({ id: 5n, fill: 9, addresses: ["fd7a:115c:a1e0:1::5"] }) } });
-  for await (const { peerUpdates } of told.messages) {
+  for await (const { peerUpdates } of updates.messages) {
     if (peerUpdates.length === 0) continue;
     expect(peerUpdates.map(({ reason }) => sessionIdOfReason(reason))).toEqual([ID]);
     break;
   }
-  told.cancel();
+  updates.cancel();
   await rpc.close();
   while (!at.log.text.includes("client disconnected")) await new Promise((resolve) => setTimeout(resolve, 10));
   const found = at.lines().filter((line) => line.client_session_id === ID);

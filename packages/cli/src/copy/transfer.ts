@@ -79,7 +79,7 @@ class Transfer {
   #written = 0;
   #acknowledged = 0;
   /** What was written is of no use to a later attempt. */
-  #spoilt = false;
+  #isUseless = false;
   /** The part's name now belongs to another copy's file. */
   #foreign = false;
   /** Bytes to copy, as far as is known. */
@@ -298,7 +298,7 @@ class Transfer {
     const { source } = this.#file;
     const [there, here] = await Promise.all([this.#ofSource(from.hash(source, size)), to.hash(this.#partPath, size)]);
     if (there === here) return;
-    this.#spoilt = true;
+    this.#isUseless = true;
     throw changed(source);
   }
 
@@ -309,7 +309,7 @@ class Transfer {
     for (const { block } of this.#reads.splice(0)) blocks.give(block);
     const closed = [this.#source.abandon(), this.#part?.abandon()];
     const mine = this.#part !== undefined && !this.#foreign && this.#claim?.lost !== true;
-    const useless = mine && (this.#spoilt || this.#acknowledged < RESUME_BYTES);
+    const useless = mine && (this.#isUseless || this.#acknowledged < RESUME_BYTES);
     // A failure here has the cause that is already reported; the next attempt replaces the part.
     await Promise.allSettled(closed);
     if (useless) await Promise.allSettled([to.remove(this.#partPath)]);

@@ -54,7 +54,7 @@ export function loadNative(module: NativeModule, around: Surroundings): LoadedMo
     }
   }
   try {
-    return loadUnkept(module, around, refused);
+    return loadUncached(module, around, refused);
   } catch (error) {
     refused.push(`${around.temporary}: ${firstLine(error)}`);
   }
@@ -71,7 +71,7 @@ function keptPlaces({ environment, uid }: Surroundings) {
 }
 
 /** Loads from a private folder of this process, which is removed as soon as the module is loaded. */
-function loadUnkept(module: NativeModule, around: Surroundings, refused: readonly string[]): LoadedModule {
+function loadUncached(module: NativeModule, around: Surroundings, refused: readonly string[]): LoadedModule {
   if (!isSafeParent(around.temporary, around.uid)) throw new Error("others may rename what is in there");
   const folder = mkdtempSync(join(around.temporary, "coder-native-"));
   try {

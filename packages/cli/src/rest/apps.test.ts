@@ -1,11 +1,11 @@
 import type { Deployment } from "coder-client/rest/deployment";
 import { expect, test } from "vitest";
-import { type AppPlace, type PortShareWish, sharePort } from "./apps.ts";
+import { type AppPlace, type PortShareRequest, sharePort } from "./apps.ts";
 
 const place = { workspace: { id: "w", name: "dev", agents: [{ id: "a", name: "main" }] } } as unknown as AppPlace;
 
 /** The request body that changes a share, as parsed JSON. */
-async function sent(wish: Partial<PortShareWish>): Promise<Readonly<Record<string, unknown>>> {
+async function sent(wish: Partial<PortShareRequest>): Promise<Readonly<Record<string, unknown>>> {
   let body: unknown;
   const deployment = {
     call: async (_path: string, options: { readonly body?: unknown }) => {

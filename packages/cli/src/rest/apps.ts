@@ -115,7 +115,7 @@ export async function approveApp(
   await changeApp(deployment, place, app.slug, { sharing_level: app.requested_level, url: app.url }, signal);
 }
 
-export interface PortShareWish {
+export interface PortShareRequest {
   readonly port: number;
   readonly level: string;
   readonly secure: boolean;
@@ -129,7 +129,7 @@ export interface PortShareWish {
 export async function sharePort(
   deployment: Deployment,
   { workspace, agentName }: AppPlace,
-  wish: PortShareWish,
+  wish: PortShareRequest,
   signal: AbortSignal,
 ): Promise<{ readonly agentName: string; readonly expiresAt: string | undefined }> {
   const agent = chooseAgent(workspace, agentName);

@@ -31,7 +31,10 @@ export async function askHealth({ secure, host, port }: HealthTarget, signal: Ab
       request.end();
     });
     if (status === 200) return url;
-    throw new UserError(`The server at ${url} is not healthy`, { why: `it answered ${status}`, code: "ERR_NOT_WELL" });
+    throw new UserError(`The server at ${url} is not healthy`, {
+      why: `it answered ${status}`,
+      code: "ERR_SERVER_UNHEALTHY",
+    });
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof UserError) throw error;

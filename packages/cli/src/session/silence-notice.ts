@@ -5,7 +5,7 @@ import type { LocalTerminal } from "./terminal-input.ts";
 
 /** The workspace is pinged after the first of these silences, and the user informed after the second. */
 const ASK_AFTER_MS = 3_000;
-const TELL_AFTER_MS = 5_000;
+const NOTICE_AFTER_MS = 5_000;
 const SAVE_CURSOR = "\x1b7";
 const RESTORE_CURSOR = "\x1b8";
 const FIRST_LINE = "\x1b[1;1H";
@@ -36,7 +36,7 @@ export function noticeSilence(options: SilenceNoticeOptions): () => void {
       ping: (asked) => connection.ping(asked),
     },
     askAfterMs: ASK_AFTER_MS,
-    silentAfterMs: TELL_AFTER_MS,
+    silentAfterMs: NOTICE_AFTER_MS,
     onSilent: (forMs) => {
       const since = performance.now() - forMs;
       if (!raw) {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { TestDeployment } from "../e2e/deployment.ts";
-import { launch, logInByForm, type Misdeeds, missing, watchedPage } from "./chromium.ts";
+import { launch, logInByForm, missing, type PageFaults, watchedPage } from "./chromium.ts";
 
 const MANIFEST = join(import.meta.dirname, "../../dist/dashboard/manifest.json");
 
@@ -15,7 +15,7 @@ describe.skipIf(missing.length > 0)(`apps (missing here: ${missing.join(", ") ||
   let browser: Browser;
   let context: BrowserContext;
   let page: Page;
-  let misdeeds: Misdeeds;
+  let faults: PageFaults;
   let program: Server;
   let address: string;
 
@@ -46,12 +46,12 @@ describe.skipIf(missing.length > 0)(`apps (missing here: ${missing.join(", ") ||
     ((await (await deployment.api("GET", "/api/v2/users/me/workspace/demo")).json()) as { id: string }).id;
   beforeEach(async () => {
     context = await browser.newContext();
-    ({ page, misdeeds } = await watchedPage(context, deployment.url));
+    ({ page, faults } = await watchedPage(context, deployment.url));
     await logInByForm(page, deployment);
   });
   afterEach(async () => {
     await context.close();
-    expect(misdeeds).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
+    expect(faults).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
   });
 
   it("an app is added with the editor, warned about, and opened below its path", async () => {

@@ -3,14 +3,14 @@ import { once } from "node:events";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { TestDeployment } from "../e2e/deployment.ts";
-import { launch, logInByForm, type Misdeeds, missing, screenText, seriousFaults, watchedPage } from "./chromium.ts";
+import { launch, logInByForm, missing, type PageFaults, screenText, seriousFaults, watchedPage } from "./chromium.ts";
 
 describe.skipIf(missing.length > 0)(`browser-only mode (missing here: ${missing.join(", ") || "nothing"})`, () => {
   let deployment: TestDeployment;
   let browser: Browser;
   let context: BrowserContext;
   let page: Page;
-  let misdeeds: Misdeeds;
+  let faults: PageFaults;
 
   beforeAll(async () => {
     [deployment, browser] = await Promise.all([TestDeployment.start(), launch()]);
@@ -22,12 +22,12 @@ describe.skipIf(missing.length > 0)(`browser-only mode (missing here: ${missing.
   });
   beforeEach(async () => {
     context = await browser.newContext();
-    ({ page, misdeeds } = await watchedPage(context, deployment.url));
+    ({ page, faults } = await watchedPage(context, deployment.url));
     await logInByForm(page, deployment);
   });
   afterEach(async () => {
     await context.close();
-    expect(misdeeds).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
+    expect(faults).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
   });
 
   const run = async (line: string): Promise<void> => {

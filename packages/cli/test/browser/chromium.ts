@@ -18,7 +18,7 @@ export function launch(args: readonly string[] = []): Promise<Browser> {
 }
 
 /** What a page did that it must never do. */
-export interface Misdeeds {
+export interface PageFaults {
   readonly violations: string[];
   readonly errors: string[];
   readonly dialogs: string[];
@@ -30,27 +30,27 @@ const REPORT_VIOLATIONS = `document.addEventListener("securitypolicyviolation", 
   console.error("policy: " + [event.violatedDirective, event.blockedURI, event.sourceFile, event.sample].join(" "));
 });`;
 
-/** A page of the deployment. Its misdeeds are collected across all its documents. */
+/** A page of the deployment. Its faults are collected across all its documents. */
 export async function watchedPage(
   context: BrowserContext,
   origin: string,
-): Promise<{ page: Page; misdeeds: Misdeeds }> {
-  const misdeeds: Misdeeds = { violations: [], errors: [], dialogs: [], foreign: [] };
+): Promise<{ page: Page; faults: PageFaults }> {
+  const faults: PageFaults = { violations: [], errors: [], dialogs: [], foreign: [] };
   await context.addInitScript({ content: REPORT_VIOLATIONS });
   const page = await context.newPage();
   page.on("console", (message) => {
-    if (message.type() === "error" && message.text().startsWith("policy: ")) misdeeds.violations.push(message.text());
+    if (message.type() === "error" && message.text().startsWith("policy: ")) faults.violations.push(message.text());
   });
-  page.on("pageerror", (error) => void misdeeds.errors.push(String(error.stack ?? error)));
+  page.on("pageerror", (error) => void faults.errors.push(String(error.stack ?? error)));
   page.on("dialog", (dialog) => {
-    misdeeds.dialogs.push(dialog.message());
+    faults.dialogs.push(dialog.message());
     void dialog.dismiss();
   });
   page.on("request", (request) => {
     const url = new URL(request.url());
-    if (url.protocol !== "data:" && url.protocol !== "blob:" && url.origin !== origin) misdeeds.foreign.push(url.href);
+    if (url.protocol !== "data:" && url.protocol !== "blob:" && url.origin !== origin) faults.foreign.push(url.href);
   });
-  return { page, misdeeds };
+  return { page, faults };
 }
 
 export async function logInByForm(page: Page, deployment: { readonly url: string }, user = "owner"): Promise<void> {

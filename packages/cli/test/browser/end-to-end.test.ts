@@ -10,7 +10,7 @@ import { join } from "node:path";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { TestDeployment } from "../e2e/deployment.ts";
-import { launch, logInByForm, type Misdeeds, missing, screenText, seriousFaults, watchedPage } from "./chromium.ts";
+import { launch, logInByForm, missing, type PageFaults, screenText, seriousFaults, watchedPage } from "./chromium.ts";
 
 const PIECE_BYTES = 16 * 1024 * 1024;
 /** Longer than the text that is searched for. */
@@ -21,7 +21,7 @@ describe.skipIf(missing.length > 0)(`a terminal end to end (missing here: ${miss
   let browser: Browser;
   let context: BrowserContext;
   let page: Page;
-  let misdeeds: Misdeeds;
+  let faults: PageFaults;
   let sockets: string[];
   let wire: Wire;
   let token: string;
@@ -48,14 +48,14 @@ describe.skipIf(missing.length > 0)(`a terminal end to end (missing here: ${miss
   });
   beforeEach(async () => {
     context = await browser.newContext();
-    ({ page, misdeeds } = await watchedPage(context, deployment.url));
+    ({ page, faults } = await watchedPage(context, deployment.url));
     sockets = [];
     page.on("websocket", (socket) => void sockets.push(new URL(socket.url()).pathname));
     await logInByForm(page, deployment);
   });
   afterEach(async () => {
     await context.close();
-    expect(misdeeds).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
+    expect(faults).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
   });
 
   const openTerminal = async (query: string): Promise<void> => {

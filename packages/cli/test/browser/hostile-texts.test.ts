@@ -5,7 +5,7 @@
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { TestDeployment } from "../e2e/deployment.ts";
-import { launch, logInByForm, type Misdeeds, missing, watchedPage } from "./chromium.ts";
+import { launch, logInByForm, missing, type PageFaults, watchedPage } from "./chromium.ts";
 
 const HOSTILE = `"><img src=x onerror=alert(1)><script>alert(2)</script>\u202e\u0007javascript:alert(3)`;
 const LONG = "\u{1f4a3}".repeat(2_500);
@@ -52,7 +52,7 @@ describe.skipIf(missing.length > 0)(`hostile texts (missing here: ${missing.join
   let browser: Browser;
   let context: BrowserContext;
   let page: Page;
-  let misdeeds: Misdeeds;
+  let faults: PageFaults;
 
   beforeAll(async () => {
     [deployment, browser] = await Promise.all([TestDeployment.start(), launch()]);
@@ -82,11 +82,11 @@ describe.skipIf(missing.length > 0)(`hostile texts (missing here: ${missing.join
   });
   beforeEach(async () => {
     context = await browser.newContext();
-    ({ page, misdeeds } = await watchedPage(context, deployment.url));
+    ({ page, faults } = await watchedPage(context, deployment.url));
   });
   afterEach(async () => {
     await context.close();
-    expect(misdeeds).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
+    expect(faults).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
   });
 
   it("security S21, S24: no page runs a text, asks another host or changes anything, whatever its address says", async () => {

@@ -6,7 +6,7 @@ import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { listenForLogin } from "../../src/rest/login-listener.ts";
 import { PASSWORD, TestDeployment } from "../e2e/deployment.ts";
-import { launch, logInByForm, type Misdeeds, missing, seriousFaults, watchedPage } from "./chromium.ts";
+import { launch, logInByForm, missing, type PageFaults, seriousFaults, watchedPage } from "./chromium.ts";
 
 const HOSTILE = "<img src=x onerror=alert(1)>\u202e";
 
@@ -15,7 +15,7 @@ describe.skipIf(missing.length > 0)(`the dashboard (missing here: ${missing.join
   let browser: Browser;
   let context: BrowserContext;
   let page: Page;
-  let misdeeds: Misdeeds;
+  let faults: PageFaults;
 
   beforeAll(async () => {
     [deployment, browser] = await Promise.all([TestDeployment.start(), launch()]);
@@ -34,11 +34,11 @@ describe.skipIf(missing.length > 0)(`the dashboard (missing here: ${missing.join
   });
   beforeEach(async () => {
     context = await browser.newContext();
-    ({ page, misdeeds } = await watchedPage(context, deployment.url));
+    ({ page, faults } = await watchedPage(context, deployment.url));
   });
   afterEach(async () => {
     await context.close();
-    expect(misdeeds).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
+    expect(faults).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
   });
 
   it("a login that is wrong says so; one that is right leads to the workspaces", async () => {
@@ -223,7 +223,7 @@ describe.skipIf(missing.length > 0)(`the dashboard (missing here: ${missing.join
     const answer = await fetch(`${deployment.url}/api/v2/users/me`, { headers: { "Coder-Session-Token": sent } });
     expect(((await answer.json()) as { username: string }).username).toBe("owner");
     // The page requested no other foreign address than the one that gets the token.
-    expect(misdeeds.foreign.splice(0)).toEqual([listener.page.searchParams.get("callback")]);
+    expect(faults.foreign.splice(0)).toEqual([listener.page.searchParams.get("callback")]);
   });
 
   it("the stream tells every tab of a change, goes on after the server was away, and its absence is shown", async () => {

@@ -7,14 +7,14 @@ import { PROXY_REGISTER_PATH, PROXY_TOKEN_HEADER, PROXY_TOKEN_PATTERN } from "co
 import type { Browser, BrowserContext, Locator, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { TestDeployment } from "../e2e/deployment.ts";
-import { launch, logInByForm, type Misdeeds, missing, seriousFaults, watchedPage } from "./chromium.ts";
+import { launch, logInByForm, missing, type PageFaults, seriousFaults, watchedPage } from "./chromium.ts";
 
 describe.skipIf(missing.length > 0)(`workspace proxies (missing here: ${missing.join(", ") || "nothing"})`, () => {
   let deployment: TestDeployment;
   let browser: Browser;
   let context: BrowserContext;
   let page: Page;
-  let misdeeds: Misdeeds;
+  let faults: PageFaults;
   let proxy: Server;
 
   beforeAll(async () => {
@@ -30,11 +30,11 @@ describe.skipIf(missing.length > 0)(`workspace proxies (missing here: ${missing.
   });
   beforeEach(async () => {
     context = await browser.newContext();
-    ({ page, misdeeds } = await watchedPage(context, deployment.url));
+    ({ page, faults } = await watchedPage(context, deployment.url));
   });
   afterEach(async () => {
     await context.close();
-    expect(misdeeds).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
+    expect(faults).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
   });
 
   const rowOf = (title: string): Locator =>
@@ -173,7 +173,7 @@ describe.skipIf(missing.length > 0)(`workspace proxies (missing here: ${missing.
     const asked = page.waitForEvent("dialog");
     await page.close({ runBeforeUnload: true });
     expect((await asked).type()).toBe("beforeunload");
-    expect(misdeeds.dialogs.splice(0)).toHaveLength(1);
+    expect(faults.dialogs.splice(0)).toHaveLength(1);
 
     const answer = Promise.withResolvers<void>();
     const held = Promise.withResolvers<void>();

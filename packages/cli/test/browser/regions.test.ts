@@ -8,14 +8,14 @@ import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestDeployment } from "../e2e/deployment.ts";
 import { freePort } from "../free-port.ts";
-import { launch, logInByForm, type Misdeeds, missing, screenText, seriousFaults, watchedPage } from "./chromium.ts";
+import { launch, logInByForm, missing, type PageFaults, screenText, seriousFaults, watchedPage } from "./chromium.ts";
 
 describe.skipIf(missing.length > 0)(`regions of browsers (missing here: ${missing.join(", ") || "nothing"})`, () => {
   let deployment: TestDeployment;
   let browser: Browser;
   let context: BrowserContext;
   let page: Page;
-  let misdeeds: Misdeeds;
+  let faults: PageFaults;
   let address: string;
   /** A program in the workspace: the agent runs on this machine. */
   const program = createServer((_request, response) => response.end("an app"));
@@ -30,7 +30,7 @@ describe.skipIf(missing.length > 0)(`regions of browsers (missing here: ${missin
     await once(program, "listening");
     address = `http://127.0.0.1:${(program.address() as AddressInfo).port}`;
     context = await browser.newContext();
-    ({ page, misdeeds } = await watchedPage(context, deployment.url));
+    ({ page, faults } = await watchedPage(context, deployment.url));
     page.on("websocket", (socket) => {
       const url = new URL(socket.url());
       if (url.pathname.endsWith("/pty")) hosts.push(url.host);
@@ -116,7 +116,7 @@ describe.skipIf(missing.length > 0)(`regions of browsers (missing here: ${missin
     await expect.poll(() => link.getAttribute("href"), { timeout: 60_000 }).toBe(path);
     await run("echo still-$here");
     await screenText(page, (text) => text.includes("still-kept"), "the variable of the same shell");
-    expect(misdeeds).toMatchObject({ violations: [], errors: [], dialogs: [] });
-    expect(misdeeds.foreign.filter((address) => !address.startsWith(`${url}/latency-check`))).toEqual([]);
+    expect(faults).toMatchObject({ violations: [], errors: [], dialogs: [] });
+    expect(faults.foreign.filter((address) => !address.startsWith(`${url}/latency-check`))).toEqual([]);
   });
 });

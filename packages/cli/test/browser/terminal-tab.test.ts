@@ -3,14 +3,14 @@ import { readFileSync } from "node:fs";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { TestDeployment } from "../e2e/deployment.ts";
-import { launch, logInByForm, type Misdeeds, missing, screenText, seriousFaults, watchedPage } from "./chromium.ts";
+import { launch, logInByForm, missing, type PageFaults, screenText, seriousFaults, watchedPage } from "./chromium.ts";
 
 describe.skipIf(missing.length > 0)(`the tab of a terminal (missing here: ${missing.join(", ") || "nothing"})`, () => {
   let deployment: TestDeployment;
   let browser: Browser;
   let context: BrowserContext;
   let page: Page;
-  let misdeeds: Misdeeds;
+  let faults: PageFaults;
 
   beforeAll(async () => {
     [deployment, browser] = await Promise.all([TestDeployment.start(), launch()]);
@@ -23,14 +23,14 @@ describe.skipIf(missing.length > 0)(`the tab of a terminal (missing here: ${miss
   });
   beforeEach(async () => {
     context = await browser.newContext();
-    ({ page, misdeeds } = await watchedPage(context, deployment.url));
+    ({ page, faults } = await watchedPage(context, deployment.url));
     await logInByForm(page, deployment);
     await page.goto(`${deployment.url}/@owner/demo/terminal?test=1`);
     await page.locator(".terminal-screen:not(.away)").waitFor();
   });
   afterEach(async () => {
     await context.close();
-    expect(misdeeds).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
+    expect(faults).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
   });
 
   const run = async (line: string): Promise<void> => {
@@ -104,7 +104,7 @@ describe.skipIf(missing.length > 0)(`the tab of a terminal (missing here: ${miss
     const asked = page.waitForEvent("dialog");
     await page.close({ runBeforeUnload: true });
     expect((await asked).type()).toBe("beforeunload");
-    expect(misdeeds.dialogs.splice(0)).toHaveLength(1);
+    expect(faults.dialogs.splice(0)).toHaveLength(1);
     await page.getByRole("button", { name: "Cancel" }).click();
     await page.getByRole("progressbar").waitFor({ state: "detached" });
     const closed = page.waitForEvent("close");

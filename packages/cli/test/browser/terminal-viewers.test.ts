@@ -8,14 +8,14 @@ import { join } from "node:path";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { TestDeployment } from "../e2e/deployment.ts";
-import { launch, logInByForm, type Misdeeds, missing, screenText, watchedPage } from "./chromium.ts";
+import { launch, logInByForm, missing, type PageFaults, screenText, watchedPage } from "./chromium.ts";
 
 describe.skipIf(missing.length > 0)(`viewers of terminals (missing here: ${missing.join(", ") || "nothing"})`, () => {
   let deployment: TestDeployment;
   let browser: Browser;
   let context: BrowserContext;
   let page: Page;
-  let misdeeds: Misdeeds;
+  let faults: PageFaults;
   let home: string;
 
   beforeAll(async () => {
@@ -30,12 +30,12 @@ describe.skipIf(missing.length > 0)(`viewers of terminals (missing here: ${missi
   });
   beforeEach(async () => {
     context = await browser.newContext();
-    ({ page, misdeeds } = await watchedPage(context, deployment.url));
+    ({ page, faults } = await watchedPage(context, deployment.url));
     await logInByForm(page, deployment);
   });
   afterEach(async () => {
     await context.close();
-    expect(misdeeds).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
+    expect(faults).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
   });
 
   const openTerminal = async (on: Page, query = ""): Promise<void> => {

@@ -83,8 +83,8 @@ describe("scripts of a workspace", () => {
         ],
       });
       expect(made.status).toBe(201);
-      const told = await own.run(["external-workspaces", "agent-instructions", "steady", "--output", "json"]);
-      own.startAgent(JSON.parse(told.stdout).auth_token, { TMPDIR: workspaces.folder("tmp") });
+      const instructions = await own.run(["external-workspaces", "agent-instructions", "steady", "--output", "json"]);
+      own.startAgent(JSON.parse(instructions.stdout).auth_token, { TMPDIR: workspaces.folder("tmp") });
       await expect.poll(() => existsSync(runs), { timeout: DEADLINE_MS }).toBe(true);
       expect((await own.run(["ssh", "steady", "--wait=no", "--", "true"])).code).toBe(0);
       await endServer(own);

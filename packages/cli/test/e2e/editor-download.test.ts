@@ -45,8 +45,8 @@ it("fetches the command by its tag, keeps it while it is current, asks for its v
   expect((await fetch(`${deployment.url}/bin/${NAME}.asc`)).status).toBe(404);
 
   const env = deployment.environment();
-  const told = await promisify(execFile)(path, ["version", "--output", "json"], { env });
-  expect((JSON.parse(told.stdout) as { version: string }).version).toBe(version);
+  const answer = await promisify(execFile)(path, ["version", "--output", "json"], { env });
+  expect((JSON.parse(answer.stdout) as { version: string }).version).toBe(version);
 
   const host = "coder-vscode.127.0.0.1--owner--demo.main";
   const prefix = ["--ssh-host-prefix", "coder-vscode.127.0.0.1--"];

@@ -40,12 +40,12 @@ describe("the path of a connection", () => {
 
   it("is reported as JSON, the causes of both sides included", async () => {
     const ping = await deployment.run(["ping", "demo", "-n", "2", "--output", "json"]);
-    const told = JSON.parse(ping.stdout);
-    expect(told).toMatchObject({ workspace: "demo", verdict: "direct", summary: { total: 2, successful: 2 } });
-    expect(told.pings.at(-1)).toMatchObject({ ok: true, path: { kind: "direct" } });
-    expect(told.time_to_direct_ms).toBeGreaterThan(0);
-    expect(told.peer.candidates.some((candidate: { state: string }) => candidate.state === "in-use")).toBe(true);
-    expect(told.causes.map((cause: { code: string }) => cause.code)).not.toContain("agent-report-missing");
+    const report = JSON.parse(ping.stdout);
+    expect(report).toMatchObject({ workspace: "demo", verdict: "direct", summary: { total: 2, successful: 2 } });
+    expect(report.pings.at(-1)).toMatchObject({ ok: true, path: { kind: "direct" } });
+    expect(report.time_to_direct_ms).toBeGreaterThan(0);
+    expect(report.peer.candidates.some((candidate: { state: string }) => candidate.state === "in-use")).toBe(true);
+    expect(report.causes.map((cause: { code: string }) => cause.code)).not.toContain("agent-report-missing");
     expect(ping.stderr).toBe("");
     const lines = await deployment.run(["ping", "demo", "-n", "2", "--output", "jsonl"]);
     const documents = lines.stdout
@@ -55,7 +55,7 @@ describe("the path of a connection", () => {
     expect(documents.map(({ type }) => type)).toEqual(["ping", "ping", "summary"]);
     expect(documents[0]).toMatchObject({ ok: true, rtt_ms: expect.any(Number) });
     expect(documents[2]).toMatchObject({ verdict: "direct", summary: { successful: 2 } });
-    const { pings: _, ...same } = told;
+    const { pings: _, ...same } = report;
     expect(Object.keys(documents[2])).toEqual(expect.arrayContaining(Object.keys(same)));
   });
 

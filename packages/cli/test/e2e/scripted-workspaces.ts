@@ -34,8 +34,14 @@ export class ScriptedWorkspaces {
   async create(name: string, wanted: Wanted): Promise<string> {
     const made = await this.deployment.api("POST", "/api/v2/users/me/workspaces", { name, ...wanted });
     if (made.status !== 201) throw new Error(await made.text());
-    const told = await this.deployment.run(["external-workspaces", "agent-instructions", name, "--output", "json"]);
-    return (JSON.parse(told.stdout) as { auth_token: string }).auth_token;
+    const instructions = await this.deployment.run([
+      "external-workspaces",
+      "agent-instructions",
+      name,
+      "--output",
+      "json",
+    ]);
+    return (JSON.parse(instructions.stdout) as { auth_token: string }).auth_token;
   }
 
   async agentOf(name: string): Promise<WorkspaceAgent> {

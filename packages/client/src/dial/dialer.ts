@@ -128,11 +128,11 @@ export class Dialer implements RelayDialer {
       ? ""
       : this.#proxyFor(`${target.tls ? "https" : "http"}://${host}:${target.port}`);
     const socket =
-      proxy === "" ? await this.#straight(target, signal) : await this.#throughProxy(proxy, target, signal);
+      proxy === "" ? await this.#dialDirectly(target, signal) : await this.#throughProxy(proxy, target, signal);
     return target.tls ? this.#secure(socket, target, signal) : socket;
   }
 
-  async #straight({ host, port, optional }: DialTarget, signal: AbortSignal): Promise<Socket> {
+  async #dialDirectly({ host, port, optional }: DialTarget, signal: AbortSignal): Promise<Socket> {
     const socket = await openSocket(host, port, signal, optional);
     const { remoteAddress } = socket;
     if (isIP(host) === 0 && remoteAddress !== undefined) this.#remember(host, remoteAddress);

@@ -32,7 +32,7 @@ import { routeLatencies } from "./relay-choice.ts";
 /** Keepalive interval of a peer whose tunnel must stay usable through idle NATs and relays. */
 const PERSISTENT_KEEPALIVE_MS = 25_000;
 /** A peer that was announced this recently may still be trying its first handshake. */
-const NEWCOMER_MS = 30_000;
+const RECENTLY_ANNOUNCED_MS = 30_000;
 
 /** The named region is not used, and why. */
 export interface RegionFallback {
@@ -310,7 +310,7 @@ export class NodeCore {
     if (this.#map !== undefined) this.#followOutage(this.#outage.relayReady(regionId, this.#choices(this.#map)), now);
     if (regionId !== this.#homeRegion) return;
     for (const [id, at] of this.#programmedAt) {
-      const node = at < now - NEWCOMER_MS ? undefined : this.#programming.node(id);
+      const node = at < now - RECENTLY_ANNOUNCED_MS ? undefined : this.#programming.node(id);
       if (node === undefined) continue;
       const key = nodePublicKey(node.key);
       if (this.#status.peerStatus(key)?.lastReceivedAt === undefined) this.#output.startHandshake(key);

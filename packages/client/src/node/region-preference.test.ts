@@ -3,9 +3,9 @@ import { addMs, type Instant, instant } from "wg-userspace/base/instant";
 import { type DerpMap, derpMapOf, relayNode } from "wg-userspace/derp/map";
 import {
   FIRST_RETURN_MS,
-  FORGIVEN_AFTER_MS,
   MAX_RETURN_MS,
   type PreferenceChange,
+  RETURN_WAIT_RESET_MS,
   RegionPreference,
 } from "./region-preference.ts";
 import { ANSWER_LIMIT_MS } from "./relay-choice.ts";
@@ -182,7 +182,7 @@ describe("the return to it", () => {
     expect(waits).toEqual([1, 2, 4, 8, 16, 20, 20].map((times) => times * FIRST_RETURN_MS));
     expect(waits.at(-1)).toBe(MAX_RETURN_MS);
     scene.ready();
-    scene.pass(MAX_RETURN_MS + FORGIVEN_AFTER_MS);
+    scene.pass(MAX_RETURN_MS + RETURN_WAIT_RESET_MS);
     scene.lost();
     scene.pass(ANSWER_LIMIT_MS);
     expect(scene.preference.nextTimeout()! - scene.now).toBe(FIRST_RETURN_MS);

@@ -11,7 +11,7 @@ import { ANSWER_LIMIT_MS, findRegion, withoutRegions } from "./relay-choice.ts";
 export const FIRST_RETURN_MS = 30_000;
 export const MAX_RETURN_MS = 10 * 60_000;
 /** A region that has served for this long counts as if it had never failed. */
-export const FORGIVEN_AFTER_MS = 10 * 60_000;
+export const RETURN_WAIT_RESET_MS = 10 * 60_000;
 
 /** Why the named region is not used. */
 export type FallbackReason = "no-answer" | "not-in-map";
@@ -60,10 +60,10 @@ export class RegionPreference {
     this.#regionId = findRegion(map, this.wanted)?.regionId;
     this.#hasOther = [...map.regions.values()].some((region) => hasRelay(region) && region.regionId !== this.#regionId);
     if (this.#regionId === undefined)
-      return this.#state.kind === "away" ? this.#stayAway(now) : this.#fallBack("not-in-map", now);
+      return this.#state.kind === "away" ? this.#remainAway(now) : this.#fallBack("not-in-map", now);
     const state = this.#state;
     if (state.kind === "away") {
-      if (before !== this.#regionId) this.#stayAway(now);
+      if (before !== this.#regionId) this.#remainAway(now);
       if (this.#hasOther) return undefined;
       this.#state = { kind: "waiting", until: undefined };
       return { kind: "return" };
@@ -89,7 +89,7 @@ export class RegionPreference {
     const state = this.#state;
     if (state.kind === "away") this.#state = { ...state, answers: false };
     if (state.kind !== "ready") return;
-    if (addMs(state.since, FORGIVEN_AFTER_MS) <= now) this.#returnWaitMs = FIRST_RETURN_MS;
+    if (addMs(state.since, RETURN_WAIT_RESET_MS) <= now) this.#returnWaitMs = FIRST_RETURN_MS;
     this.#wait(addMs(now, ANSWER_LIMIT_MS));
   }
 
@@ -120,7 +120,7 @@ export class RegionPreference {
   }
 
   /** The region left the map while it was not used, so what was known about its relay is void. */
-  #stayAway(now: Instant): undefined {
+  #remainAway(now: Instant): undefined {
     const state = this.#state as Extract<State, { kind: "away" }>;
     const returnAt = state.returnAt > now ? state.returnAt : now;
     this.#state = { kind: "away", returnAt, answers: false, dialled: false };

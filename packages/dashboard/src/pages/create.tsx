@@ -8,7 +8,7 @@ import { systemOf } from "../base/visitors-system.ts";
 import { useWorkspace } from "../live/sources.ts";
 import { navigate } from "../router/location.ts";
 import { user } from "../session/session.ts";
-import { Crumbs } from "../ui/crumbs.tsx";
+import { Breadcrumbs } from "../ui/breadcrumbs.tsx";
 import { Field, Form, useWork } from "../ui/form.tsx";
 import { Problem } from "../ui/problem.tsx";
 import { agentsOf } from "./agents-of.ts";
@@ -22,7 +22,7 @@ export function Create({ query }: PageProps): JSX.Element {
   const made = query.get("made");
   return (
     <section class="page narrow">
-      <Crumbs steps={[["/workspaces", "Workspaces"]]} />
+      <Breadcrumbs steps={[["/workspaces", "Workspaces"]]} />
       <h1>Add a machine</h1>
       {made === null || validateWorkspaceName(made) !== undefined ? (
         <NameStep proposed={query.get("name") ?? ""} />

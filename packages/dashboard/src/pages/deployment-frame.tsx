@@ -1,7 +1,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { address } from "../router/location.ts";
-import { Crumbs } from "../ui/crumbs.tsx";
+import { Breadcrumbs } from "../ui/breadcrumbs.tsx";
 
 const TABS = [
   ["/deployment/overview", "Overview"],
@@ -27,7 +27,7 @@ export function DeploymentFrame({
   }, []);
   return (
     <section class="page">
-      <Crumbs steps={[["/deployment/overview", "Deployment"]]} />
+      <Breadcrumbs steps={[["/deployment/overview", "Deployment"]]} />
       <div class="page-head">
         <h1>{title}</h1>
       </div>

@@ -5,7 +5,7 @@ import type { JSX } from "preact";
 import { type HealthSection, health, type Health as Report } from "../api/deployment.ts";
 import { useResource } from "../live/resource.ts";
 import { isOwner } from "../session/session.ts";
-import { Crumbs } from "../ui/crumbs.tsx";
+import { Breadcrumbs } from "../ui/breadcrumbs.tsx";
 import { useWork } from "../ui/form.tsx";
 import { Icon } from "../ui/icon.tsx";
 import { Problem } from "../ui/problem.tsx";
@@ -42,7 +42,7 @@ function Page(): JSX.Element {
   const report = fresh.value ?? data.value;
   return (
     <section class="page">
-      <Crumbs steps={[]} />
+      <Breadcrumbs steps={[]} />
       <div class="page-head">
         <h1>Health</h1>
         <button

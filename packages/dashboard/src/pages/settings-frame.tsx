@@ -1,6 +1,6 @@
 import type { ComponentChildren, JSX } from "preact";
 import { address } from "../router/location.ts";
-import { Crumbs } from "../ui/crumbs.tsx";
+import { Breadcrumbs } from "../ui/breadcrumbs.tsx";
 
 const TABS = [
   ["/settings/account", "Account"],
@@ -28,7 +28,7 @@ export function SettingsFrame({
         ))}
       </nav>
       <section>
-        <Crumbs steps={[["/settings/account", "Settings"]]} />
+        <Breadcrumbs steps={[["/settings/account", "Settings"]]} />
         <h1>{title}</h1>
         {children}
       </section>

@@ -5,8 +5,8 @@ import { setUserPolicy } from "../api/connection-policies.ts";
 import { changePassword, keysOf, removeKeyOf, setRoles, setSuspended, userByName } from "../api/users.ts";
 import { useResource } from "../live/resource.ts";
 import { isOwner, user as self } from "../session/session.ts";
+import { Breadcrumbs } from "../ui/breadcrumbs.tsx";
 import { CommandLine } from "../ui/copy.tsx";
-import { Crumbs } from "../ui/crumbs.tsx";
 import { ConsentButton, Dialog } from "../ui/dialog.tsx";
 import { useWork, type Work } from "../ui/form.tsx";
 import { Problem } from "../ui/problem.tsx";
@@ -30,7 +30,7 @@ function Page({ username }: { readonly username: string }): JSX.Element {
   const person = data.value;
   return (
     <section class="page">
-      <Crumbs steps={[["/users", "Users"]]} />
+      <Breadcrumbs steps={[["/users", "Users"]]} />
       <div class="page-head">
         <h1>{username}</h1>
       </div>

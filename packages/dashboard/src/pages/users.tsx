@@ -5,8 +5,8 @@ import { changePassword, createUser, listUsers, setRoles, setSuspended } from ".
 import { count } from "../base/words.ts";
 import { useResource } from "../live/resource.ts";
 import { isOwner, user as self } from "../session/session.ts";
+import { Breadcrumbs } from "../ui/breadcrumbs.tsx";
 import { CommandLine } from "../ui/copy.tsx";
-import { Crumbs } from "../ui/crumbs.tsx";
 import { ConsentButton, Dialog } from "../ui/dialog.tsx";
 import { Field, Form, useWork, type Work } from "../ui/form.tsx";
 import { Icon } from "../ui/icon.tsx";
@@ -39,7 +39,7 @@ function Page(): JSX.Element {
   };
   return (
     <section class="page">
-      <Crumbs steps={[]} />
+      <Breadcrumbs steps={[]} />
       <div class="page-head">
         <h1>Users</h1>
         <button

@@ -7,7 +7,7 @@ import { buildWorkspace, renameWorkspace } from "../api/workspaces.ts";
 import { useWorkspace } from "../live/sources.ts";
 import { navigate } from "../router/location.ts";
 import { isOwner } from "../session/session.ts";
-import { Crumbs } from "../ui/crumbs.tsx";
+import { Breadcrumbs } from "../ui/breadcrumbs.tsx";
 import { ConsentButton } from "../ui/dialog.tsx";
 import { Field, Form, useWork } from "../ui/form.tsx";
 import { Problem } from "../ui/problem.tsx";
@@ -21,7 +21,7 @@ export function WorkspaceSettings({ params }: PageProps): JSX.Element {
   const { data, error, reload } = useWorkspace(owner, name);
   return (
     <section class="page narrow">
-      <Crumbs
+      <Breadcrumbs
         steps={[
           ["/workspaces", "Workspaces"],
           [`/@${owner}/${name}`, name],

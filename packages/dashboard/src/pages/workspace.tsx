@@ -5,7 +5,7 @@ import { buildWorkspace } from "../api/workspaces.ts";
 import { capital } from "../base/words.ts";
 import { useWorkspace } from "../live/sources.ts";
 import { useRegions } from "../regions/use-regions.ts";
-import { Crumbs } from "../ui/crumbs.tsx";
+import { Breadcrumbs } from "../ui/breadcrumbs.tsx";
 import { useWork } from "../ui/form.tsx";
 import { Icon } from "../ui/icon.tsx";
 import { Problem } from "../ui/problem.tsx";
@@ -29,7 +29,7 @@ export function WorkspacePage({ params }: PageProps): JSX.Element {
   const workspace = data.value;
   return (
     <section class="page">
-      <Crumbs steps={[["/workspaces", "Workspaces"]]} />
+      <Breadcrumbs steps={[["/workspaces", "Workspaces"]]} />
       {workspace === undefined ? <h1>{name}</h1> : <Head workspace={workspace} />}
       {error.value === undefined ? null : <Problem error={error.value} retry={reload} />}
       {workspace === undefined

@@ -7,7 +7,7 @@ import { wholeCount } from "../live/first-rows.ts";
 import { useWorkspaces } from "../live/sources.ts";
 import { address, navigate } from "../router/location.ts";
 import { isOwner } from "../session/session.ts";
-import { Crumbs } from "../ui/crumbs.tsx";
+import { Breadcrumbs } from "../ui/breadcrumbs.tsx";
 import { Icon } from "../ui/icon.tsx";
 import { LongRows } from "../ui/long-rows.tsx";
 import { Problem } from "../ui/problem.tsx";
@@ -40,7 +40,7 @@ export function Workspaces({ query }: PageProps): JSX.Element {
   const none = found !== undefined && found.length === 0;
   return (
     <section class="page">
-      <Crumbs steps={[]} />
+      <Breadcrumbs steps={[]} />
       <div class="page-head">
         <h1>Workspaces</h1>
         <a class="button primary" href="/workspaces/new">

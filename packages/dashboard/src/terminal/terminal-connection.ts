@@ -263,14 +263,14 @@ export class TerminalConnection {
       }
       case "unknown": {
         const retryAt = this.#wait(this.#backoff.next(livedMs, this.#around.random()), "");
-        void this.#seekCause(retryAt);
+        void this.#findCause(retryAt);
         break;
       }
     }
   }
 
   /** Runs while the retry waits, which needs no cause: the deployment may not answer. */
-  async #seekCause(retryAt: number): Promise<void> {
+  async #findCause(retryAt: number): Promise<void> {
     this.#seeking = new AbortController();
     const { signal } = this.#seeking;
     const cause = await this.#around.findCause(this.#target.agentId, signal).catch((error: unknown): undefined => {

@@ -2,7 +2,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 
 /** Confirming buttons ignore clicks this soon after they appear, because such a click was meant for something else. */
-const DEAF_MS = 500;
+const IGNORE_CLICKS_MS = 500;
 
 export interface DialogProps {
   readonly title: string;
@@ -45,7 +45,7 @@ export function Dialog({ title, onCancel, children, insistent = false }: DialogP
   );
 }
 
-/** A button that confirms. See {@link DEAF_MS}. */
+/** A button that confirms. See {@link IGNORE_CLICKS_MS}. */
 export function ConsentButton({
   onAgree,
   children,
@@ -64,7 +64,7 @@ export function ConsentButton({
       class={`button ${danger ? "danger" : "primary"}`}
       disabled={disabled}
       onClick={() => {
-        if (performance.now() - shownAt.current >= DEAF_MS) onAgree();
+        if (performance.now() - shownAt.current >= IGNORE_CLICKS_MS) onAgree();
       }}
     >
       {children}

@@ -2,8 +2,8 @@
 import type { WallClock } from "../base/clock.ts";
 import { parseWildcard } from "../base/wildcard.ts";
 import type { WorkspaceProxyRow } from "../db/schema.ts";
-import { stopsBeside } from "./beside.ts";
 import { type AppChains, type ChainStop, chainId } from "./chains.ts";
+import { companionStops } from "./companion-stops.ts";
 import type { Visitor } from "./decision.ts";
 import { parseAppLabel } from "./label.ts";
 import { type OwnPlaceOptions, ownPlace } from "./own-place.ts";
@@ -136,6 +136,6 @@ export class ProxySignIn {
     if (label === undefined || "error" in label || "error" in wildcard) return [];
     const admits = async (beside: ResolvedApp): Promise<boolean> =>
       apps.admits(beside, visitor) && (await terminals.holds(visitor.keyId, beside.agent.id));
-    return await stopsBeside(label, host, { resolver, wildcard, accessUrl: new URL(proxy.url), admits });
+    return await companionStops(label, host, { resolver, wildcard, accessUrl: new URL(proxy.url), admits });
   }
 }

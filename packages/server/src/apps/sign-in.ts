@@ -6,8 +6,8 @@
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import type { WallClock } from "../base/clock.ts";
 import { type Wildcard, wildcardLabel, wildcardOrigin } from "../base/wildcard.ts";
-import { stopsBeside } from "./beside.ts";
 import { type AppChains, type ChainStop, chainId } from "./chains.ts";
+import { companionStops } from "./companion-stops.ts";
 import { AppDecision, type Visitor } from "./decision.ts";
 import { type AppLabel, parseAppLabel } from "./label.ts";
 import { queryValue, TICKET_PARAMETER, withoutOwnParameters } from "./names.ts";
@@ -101,7 +101,7 @@ export class SignIn {
   async #stops(visitor: Visitor, label: AppLabel, host: string): Promise<ChainStop[]> {
     const { accessUrl, resolver, wildcard } = this.#options;
     const admits = (app: ResolvedApp): boolean => this.#admits(app, visitor);
-    return await stopsBeside(label, host, { resolver, wildcard, accessUrl: accessUrl(), admits });
+    return await companionStops(label, host, { resolver, wildcard, accessUrl: accessUrl(), admits });
   }
 
   #admits(app: ResolvedApp, visitor: Visitor): boolean {

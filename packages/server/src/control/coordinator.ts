@@ -230,7 +230,7 @@ export class Coordinator {
   }
 
   /** Whether `partner` is informed when the right of `id` ends. */
-  watchesOver(id: string, partner: string): boolean {
+  informsOfEnd(id: string, partner: string): boolean {
     const isConnected = this.#peers.has(id) || this.#remote.has(id);
     return (isConnected && this.#tunnels.areJoined(id, partner)) || this.#former.watches(id, partner);
   }

@@ -117,7 +117,7 @@ test("security 16: an agent that states ever more lost peers takes no room from 
   client.lost(0);
   for (let n = 0; n <= MAX_FORMER_PER_HOLDER; n++) coordinator.remember(uuid(1_000 + n), ada, OTHER_AGENT, 0);
   expect({ agent, other }).toEqual({ agent: [], other: [uuid(1_000), uuid(1_001)] });
-  expect(coordinator.watchesOver(CLIENT, AGENT)).toBe(true);
+  expect(coordinator.informsOfEnd(CLIENT, AGENT)).toBe(true);
 });
 
 test("a peer that an agent stated is forgotten once no partner has to be informed of it", () => {

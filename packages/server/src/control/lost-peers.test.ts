@@ -34,11 +34,11 @@ const all: Facts = { loginHolds: true, browsersOnly: false, agentExists: true, p
 function setup(facts: Partial<Facts> = {}) {
   const { loginHolds, browsersOnly, agentExists, proxyHolds } = { ...all, ...facts };
   const coordinator = new Coordinator();
-  const told: string[] = [];
+  const informed: string[] = [];
   const failures: unknown[] = [];
   const sink = {
     send: ({ peerUpdates = [] }: Response) => {
-      for (const { id, kind } of peerUpdates) if (kind === Kind.DISCONNECTED) told.push(uuidFromBytes(id!)!);
+      for (const { id, kind } of peerUpdates) if (kind === Kind.DISCONNECTED) informed.push(uuidFromBytes(id!)!);
       return true;
     },
     end: () => undefined,
@@ -61,7 +61,7 @@ function setup(facts: Partial<Facts> = {}) {
   lostPeers.onProxy(async () => proxyHolds);
   const over = new AbortController();
   const states = lostPeers.statements(AGENT, over.signal);
-  return { coordinator, told, lostPeers, failures, over, states };
+  return { coordinator, informed, lostPeers, failures, over, states };
 }
 
 /** Decisions that need no waiting have been made once this resolves. */
@@ -84,14 +84,14 @@ test.each<[string, TunnelRight, AccessEvent]>([
   ["the server", server, deleted],
   ["a workspace proxy", proxy, { kind: "proxy-revoked", proxyId: "p" }],
 ])("security 16: a stated client of %s is watched over until its right ends", async (_name, right, event) => {
-  const { coordinator, told, states } = setup();
+  const { coordinator, informed, states } = setup();
   states([stated(right)]);
   await decided();
-  expect([coordinator.watchesOver(CLIENT, AGENT), told]).toEqual([true, []]);
+  expect([coordinator.informsOfEnd(CLIENT, AGENT), informed]).toEqual([true, []]);
   coordinator.revoke((auth) => auth.endedBy({ kind: "user-gone", userId: "somebody else" }), "over", 0);
-  expect(told).toEqual([]);
+  expect(informed).toEqual([]);
   coordinator.revoke((auth) => auth.endedBy(event), "over", 0);
-  expect(told).toEqual([CLIENT]);
+  expect(informed).toEqual([CLIENT]);
 });
 
 test.each<[string, TunnelRight, Partial<Facts>]>([
@@ -102,78 +102,78 @@ test.each<[string, TunnelRight, Partial<Facts>]>([
   ["an agent that is gone", server, { agentExists: false }],
   ["a proxy that serves nothing of the agent", proxy, { proxyHolds: false }],
 ])("security 16: the agent is informed at once of the end of a right of %s", async (_name, right, facts) => {
-  const { coordinator, told, states } = setup(facts);
+  const { coordinator, informed, states } = setup(facts);
   states([stated(right)]);
   await decided();
-  expect([coordinator.watchesOver(CLIENT, AGENT), told]).toEqual([false, [CLIENT]]);
+  expect([coordinator.informsOfEnd(CLIENT, AGENT), informed]).toEqual([false, [CLIENT]]);
   expect(coordinator.remembered.lostPeers).toBe(0);
 });
 
 test("pages keep their tunnel where only browsers may have one", async () => {
-  const { told, states } = setup({ browsersOnly: true });
+  const { informed, states } = setup({ browsersOnly: true });
   states([stated({ ...user, forPages: true })]);
   await decided();
-  expect(told).toEqual([]);
+  expect(informed).toEqual([]);
 });
 
 test("a right of another peer, or of none, counts as ended for the agent that states it", async () => {
-  const { told, states } = setup();
+  const { informed, states } = setup();
   const foreign = create(CoordinateRequest_LostPeerSchema, {
     id: uuidToBytes(CLIENT),
     right: rights.seal(OTHER_AGENT, user),
   });
   states([foreign, create(CoordinateRequest_LostPeerSchema, { id: new Uint8Array(3) })]);
   await decided();
-  expect(told).toEqual([CLIENT]);
+  expect(informed).toEqual([CLIENT]);
 });
 
 test("nothing is decided while the database does not answer; afterwards, everything stated is", async () => {
   vi.useFakeTimers();
-  const { coordinator, told, lostPeers, states } = setup();
+  const { coordinator, informed, lostPeers, states } = setup();
   const lookUp = vi.fn((): Promise<boolean> => Promise.reject(new DatabaseAway(undefined)));
   lostPeers.onProxy(lookUp);
   states([stated(proxy)]);
   await vi.advanceTimersByTimeAsync(60_000);
   states([stated(proxy)]);
-  expect([coordinator.watchesOver(CLIENT, AGENT), coordinator.remembered.lostPeers, told]).toEqual([false, 0, []]);
+  expect([coordinator.informsOfEnd(CLIENT, AGENT), coordinator.remembered.lostPeers, informed]).toEqual([false, 0, []]);
   lookUp.mockResolvedValue(false);
   await vi.advanceTimersByTimeAsync(60_000);
-  expect(told).toEqual([CLIENT]);
+  expect(informed).toEqual([CLIENT]);
 });
 
 test("what could not be looked up is looked up when it is stated again", async () => {
-  const { told, lostPeers, failures, states } = setup();
+  const { informed, lostPeers, failures, states } = setup();
   lostPeers.onProxy(() => Promise.reject(new Error("a bug")));
   states([stated(proxy)]);
   await decided();
-  expect([failures, told]).toEqual([[new Error("a bug")], []]);
+  expect([failures, informed]).toEqual([[new Error("a bug")], []]);
   lostPeers.onProxy(async () => false);
   states([stated(proxy)]);
   await decided();
-  expect(told).toEqual([CLIENT]);
+  expect(informed).toEqual([CLIENT]);
 });
 
 test("security 16: a right that ends while it is being looked up counts as ended", async () => {
-  const { coordinator, told, lostPeers, states } = setup();
+  const { coordinator, informed, lostPeers, states } = setup();
   const lookup = Promise.withResolvers<boolean>();
   lostPeers.onProxy(() => lookup.promise);
   states([stated(proxy)]);
   coordinator.revoke((auth) => auth.endedBy({ kind: "proxy-revoked", proxyId: "p" }), "over", 0);
   lookup.resolve(true);
   await decided();
-  expect([coordinator.remembered.lostPeers, told]).toEqual([0, [CLIENT]]);
+  expect([coordinator.remembered.lostPeers, informed]).toEqual([0, [CLIENT]]);
 });
 
 test("a stream that ended decides nothing, and leaves no lookup behind", async () => {
   vi.useFakeTimers();
-  const { coordinator, told, lostPeers, failures, over, states } = setup();
+  const { coordinator, informed, lostPeers, failures, over, states } = setup();
   lostPeers.onProxy(() => Promise.reject(new DatabaseAway(undefined)));
   states([stated(proxy)]);
   await vi.advanceTimersByTimeAsync(10_000);
   over.abort();
   await vi.advanceTimersByTimeAsync(0);
   states([stated(proxy)]);
-  expect([vi.getTimerCount(), coordinator.remembered.lostPeers, told, failures]).toEqual([0, 0, [], []]);
+  expect([vi.getTimerCount(), coordinator.remembered.lostPeers, informed, failures]).toEqual([0, 0, [], []]);
 });
 
 const peerId = (n: number) => `6b0f8f4e-1c7a-4d6e-9a31-${n.toString(16).padStart(12, "0")}`;
@@ -194,18 +194,18 @@ test("a right is looked up once for all its peers, and few rights at a time", as
 });
 
 test("a peer that is stated while its right is being looked up for another is decided with it", async () => {
-  const { told, lostPeers, states } = setup();
+  const { informed, lostPeers, states } = setup();
   const lookup = Promise.withResolvers<boolean>();
   const lookUp = vi.fn(() => lookup.promise);
   lostPeers.onProxy(lookUp);
   for (const n of [1, 2]) states([stated(proxy, peerId(n))]);
   lookup.resolve(false);
   await decided();
-  expect([lookUp.mock.calls.length, told]).toEqual([1, [peerId(1), peerId(2)]]);
+  expect([lookUp.mock.calls.length, informed]).toEqual([1, [peerId(1), peerId(2)]]);
 });
 
 test("a peer that is stated just after its right was decided is looked up again", async () => {
-  const { told, lostPeers, states } = setup();
+  const { informed, lostPeers, states } = setup();
   const lookup = Promise.withResolvers<boolean>();
   lostPeers.onProxy(() => lookup.promise);
   states([stated(proxy, peerId(1))]);
@@ -216,7 +216,7 @@ test("a peer that is stated just after its right was decided is looked up again"
     states([stated(proxy, peerId(n))]);
   }
   await decided();
-  expect(told.toSorted()).toEqual(Array.from({ length: 39 }, (_, n) => peerId(n + 1)).toSorted());
+  expect(informed.toSorted()).toEqual(Array.from({ length: 39 }, (_, n) => peerId(n + 1)).toSorted());
 });
 
 test("partners take turns", async () => {
@@ -234,15 +234,15 @@ test("partners take turns", async () => {
 });
 
 test("a limited number of peers waits for each stream; further ones count as ended", async () => {
-  const { told, lostPeers, states } = setup();
+  const { informed, lostPeers, states } = setup();
   lostPeers.onProxy(() => new Promise(() => undefined));
   const all = Array.from({ length: MAX_WAITING_PEERS + 1 }, (_, n) => stated(proxy, peerId(n)));
   for (let begin = 0; begin < all.length; begin += 256) states(all.slice(begin, begin + 256));
-  expect(told).toEqual([peerId(MAX_WAITING_PEERS)]);
+  expect(informed).toEqual([peerId(MAX_WAITING_PEERS)]);
 });
 
 test("a client that is connected is not judged by what an agent states", async () => {
-  const { coordinator, told, states } = setup({ loginHolds: false });
+  const { coordinator, informed, states } = setup({ loginHolds: false });
   const auth = clientAuth(() => true, { holder: "user ada", endedBy: () => false });
   const client = coordinator.connect(CLIENT, auth, { send: () => true, end: () => undefined }, 0);
   const node = nodeToProto({
@@ -260,5 +260,5 @@ test("a client that is connected is not judged by what an agent states", async (
   client.handle(create(CoordinateRequestSchema, { updateSelf: { node }, addTunnel: { id: uuidToBytes(AGENT) } }), 0);
   states([stated(user)]);
   await decided();
-  expect(told).toEqual([]);
+  expect(informed).toEqual([]);
 });

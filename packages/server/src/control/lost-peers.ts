@@ -89,7 +89,7 @@ export class LostPeers {
     const { partner } = stream;
     for (const peer of lost.slice(0, MAX_LOST_PEERS)) {
       const id = uuidFromBytes(peer.id);
-      if (id === undefined || coordinator.watchesOver(id, partner)) continue;
+      if (id === undefined || coordinator.informsOfEnd(id, partner)) continue;
       const right = rights.open(id, peer.right);
       if (right === undefined) coordinator.endLost(id, partner, ACCESS_ENDED, clock.now());
       else if (!addTo(stream, id, right)) coordinator.endLost(id, partner, "too many lost peers", clock.now());
@@ -128,7 +128,7 @@ export class LostPeers {
       const holds = await onceDatabaseAnswers(() => this.#holds(right, partner), over);
       if (over.aborted) return;
       for (const id of ids) {
-        if (coordinator.watchesOver(id, partner)) continue; // the peer has returned meanwhile
+        if (coordinator.informsOfEnd(id, partner)) continue; // the peer has returned meanwhile
         if (holds && !watch.isOver) coordinator.remember(id, auth, partner, clock.now());
         else coordinator.endLost(id, partner, ACCESS_ENDED, clock.now());
       }

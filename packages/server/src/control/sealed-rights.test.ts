@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { hereFacts, hereText } from "./cluster/rows.ts";
+import { parseReason, reasonText } from "./cluster/rows.ts";
 import { SealedRights, type TunnelRight } from "./sealed-rights.ts";
 
 const ID = "6b0f8f4e-1c7a-4d6e-9a31-2f1b7a0c5d11";
@@ -42,9 +42,9 @@ test("the longest right fits into the row of a peer, together with a session", (
     { sessionId: undefined, right },
     { sessionId, right: undefined },
   ]) {
-    const text = hereText(facts);
+    const text = reasonText(facts);
     expect(text.length).toBeLessThanOrEqual(256);
-    const read = hereFacts(text);
+    const read = parseReason(text);
     expect(read.sessionId).toBe(facts.sessionId);
     expect(read.right === undefined ? undefined : Buffer.from(read.right)).toEqual(
       facts.right === undefined ? undefined : Buffer.from(facts.right),

@@ -181,14 +181,14 @@ test("the process ends only if the last answer is a refusal: an outage after one
   expect([time.next(), time.loop.end]).toEqual([undefined, "token-revoked"]);
 });
 
-test("hurry brings the next step forward, at most once a second", () => {
+test("renewSoon brings the next step forward, at most once a second", () => {
   const time = new Time().registered();
   const from = time.now;
-  time.loop.hurry(addMs(from, 10));
+  time.loop.renewSoon(addMs(from, 10));
   time.next();
   expect(time.now - from).toBe(1_000);
   time.loop.accepted(undefined, time.now);
-  time.loop.hurry(addMs(time.now, 5_000));
+  time.loop.renewSoon(addMs(time.now, 5_000));
   time.next();
   expect(time.now - from).toBe(6_000);
 });

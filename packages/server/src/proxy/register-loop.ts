@@ -92,7 +92,7 @@ export class RegisterLoop {
   }
 
   /** The registration may no longer be valid: it is renewed soon instead of on schedule. */
-  hurry(now: Instant): void {
+  renewSoon(now: Instant): void {
     const soonest = this.#startedAt === undefined ? now : addMs(this.#startedAt, MIN_GAP_MS);
     const at = soonest > now ? soonest : now;
     if (at < this.#dueAt) this.#dueAt = at;

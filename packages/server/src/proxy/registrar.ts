@@ -35,8 +35,8 @@ export class Registrar {
   }
 
   /** The registration may no longer be valid: it is renewed soon. */
-  hurry(): void {
-    this.loop.hurry(this.#options.clock());
+  renewSoon(): void {
+    this.loop.renewSoon(this.#options.clock());
     this.#advance();
   }
 

@@ -302,7 +302,7 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
 
   /** Registers soon, which shows whether the primary still accepts the token. */
   #tokenDoubted(): void {
-    if (this.#registrar.loop.refusedAt === undefined) this.#registrar.hurry();
+    if (this.#registrar.loop.refusedAt === undefined) this.#registrar.renewSoon();
   }
 
   #registrationFailed(why: string, tokenRefused: boolean): void {

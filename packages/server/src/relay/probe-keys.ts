@@ -27,7 +27,7 @@ export class ProbeKeys {
   readonly #lent = new Set<string>();
   /** Keys of other servers, oldest first, with the time until which they are valid, by performance.now(). */
   readonly #remote = new Map<string, number>();
-  #onLent: (publicKeyHex: string) => void = () => undefined;
+  #onLend: (publicKeyHex: string) => void = () => undefined;
   #gate: ProbeGate | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -43,8 +43,8 @@ export class ProbeKeys {
   }
 
   /** @param listener Called for each key that is lent here. */
-  onLent(listener: (publicKeyHex: string) => void): void {
-    this.#onLent = listener;
+  onLend(listener: (publicKeyHex: string) => void): void {
+    this.#onLend = listener;
   }
 
   /** Returns a fresh key, which is admitted until it is given back. */
@@ -53,7 +53,7 @@ export class ProbeKeys {
     const publicKey = nodeCryptoSuite.publicKey(privateKey);
     const text = Buffer.from(publicKey).toString("hex");
     this.#lent.add(text);
-    this.#onLent(text);
+    this.#onLend(text);
     this.#gate?.admitHeld(publicKey);
     const giveBack = (): void => {
       this.#lent.delete(text);
@@ -63,7 +63,7 @@ export class ProbeKeys {
   }
 
   /** Another server is checking with this key now. */
-  lentElsewhere(publicKeyHex: string): void {
+  lentBySibling(publicKeyHex: string): void {
     this.#remote.delete(publicKeyHex);
     this.#remote.set(publicKeyHex, performance.now() + REMOTE_MS);
     this.#gate?.admitHeld(hexDecode(publicKeyHex));

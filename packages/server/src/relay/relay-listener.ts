@@ -225,8 +225,8 @@ export class RelayListener implements AsyncDisposable {
     }
     const address = this.#options.addressOf?.(request) ?? request.socket.remoteAddress ?? "";
     const refusal = this.#admission.enter(address, this.#options.clock());
-    const isSpared = this.#siblingPlaces < SIBLING_PLACES && this.#options.isSibling?.(address) === true;
-    if (refusal !== undefined && !isSpared) {
+    const isExempt = this.#siblingPlaces < SIBLING_PLACES && this.#options.isSibling?.(address) === true;
+    if (refusal !== undefined && !isExempt) {
       // 503 rather than 429: with a 4xx, clients would conclude that a proxy refuses the raw upgrade.
       this.#refuse(socket, 503, "Service Unavailable", `relay refuses connection: ${refusal}`, refusal);
       return;

@@ -111,7 +111,7 @@ describe("two servers", () => {
     client.connection.abandon();
     await agent.hasClients(1, 1);
     await vi.waitFor(
-      () => expect(b.server.parts.control.coordinator.watchesOver(agent.clients[0]!, agentId)).toBe(true),
+      () => expect(b.server.parts.control.coordinator.informsOfEnd(agent.clients[0]!, agentId)).toBe(true),
       eventually,
     );
     await a.server.close();
@@ -255,9 +255,9 @@ describe("peers of two servers", () => {
     client.send({ updateSelf: { node: clientNode(5) } });
     client.tunnelTo(agentId);
     expect(await client.next()).toBe(`node ${agentId}`);
-    const told = await agent.next();
-    expect(told).toMatch(/^node /);
-    agent.send({ readyForHandshake: [{ id: uuidToBytes(told.slice("node ".length)) }] });
+    const line = await agent.next();
+    expect(line).toMatch(/^node /);
+    agent.send({ readyForHandshake: [{ id: uuidToBytes(line.slice("node ".length)) }] });
     expect(await client.next()).toBe(`ready ${agentId}`);
     // Each server shows how the agent is reached, as far as it knows.
     await vi.waitFor(async () => {

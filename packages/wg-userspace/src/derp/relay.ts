@@ -250,7 +250,7 @@ export class DerpRelay {
   admitHeld(publicKey: Uint8Array, now: Instant): void {
     this.#now = now;
     for (const [connection, held] of this.#held.release(publicKey))
-      this.#welcome(connection, held.publicKey, held.boxKey);
+      this.#completeHandshake(connection, held.publicKey, held.boxKey);
   }
 
   /** Another relay of the mesh has this key. The one registered first is used. */
@@ -405,11 +405,11 @@ export class DerpRelay {
       this.#held.hold(from, opened.publicKey, opened.boxKey);
       return;
     }
-    this.#welcome(from, opened.publicKey, opened.boxKey);
+    this.#completeHandshake(from, opened.publicKey, opened.boxKey);
   }
 
   /** Registers a client and confirms it. Wipes the box key. */
-  #welcome(from: RelayConnectionState, publicKey: Uint8Array, boxKey: Uint8Array): void {
+  #completeHandshake(from: RelayConnectionState, publicKey: Uint8Array, boxKey: Uint8Array): void {
     const { crypto, random } = this.#options;
     this.#register(from, publicKey);
     const { bytesPerSecond, bytesBurst } = this.#limits;

@@ -1,12 +1,12 @@
 import { expect, it } from "vitest";
 import { instant } from "../base/instant.ts";
 import { ip } from "../base/ip.ts";
-import { PathFailures, type PathLife } from "./path-failures.ts";
+import { PathFailures, type PathLifetime } from "./path-failures.ts";
 
 const A = ip("198.51.100.1");
 const MINUTE = 60_000;
 
-function life(ms: number, asked = 0, answered = 0): PathLife {
+function life(ms: number, asked = 0, answered = 0): PathLifetime {
   return { ms, asked, answered };
 }
 

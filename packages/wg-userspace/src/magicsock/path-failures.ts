@@ -9,7 +9,7 @@ const PROVEN_LIFE_MS = 5 * 60_000;
 const FORGET_MS = 30 * 60_000;
 /** Addresses remembered for one peer; the one that failed longest ago is forgotten first. */
 const MAX_ADDRESSES = 16;
-const LIVES = 5;
+const MAX_LIFETIMES = 5;
 /** Fewer probes say nothing about loss. */
 const MIN_ASKED = 6;
 
@@ -19,14 +19,14 @@ interface Record {
   lastAt: Instant;
   heldUntil: number;
   /** How long the path lasted before each of the latest failures. */
-  readonly livesMs: number[];
+  readonly lifetimesMs: number[];
   /** Probes before the silence, and their answers, over all those lives. */
   asked: number;
   answered: number;
 }
 
 /** How long a path carried traffic, and how it answered until it fell silent. */
-export interface PathLife {
+export interface PathLifetime {
   readonly ms: number;
   readonly asked: number;
   readonly answered: number;
@@ -56,21 +56,21 @@ export class PathFailures {
   readonly #records = new Map<string, Record>();
 
   /** The path to `address` went silent after `life`. */
-  add(address: IpAddress, life: PathLife, now: Instant): void {
+  add(address: IpAddress, life: PathLifetime, now: Instant): void {
     const key = formatIp(address);
     const known = this.#current(key, now);
-    const record = known ?? { count: 0, lastAt: now, heldUntil: 0, livesMs: [], asked: 0, answered: 0 };
+    const record = known ?? { count: 0, lastAt: now, heldUntil: 0, lifetimesMs: [], asked: 0, answered: 0 };
     if (life.ms >= PROVEN_LIFE_MS) {
       record.count = 0;
-      record.livesMs.length = 0;
+      record.lifetimesMs.length = 0;
       record.asked = record.answered = 0;
     }
     record.count++;
     record.lastAt = now;
-    record.livesMs.push(life.ms);
+    record.lifetimesMs.push(life.ms);
     record.asked += life.asked;
     record.answered += life.answered;
-    if (record.livesMs.length > LIVES) record.livesMs.shift();
+    if (record.lifetimesMs.length > MAX_LIFETIMES) record.lifetimesMs.shift();
     record.heldUntil = now + HOLD_MS[Math.min(record.count, HOLD_MS.length) - 1]!;
     this.#records.delete(key);
     if (this.#records.size >= MAX_ADDRESSES) this.#forgetOldest();
@@ -86,7 +86,7 @@ export class PathFailures {
   summary(address: IpAddress, now: Instant): FailureSummary | undefined {
     const record = this.#current(formatIp(address), now);
     if (record === undefined) return undefined;
-    const lives = [...record.livesMs].sort((a, b) => a - b);
+    const lives = [...record.lifetimesMs].sort((a, b) => a - b);
     return {
       count: record.count,
       lifeMs: lives[lives.length >> 1]!,

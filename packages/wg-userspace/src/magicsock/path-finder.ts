@@ -276,8 +276,9 @@ export class PathFinder<Owner = unknown> {
     candidate.heardAt = now;
     if (known === undefined) this.#verify(now); // the peer is somewhere new
     // What came through shows that the way is open: answer with a probe of our own instead of waiting for the next round.
-    const worthIt = (this.trusted === undefined || candidate.lastPongAt === undefined) && !this.#isHeld(candidate, now);
-    if (worthIt && this.#probes.mayAnswer(candidate, now)) this.#probes.ping(candidate, now);
+    const isUseful =
+      (this.trusted === undefined || candidate.lastPongAt === undefined) && !this.#isHeld(candidate, now);
+    if (isUseful && this.#probes.mayAnswer(candidate, now)) this.#probes.ping(candidate, now);
   }
 
   /**

@@ -1,5 +1,5 @@
 import type { Candidate } from "./candidate.ts";
-import type { PathLife } from "./path-failures.ts";
+import type { PathLifetime } from "./path-failures.ts";
 
 interface Counts {
   readonly pings: number;
@@ -40,7 +40,7 @@ export class PathUse {
   }
 
   /** The failure, returned once: the peer is known to be there. */
-  takeFailure(): PathLife | undefined {
+  takeFailure(): PathLifetime | undefined {
     const ms = this.#failedAfterMs;
     this.#failedAfterMs = undefined;
     if (ms === undefined) return undefined;

@@ -273,7 +273,7 @@ export class Netstack {
     this.#pathMtus.clear();
     this.#forEachConnection((connection) => {
       if (!concerns(connection.remote.address)) return;
-      connection.kick(now, true);
+      connection.retransmitNow(now, true);
       this.#heap.update(connection);
     });
   }

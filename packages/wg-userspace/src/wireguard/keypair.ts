@@ -66,7 +66,7 @@ export class Keypairs {
   #current: Keypair | undefined;
   #next: Keypair | undefined;
   /** The peer's session that was created at the same time as our `current`; it is `previous`. */
-  #rival: Keypair | undefined;
+  #simultaneous: Keypair | undefined;
   readonly #yields: boolean;
   readonly #dropped: (keypair: Keypair) => void;
 
@@ -101,7 +101,7 @@ export class Keypairs {
     } else {
       this.#previous = current;
     }
-    this.#rival = next;
+    this.#simultaneous = next;
     this.#next = undefined;
     this.#current = keypair;
     this.#drop(previous);
@@ -112,7 +112,7 @@ export class Keypairs {
     const { previous, next } = this.#slots();
     this.#next = keypair;
     this.#previous = undefined;
-    this.#rival = undefined;
+    this.#simultaneous = undefined;
     this.#drop(next);
     this.#drop(previous);
   }
@@ -121,10 +121,10 @@ export class Keypairs {
    * An authenticated message arrived on `keypair`. Returns whether that confirmed the session, which is now `current`.
    */
   promote(keypair: Keypair): boolean {
-    if (keypair === this.#rival && this.#yields) {
+    if (keypair === this.#simultaneous && this.#yields) {
       this.#previous = this.#current;
       this.#current = keypair;
-      this.#rival = undefined;
+      this.#simultaneous = undefined;
       return false;
     }
     if (keypair !== this.#next) return false;
@@ -132,7 +132,7 @@ export class Keypairs {
     this.#previous = this.#current;
     this.#current = keypair;
     this.#next = undefined;
-    this.#rival = undefined;
+    this.#simultaneous = undefined;
     this.#drop(previous);
     return true;
   }
@@ -142,7 +142,7 @@ export class Keypairs {
     this.#previous = undefined;
     this.#current = undefined;
     this.#next = undefined;
-    this.#rival = undefined;
+    this.#simultaneous = undefined;
     this.#drop(previous);
     this.#drop(current);
     this.#drop(next);

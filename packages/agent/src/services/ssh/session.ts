@@ -300,7 +300,7 @@ export class SshSession {
     if (this.#silent.has(resolved.file))
       return this.#refuse(`the file system of ${resolved.file} does not answer`, START_FAILED_STATUS);
     if (this.#terminal !== undefined) {
-      if (command === undefined) await this.#greet();
+      if (command === undefined) await this.#printBanners();
       const directory = this.#directory(this.#context.directory());
       const rc = this.#userRc();
       const started = rc === undefined ? resolved : afterUserRc(rc, resolved);
@@ -392,7 +392,7 @@ export class SshSession {
     for (const path of this.#silent) logger.log("warn", "a file system does not answer", { path });
   }
 
-  async #greet(): Promise<void> {
+  async #printBanners(): Promise<void> {
     const { user, banners, motd, threads } = this.#context;
     if (!this.#silent.has(user.home) && existsSync(join(user.home, ".hushlogin"))) return;
     for (const text of [...banners(), await motd((path) => threads.answers(path))]) {

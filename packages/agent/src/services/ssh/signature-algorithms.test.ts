@@ -11,11 +11,11 @@ test("clients learn, name by name, which signatures are accepted (RFC 8308 §3.1
   const client = new Client();
   client.on("error", () => undefined);
   client.connect({ username: "any-name", sock: near });
-  const told = new Promise<unknown>((resolve) => {
+  const announced = new Promise<unknown>((resolve) => {
     raw(client)._handlers["EXT_INFO"] = ((_self: unknown, extensions: unknown) => resolve(extensions)) as never;
   });
   await once(client, "ready");
-  expect(await told).toEqual([
+  expect(await announced).toEqual([
     {
       name: "server-sig-algs",
       algs: [

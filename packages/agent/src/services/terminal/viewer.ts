@@ -23,7 +23,7 @@ export class Viewer {
   #sent = 0;
   #acknowledged = 0;
   /** Output sent while acknowledgements could not be read, for which a viewer is not dropped. */
-  #excused = 0;
+  #unconfirmable = 0;
   #windowFull = false;
   #inputPaused = false;
 
@@ -74,7 +74,7 @@ export class Viewer {
   }
 
   resumeInput(): void {
-    if (this.#inputPaused) this.#excused = this.#sent;
+    if (this.#inputPaused) this.#unconfirmable = this.#sent;
     this.#inputPaused = false;
     this.stream.resume();
   }
@@ -89,8 +89,8 @@ export class Viewer {
 
   get hasFallenTooFarBehind(): boolean {
     if (this.stream.writableLength > MAX_BACKLOG_BYTES) return true;
-    const unexcused = this.#sent - Math.max(this.#acknowledged, this.#excused);
-    return !this.#inputPaused && unexcused > OUTPUT_WINDOW_BYTES + MAX_BACKLOG_BYTES;
+    const unconfirmed = this.#sent - Math.max(this.#acknowledged, this.#unconfirmable);
+    return !this.#inputPaused && unconfirmed > OUTPUT_WINDOW_BYTES + MAX_BACKLOG_BYTES;
   }
 
   get #unacknowledged(): number {

@@ -71,18 +71,18 @@ export class SubscriptionBook {
   opened(): void {
     this.#up = true;
     for (const [key, entry] of this.#entries) this.#subscribe(key, entry);
-    this.#tell({ type: "link", up: true });
+    this.#notify({ type: "link", up: true });
   }
 
   lost(): void {
     this.#up = false;
     this.#byId.clear();
     for (const entry of this.#entries.values()) entry.id = undefined;
-    this.#tell({ type: "link", up: false });
+    this.#notify({ type: "link", up: false });
   }
 
   denied(): void {
-    this.#tell({ type: "denied" });
+    this.#notify({ type: "denied" });
   }
 
   received(message: DashboardMessage): void {
@@ -113,7 +113,7 @@ export class SubscriptionBook {
     this.#toServer(JSON.stringify({ op: "sub", id: entry.id, ...entry.subscription }));
   }
 
-  #tell(message: ToTab): void {
+  #notify(message: ToTab): void {
     for (const tab of this.#tabs) tab.post(message);
   }
 }

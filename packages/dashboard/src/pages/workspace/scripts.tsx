@@ -22,7 +22,7 @@ export function Scripts({ agent }: { readonly agent: WorkspaceAgent }): JSX.Elem
             return (
               <tr key={script.id}>
                 <th scope="row">{script.display_name}</th>
-                <td data-label="Runs">{occasions(script)}</td>
+                <td data-label="Runs">{triggersOf(script)}</td>
                 <td data-label="Latest run">
                   <State tone={tone}>{text}</State>
                 </td>
@@ -35,7 +35,7 @@ export function Scripts({ agent }: { readonly agent: WorkspaceAgent }): JSX.Elem
   );
 }
 
-function occasions({ run_on_start: start, run_on_stop: stop, cron }: AgentScript): string {
+function triggersOf({ run_on_start: start, run_on_stop: stop, cron }: AgentScript): string {
   const all = [start ? "at start" : "", stop ? "at stop" : "", cron === "" ? "" : `by schedule ${cron}`];
   return all.filter((one) => one !== "").join(", ") || "never";
 }

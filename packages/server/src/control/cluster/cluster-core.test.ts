@@ -395,7 +395,7 @@ function expectTruth(world: World): void {
     for (const other of connected)
       if (other !== peer && (peer.wanted.has(other.id) || other.wanted.has(peer.id)))
         expected.set(other.id, hexEncode(other.key!));
-    const known = new Map([...peer.known].filter(([, told]) => told !== "lost"));
+    const known = new Map([...peer.known].filter(([, state]) => state !== "lost"));
     expect(known, `what ${peer.id} knows`).toEqual(expected);
   }
   for (const server of world.servers)
@@ -440,18 +440,18 @@ describe("coordinators of one cluster", () => {
     client.tunnel(agent.id, false);
     world.settle();
     const before = [...client.known];
-    let told = 0;
+    let messages = 0;
     client.known.delete = () => {
-      told++;
+      messages++;
       return true;
     };
     client.known.set = () => {
-      told++;
+      messages++;
       return client.known;
     };
     agent.connect(b);
     world.settle();
-    expect(told).toBe(0);
+    expect(messages).toBe(0);
     expect([...client.known]).toEqual(before);
     expect(a.coordinator.isConnected(agent.id)).toBe(false);
     expect(b.coordinator.isConnected(agent.id)).toBe(true);
@@ -540,9 +540,9 @@ describe("coordinators of one cluster", () => {
     world.settle();
     const heard: string[] = [];
     const set = client.known.set.bind(client.known);
-    client.known.set = (id, told) => {
-      heard.push(told);
-      return set(id, told);
+    client.known.set = (id, state) => {
+      heard.push(state);
+      return set(id, state);
     };
     a.crash();
     agent.connect(world.servers[0]!);

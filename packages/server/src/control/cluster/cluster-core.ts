@@ -3,7 +3,7 @@ import { NodeSchema } from "coder-protocol/gen/tailnet_pb.js";
 import type { Coordinator } from "../coordinator.ts";
 import type { CoordinatorRecord } from "../coordinator-records.ts";
 import { Outbox, type PeerChange } from "./outbox.ts";
-import { hereText, type Rows, type ServerRow, type WholeServer } from "./rows.ts";
+import { type Rows, reasonText, type ServerRow, type WholeServer } from "./rows.ts";
 import { ClusterView } from "./view.ts";
 
 /** The coordinator of this server and the data that it exchanges with the others; all but the database access itself. */
@@ -51,7 +51,7 @@ export class ClusterCore {
       case "connected": {
         const { id, auth } = record;
         const session = this.view.newSession(id, this.#databaseMs());
-        const reason = hereText(auth);
+        const reason = reasonText(auth);
         this.#write({ id, state: "here", kind: auth.kind, session, key: undefined, node: undefined, reason });
         for (const other of this.#coordinator.partnersOf(id)) this.view.concerned(other);
         return;

@@ -50,8 +50,8 @@ const relayKey = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** The keys that a server's health check uses at relays: ProbeKeys of the relay. */
 export interface CheckKeys {
-  onLent(listener: (publicKeyHex: string) => void): void;
-  lentElsewhere(publicKeyHex: string): void;
+  onLend(listener: (publicKeyHex: string) => void): void;
+  lentBySibling(publicKeyHex: string): void;
 }
 
 export interface ClusterEventsOptions {
@@ -78,7 +78,7 @@ export class ClusterEvents {
   start(tell: (event: EventChange) => void): void {
     const { accessEvents, changes, checkKeys } = this.#options;
     this.#tell = tell;
-    checkKeys.onLent((key) => tell({ key: `check ${key}`, kind: "check-key", body: JSON.stringify(key) }));
+    checkKeys.onLend((key) => tell({ key: `check ${key}`, kind: "check-key", body: JSON.stringify(key) }));
     accessEvents.subscribe((event, outboxId) => {
       // Each under its own key, since each takes a right away.
       const key = `access ${outboxId ?? ++this.#serial}`;
@@ -111,7 +111,7 @@ export class ClusterEvents {
       }
     } else if (kind === "check-key") {
       const key = relayKey.safeParse(parsedJson(body));
-      if (key.success) this.#options.checkKeys.lentElsewhere(key.data);
+      if (key.success) this.#options.checkKeys.lentBySibling(key.data);
       else this.#refused(kind);
     } // a later release may have further kinds
   }

@@ -1,8 +1,8 @@
 /** Keeps a ClusterCore in step with the database: writes pending changes, reads new ones, and follows the other servers. */
 import { randomUUID } from "node:crypto";
-import { Bell } from "../../base/bell.ts";
 import { pause } from "../../base/gradual-end.ts";
 import type { Logger } from "../../base/log.ts";
+import { WakeSignal } from "../../base/wake-signal.ts";
 import type { AccessOutboxRow } from "../../db/access-outbox.ts";
 import type { CoordinatorRecord } from "../coordinator-records.ts";
 import type { ClusterCore } from "./cluster-core.ts";
@@ -60,8 +60,8 @@ export class ClusterLink implements AsyncDisposable {
   readonly #options: ClusterLinkOptions;
   readonly #database: ClusterDatabase;
   readonly #core: ClusterCore;
-  readonly #writerBell = new Bell();
-  readonly #readerBell = new Bell();
+  readonly #writerWake = new WakeSignal();
+  readonly #readerWake = new WakeSignal();
   #me: string;
   /** Undefined until the link is opened. */
   #isolation: Isolation | undefined;
@@ -146,26 +146,26 @@ export class ClusterLink implements AsyncDisposable {
   /** See CoordinatorEvents.onRecord. */
   record(record: CoordinatorRecord): void {
     this.#core.record(record);
-    this.#writerBell.ring();
+    this.#writerWake.set();
   }
 
   /** Passes on an event that other servers may have to act on. */
   tell(event: EventChange): void {
     this.#core.outbox.addEvent(event);
-    this.#writerBell.ring();
+    this.#writerWake.set();
   }
 
   /** Announces that this server is stopping: once the others read it, they give its peers time to return to one of them. */
   drain(): void {
     this.#draining = true;
-    this.#writerBell.ring();
+    this.#writerWake.set();
   }
 
   async close(): Promise<void> {
     this.#closing = true;
     clearTimeout(this.#isolationTimer);
-    this.#writerBell.ring();
-    this.#readerBell.ring();
+    this.#writerWake.set();
+    this.#readerWake.set();
     await this.#running;
     await this.#database[Symbol.asyncDispose]();
   }
@@ -179,7 +179,7 @@ export class ClusterLink implements AsyncDisposable {
   async #write(): Promise<void> {
     let retryMs = FIRST_RETRY_MS;
     while (!this.#closing) {
-      await this.#writerBell.wait(Math.max(0, this.#nextHeartbeatAt - performance.now()));
+      await this.#writerWake.wait(Math.max(0, this.#nextHeartbeatAt - performance.now()));
       const isLone = performance.now() - this.#lastWriteAt > LONE_MS;
       if (this.#core.outbox.waiting > 0 && !isLone) await pause(GATHER_MS);
       try {
@@ -192,7 +192,7 @@ export class ClusterLink implements AsyncDisposable {
         this.#failed(error);
         await pause(retryMs);
         retryMs = Math.min(MAX_RETRY_MS, 2 * retryMs);
-        this.#writerBell.ring();
+        this.#writerWake.set();
       }
     }
     try {
@@ -241,7 +241,7 @@ export class ClusterLink implements AsyncDisposable {
       this.#lastWriteAt = performance.now();
       await this.#database.hint(this.#me, batch.head);
       if (this.#closing || performance.now() < this.#nextHeartbeatAt) continue;
-      this.#writerBell.ring();
+      this.#writerWake.set();
       return;
     }
   }
@@ -261,7 +261,7 @@ export class ClusterLink implements AsyncDisposable {
     this.#armIsolation();
     this.#core.heartbeats(servers);
     this.#core.sweep();
-    this.#readerBell.ring();
+    this.#readerWake.set();
     for (const event of await this.#database.adopt()) this.#options.onAdopted?.(event);
     if (performance.now() - this.#sweptAt < SWEEP_MS) return;
     this.#sweptAt = performance.now();
@@ -278,7 +278,7 @@ export class ClusterLink implements AsyncDisposable {
     // lost.
     this.#core.restart(this.#me);
     await this.#database.join(this.#me, this.#options.replica.id);
-    this.#writerBell.ring();
+    this.#writerWake.set();
   }
 
   #failed(error: unknown): void {
@@ -335,7 +335,7 @@ export class ClusterLink implements AsyncDisposable {
     while (!this.#closing) {
       const isQuiet = performance.now() - this.#lastNewsAt > QUIET_MS;
       const pollMs = isQuiet ? SLOW_POLL_MS : POLL_MS;
-      await this.#readerBell.wait(this.#mode === "poll" ? pollMs : HEARTBEAT_MS);
+      await this.#readerWake.wait(this.#mode === "poll" ? pollMs : HEARTBEAT_MS);
       try {
         if (this.#mode === "listen" && !this.#listening) await this.#listen();
         if (this.#mode === "poll")
@@ -346,7 +346,7 @@ export class ClusterLink implements AsyncDisposable {
         this.#failed(error);
         await pause(retryMs);
         retryMs = Math.min(MAX_RETRY_MS, 2 * retryMs);
-        this.#readerBell.ring();
+        this.#readerWake.set();
       }
     }
   }
@@ -398,7 +398,7 @@ export class ClusterLink implements AsyncDisposable {
       this.#compareSoon();
       throw error;
     }
-    this.#readerBell.ring();
+    this.#readerWake.set();
   }
 
   /** A difference means that a change was lost, for example by a standby that lacked it, or that there is a bug. */
@@ -426,13 +426,13 @@ export class ClusterLink implements AsyncDisposable {
       .listen({
         onHint: (server, head) => {
           this.#core.view.hint(server, head);
-          this.#readerBell.ring();
+          this.#readerWake.set();
         },
         onLost: (reason) => {
           this.#listening = false;
           if (this.#closing) return;
           this.#options.log.info({ reason: String(reason) }, "hints of the other servers are missed for a moment");
-          setTimeout(() => this.#readerBell.ring(), LISTEN_RETRY_MS).unref();
+          setTimeout(() => this.#readerWake.set(), LISTEN_RETRY_MS).unref();
         },
       })
       .catch((error: unknown) => {

@@ -11,7 +11,7 @@ import { LOST_AFTER_MS } from "./view.ts";
 const MAX_FAULTS = 16;
 
 export type ReplicaState = "alive" | "draining" | "lost";
-export type ReplicaNews = "joined" | "left" | "lost" | "back";
+export type ReplicaChange = "joined" | "left" | "lost" | "back";
 
 export interface WatchedServer {
   readonly id: string;
@@ -48,13 +48,13 @@ export class ClusterWatch {
   reconciled = 0;
   readonly #servers = new Map<string, Known>();
   readonly #replicas = new Map<string, Replica>();
-  readonly #onNews: (news: ReplicaNews, fields: Readonly<Record<string, unknown>>) => void;
+  readonly #onChange: (change: ReplicaChange, fields: Readonly<Record<string, unknown>>) => void;
   #faults: Fault[] = [];
   #isFirst = true;
 
-  /** @param onNews Called when another server appears or disappears. */
-  constructor(onNews: (news: ReplicaNews, fields: Readonly<Record<string, unknown>>) => void) {
-    this.#onNews = onNews;
+  /** @param onChange Called when another server appears or disappears. */
+  constructor(onChange: (change: ReplicaChange, fields: Readonly<Record<string, unknown>>) => void) {
+    this.#onChange = onChange;
   }
 
   get faults(): readonly Fault[] {
@@ -122,7 +122,7 @@ export class ClusterWatch {
     for (const replica of all) {
       gone.delete(replica.id);
       if (!this.#replicas.has(replica.id) && replica.id !== ownId && !this.#isFirst)
-        this.#onNews("joined", factsOf(replica.id, replica));
+        this.#onChange("joined", factsOf(replica.id, replica));
       this.#replicas.set(replica.id, replica);
     }
     this.#isFirst = false;
@@ -132,7 +132,7 @@ export class ClusterWatch {
       const isStopped = [...this.#servers.values()].some(
         ({ row, state }) => row.replicaId === id && state === "draining",
       );
-      if (isStopped) this.#onNews("left", factsOf(id, this.#replicas.get(id)));
+      if (isStopped) this.#onChange("left", factsOf(id, this.#replicas.get(id)));
       if (isStopped || !rows.includes(id)) this.#replicas.delete(id);
     }
   }
@@ -148,9 +148,9 @@ export class ClusterWatch {
     const facts = factsOf(known.row.replicaId, this.#replicas.get(known.row.replicaId));
     if (state === "lost") {
       known.lostAtMs = nowMs;
-      this.#onNews("lost", { ...facts, silent_seconds: seconds(known.row.ageMs) });
+      this.#onChange("lost", { ...facts, silent_seconds: seconds(known.row.ageMs) });
     } else if (known.state === "lost" && state === "alive")
-      this.#onNews("back", { ...facts, after_seconds: seconds(nowMs - known.lostAtMs) });
+      this.#onChange("back", { ...facts, after_seconds: seconds(nowMs - known.lostAtMs) });
   }
 }
 

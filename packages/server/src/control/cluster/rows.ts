@@ -15,7 +15,7 @@ export interface PeerRow {
   /** Database time of the connection in ms. Of several rows with one id, the one with the greatest session is valid. */
   readonly session: number;
   readonly key: Uint8Array | undefined;
-  /** For a connected peer the text made by {@link hereText}; otherwise the reason why it ended. */
+  /** For a connected peer the text made by {@link reasonText}; otherwise the reason why it ended. */
   readonly reason: string;
 }
 
@@ -87,17 +87,17 @@ export interface ServerRow {
 }
 
 /** The session id that a client announced, and the sealed right to its tunnels. */
-export interface HereFacts {
+export interface ReasonFacts {
   readonly sessionId?: string | undefined;
   readonly right?: Uint8Array | undefined;
 }
 
 /** Session id and right, separated by a space; earlier releases wrote only the session id. */
-export function hereText({ sessionId = "", right }: HereFacts): string {
+export function reasonText({ sessionId = "", right }: ReasonFacts): string {
   return right === undefined ? sessionId : `${sessionId} ${Buffer.from(right).toString("base64url")}`;
 }
 
-export function hereFacts(text: string): HereFacts {
+export function parseReason(text: string): ReasonFacts {
   const [sessionId = "", right] = text.split(" ", 2);
   return {
     sessionId: sessionId === "" ? undefined : sessionId,

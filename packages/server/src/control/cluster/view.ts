@@ -8,9 +8,9 @@ import { nodeFromProto, nodeToProto } from "coder-protocol/tailnet/node";
 import type { PeerEnd, RemotePeer } from "../coordinator-records.ts";
 import { nodeRefusal } from "../peer-auth.ts";
 import {
-  hereFacts,
   type NodeRow,
   type PeerRow,
+  parseReason,
   type Rows,
   type ServerRow,
   type TunnelRow,
@@ -417,7 +417,7 @@ function endOf(row: PeerRow, serverIsAlive: boolean): [PeerEnd, string] {
 }
 
 function remotePeer(row: PeerRow, node: Node | undefined): RemotePeer {
-  const { sessionId, right } = hereFacts(row.reason);
+  const { sessionId, right } = parseReason(row.reason);
   return { key: row.key, node, sessionId, right };
 }
 

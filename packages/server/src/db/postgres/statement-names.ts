@@ -5,7 +5,7 @@
 import { failureCode } from "./failures.ts";
 
 /** A statement gets a name when it is sent this often. */
-const WORTH_USES = 5;
+const MIN_USES = 5;
 /** Each prepared statement takes about 10 KiB of memory for every connection. */
 const MAX_NAMES = 128;
 /** Statements without a name whose uses are counted. Beyond it the counts are dropped. */
@@ -31,7 +31,7 @@ export class StatementNames {
     if (known !== undefined) return known;
     if (this.#names.size === MAX_NAMES || !MAY_HAVE_NAME.test(text)) return undefined;
     const uses = (this.#uses.get(text) ?? 0) + 1;
-    if (uses < WORTH_USES) {
+    if (uses < MIN_USES) {
       if (this.#uses.size === MAX_COUNTED) this.#uses.clear();
       this.#uses.set(text, uses);
       return undefined;

@@ -84,10 +84,10 @@ export class TerminalSockets {
     try {
       const tunnel = await this.#options.tunnels.acquire(admitted.request);
       try {
-        const stopTelling = await this.#bridge(webSocket, tunnel, admitted, over.signal);
+        const stopReporting = await this.#bridge(webSocket, tunnel, admitted, over.signal);
         webSocket.resume();
         await closed;
-        stopTelling();
+        stopReporting();
       } finally {
         tunnel.release();
       }

@@ -9,7 +9,7 @@ const MAX_REPORTS_AT_ONCE = 8;
 /**
  * Refusals that may be temporary: of a token that is being replaced, of a proxy that is not confirmed yet, and by a busy primary.
  */
-const PASSING: ReadonlySet<number> = new Set([401, 403, 408, 429]);
+const TRANSIENT: ReadonlySet<number> = new Set([401, 403, 408, 429]);
 
 export interface UseReportsOptions {
   readonly uses: AppUses;
@@ -33,7 +33,7 @@ export class UseReports {
 
   /** Reports what there is, unless a report is in progress. Never rejects. */
   report(): Promise<void> {
-    this.#underWay ??= this.#tellAll(false).finally(() => {
+    this.#underWay ??= this.#reportAll(false).finally(() => {
       this.#underWay = undefined;
     });
     return this.#underWay;
@@ -42,10 +42,10 @@ export class UseReports {
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.#underWay;
-    await this.#tellAll(true);
+    await this.#reportAll(true);
   }
 
-  async #tellAll(isLast: boolean): Promise<void> {
+  async #reportAll(isLast: boolean): Promise<void> {
     const { uses, now } = this.#options;
     // A session that is open is reported only once in this call.
     let left = uses.size;
@@ -65,7 +65,7 @@ export class UseReports {
       return true;
     } catch (error) {
       const { status } = (error ?? {}) as Partial<ClientError>;
-      if (status !== undefined && status >= 400 && status < 500 && !PASSING.has(status)) uses.refused();
+      if (status !== undefined && status >= 400 && status < 500 && !TRANSIENT.has(status)) uses.refused();
       else uses.failed();
       onError(error);
       return false;

@@ -254,9 +254,9 @@ export class TcpConnection {
    * peer may have used up its window, and the ACKs for that took the old path.
    * @internal
    */
-  kick(now: Instant, pathChanged = false): void {
+  retransmitNow(now: Instant, pathChanged = false): void {
     if (this.#state === "CLOSED" || this.#state === "TIME_WAIT") return;
-    this.#sender.kick(now, pathChanged);
+    this.#sender.retransmitNow(now, pathChanged);
     if (pathChanged) {
       this.#sender.tally = this.#host.tallyOf(this.remote); // the peer may have been added again
       this.#size.retry();
@@ -338,7 +338,7 @@ export class TcpConnection {
     } else {
       // Simultaneous open: our SYN becomes a SYN-ACK.
       this.#state = "SYN_RECEIVED";
-      sender.kick(now, false);
+      sender.retransmitNow(now, false);
     }
   }
 
@@ -581,7 +581,7 @@ export class TcpConnection {
     const receiver = this.#receiver;
     if (this.#state === "SYN_RECEIVED" && (segment.flags & (SYN | ACK)) === SYN) {
       // The peer's SYN again: our SYN-ACK was lost.
-      if (this.#outOfWindowAcks.take(now)) this.#sender.kick(now, false);
+      if (this.#outOfWindowAcks.take(now)) this.#sender.retransmitNow(now, false);
       return;
     }
     // Unacceptable segments still show that the peer is alive: a keepalive or probe answered.

@@ -306,7 +306,7 @@ export class Sender {
   }
 
   /** The path works again or has changed: send at once instead of waiting for a backed-off timer. */
-  kick(now: Instant, pathChanged: boolean): void {
+  retransmitNow(now: Instant, pathChanged: boolean): void {
     this.rtt.backoff = 0;
     this.#persistBackoff = 0;
     if (pathChanged) {

@@ -3,10 +3,10 @@ import type { Logger } from "../base/log.ts";
 import { OpenStreams } from "../base/open-streams.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
 import { Listeners } from "./listeners.ts";
-import { StartingDoor, type Waiting } from "./starting-door.ts";
+import { StartupHandler, type StartupState } from "./startup-handler.ts";
 import type { Certificates } from "./tls.ts";
 
-interface WaitingRoomOptions {
+interface StartupListenersOptions {
   readonly http: ListenAddress | undefined;
   readonly tls: { readonly address: ListenAddress } | undefined;
   readonly certificates: Certificates | undefined;
@@ -14,18 +14,18 @@ interface WaitingRoomOptions {
 }
 
 /** Listens at the server's addresses while the server waits for its database. */
-export class WaitingRoom {
-  readonly #options: WaitingRoomOptions;
-  readonly #door = new StartingDoor();
+export class StartupListeners {
+  readonly #options: StartupListenersOptions;
+  readonly #handler = new StartupHandler();
   #open: Promise<Listeners | undefined> | undefined;
 
-  constructor(options: WaitingRoomOptions) {
+  constructor(options: StartupListenersOptions) {
     this.#options = options;
   }
 
   /** Starts to listen at the first call. */
-  wait(waiting: Waiting): void {
-    this.#door.waiting = waiting;
+  listen(state: StartupState): void {
+    this.#handler.state = state;
     this.#open ??= this.#listen();
   }
 
@@ -40,7 +40,7 @@ export class WaitingRoom {
   /** Undefined if an address is in use; the server itself will report that when it starts to listen. */
   async #listen(): Promise<Listeners | undefined> {
     const { http, tls, certificates, log } = this.#options;
-    const listeners = new Listeners({ door: this.#door, limits: DEFAULT_LIMITS, streams: new OpenStreams(), log });
+    const listeners = new Listeners({ door: this.#handler, limits: DEFAULT_LIMITS, streams: new OpenStreams(), log });
     try {
       if (http !== undefined) await listeners.http(http, "http-address");
       if (tls !== undefined && certificates !== undefined) {

@@ -1,16 +1,16 @@
-/** Wakes a loop that is waiting. A ring while it is not waiting ends its next wait at once. */
-export class Bell {
-  #rung = false;
+/** Wakes a loop that is waiting. Set while the loop is not waiting, it ends the next wait at once. */
+export class WakeSignal {
+  #isSet = false;
   #wake: (() => void) | undefined;
 
-  ring(): void {
-    this.#rung = true;
+  set(): void {
+    this.#isSet = true;
     this.#wake?.();
   }
 
-  /** Resolves at the next ring, or after `ms`. */
+  /** Resolves when it is set, or after `ms`. */
   async wait(ms: number): Promise<void> {
-    if (!this.#rung) {
+    if (!this.#isSet) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, ms);
         this.#wake = () => {
@@ -20,6 +20,6 @@ export class Bell {
       });
       this.#wake = undefined;
     }
-    this.#rung = false;
+    this.#isSet = false;
   }
 }

@@ -4,7 +4,7 @@ import { clockTime } from "../base/words.ts";
 import { now } from "../session/clock.ts";
 
 /** Where a page is, and the time of the latest data. */
-export function Crumbs({ steps }: { readonly steps: readonly (readonly [string, string])[] }): JSX.Element {
+export function Breadcrumbs({ steps }: { readonly steps: readonly (readonly [string, string])[] }): JSX.Element {
   // Read so that the line is rendered again when the clock ticks.
   void now.value;
   return (

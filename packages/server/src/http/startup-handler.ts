@@ -7,20 +7,20 @@ import type { Door } from "./listeners.ts";
 import { rejectUpgrade } from "./reject-upgrade.ts";
 
 /** What a server that has no store yet is waiting for; the text of /readyz. */
-export type Waiting = "waiting for the database" | "migrating";
+export type StartupState = "waiting for the database" | "migrating";
 
 /**
  * Answers while the server waits for its database. It reports healthy, so that it is not killed during a long migration, and not
  * ready, so that balancers send it no requests.
  */
-export class StartingDoor implements Door {
-  waiting: Waiting = "waiting for the database";
+export class StartupHandler implements Door {
+  state: StartupState = "waiting for the database";
 
   request(request: IncomingMessage, response: ServerResponse): void {
     request.resume();
     const path = (request.url ?? "").split("?", 1)[0];
     if (path === "/healthz") this.#answer(response, 200, "text/plain; charset=utf-8", "OK");
-    else if (path === "/readyz") this.#answer(response, 503, "text/plain; charset=utf-8", this.waiting);
+    else if (path === "/readyz") this.#answer(response, 503, "text/plain; charset=utf-8", this.state);
     else this.#answer(response, 503, "application/json; charset=utf-8", `${JSON.stringify(starting().body)}\n`);
   }
 

@@ -7,7 +7,7 @@ import type { ChainStop } from "./chains.ts";
 import { type AppLabel, type AppPlace, parseProgram } from "./label.ts";
 import type { AppResolver, ResolvedApp } from "./resolver.ts";
 
-export interface BesideOptions {
+export interface CompanionOptions {
   readonly resolver: Pick<AppResolver, "resolve">;
   /** The wildcard that the app's host is below. */
   readonly wildcard: Wildcard;
@@ -18,16 +18,16 @@ export interface BesideOptions {
 }
 
 /** @param label The label of the app. @param host Its host name in lower case, without a port. */
-export async function stopsBeside(label: AppLabel, host: string, options: BesideOptions): Promise<ChainStop[]> {
+export async function companionStops(label: AppLabel, host: string, options: CompanionOptions): Promise<ChainStop[]> {
   const { accessUrl, admits, resolver, wildcard } = options;
   const app = await resolver.resolve(label);
   const stops: ChainStop[] = [];
   for (const what of app?.target.also ?? []) {
     const program = parseProgram(what);
     if ("error" in program) continue;
-    const beside = await resolver.resolve({ ...label, prefix: "", program });
-    if (beside === undefined || !(await admits(beside))) continue;
-    const name = besideLabel(what, label.place, beside);
+    const companion = await resolver.resolve({ ...label, prefix: "", program });
+    if (companion === undefined || !(await admits(companion))) continue;
+    const name = companionLabel(what, label.place, companion);
     const stop = { hostname: `${name}${wildcard.suffix}`, origin: wildcardOrigin(wildcard, name, accessUrl) };
     if (stop.hostname !== host) stops.push(stop);
   }
@@ -35,7 +35,7 @@ export async function stopsBeside(label: AppLabel, host: string, options: Beside
 }
 
 /** The label of an app declared beside the one at `place`. It uses the alias if `place` does. */
-function besideLabel(what: string, place: AppPlace, { agent, workspace, owner }: ResolvedApp): string {
+function companionLabel(what: string, place: AppPlace, { agent, workspace, owner }: ResolvedApp): string {
   if ("alias" in place) return `${what}--${place.alias}`;
   const names = { agent: agent.name, workspace: workspace.name, owner: owner.username };
   return appLabel(what, { ...names, alias: agent.app_alias });

@@ -7,7 +7,7 @@ import { connectWorkspace } from "../../packages/client/src/connection/connect.t
  * More than any table of the agent holds: it keeps the handshake times of 1024 departed peers, and 4096 addresses, of
  * which a client has at least two.
  */
-const STRANGERS = 2_200;
+const UNKNOWN_CLIENTS = 2_200;
 const AT_ONCE = 8;
 const CONNECTED_WITHIN_MS = 60_000;
 
@@ -16,14 +16,14 @@ const CONNECTED_WITHIN_MS = 60_000;
  * @param configFolder Folder of a login, as `coder login` writes it.
  * @param onDone Called with the number of clients that have come and gone.
  */
-export async function letStrangersPass(configFolder: string, onDone: (count: number) => void): Promise<void> {
+export async function connectUnknownClients(configFolder: string, onDone: (count: number) => void): Promise<void> {
   const url = readFileSync(join(configFolder, "url"), "utf8").trim();
   const token = readFileSync(join(configFolder, "session"), "utf8").trim();
   let begun = 0;
   let done = 0;
   await Promise.all(
     Array.from({ length: AT_ONCE }, async () => {
-      while (begun++ < STRANGERS) {
+      while (begun++ < UNKNOWN_CLIENTS) {
         await using connection = await connectWorkspace({
           url,
           token,
