@@ -1,6 +1,5 @@
-import { DeadlineHeap } from "../base/deadline-heap.ts";
 import { type DropReason, Drops, EngineError } from "../base/errors.ts";
-import { earliest, type Instant, instant } from "../base/instant.ts";
+import { type Instant, instant } from "../base/instant.ts";
 import type { AddrPort, IpAddress } from "../base/ip.ts";
 import {
   type ChecksumFunction,
@@ -10,29 +9,22 @@ import {
   type RandomSource,
   silentLogger,
 } from "../base/ports.ts";
-import { SegmentTally } from "../base/segment-tally.ts";
-import { TokenBucket } from "../base/token-bucket.ts";
-import { ConnectionTable } from "./connection-table.ts";
+import type { SegmentTally } from "../base/segment-tally.ts";
 import { Icmp, type IcmpError } from "./icmp.ts";
 import { addressAt, isAt, OwnAddresses } from "./own-addresses.ts";
 import type { PacketOutput } from "./packet-output.ts";
 import { PathMtuCache } from "./path-mtu.ts";
 import { Pinger, type PingKind } from "./pinger.ts";
-import { checkPort, ephemeralPort } from "./port-bindings.ts";
-import { ReadyQueue } from "./ready-queue.ts";
 import { Reassembly } from "./reassembly.ts";
-import { ChunkPool } from "./tcp/chunk-pool.ts";
-import { type PassiveOpen, TcpConnection, type TcpHost } from "./tcp/connection.ts";
-import { InitialNumbers } from "./tcp/initial-numbers.ts";
-import type { PendingRequest, TcpListener, TcpRequestHandler } from "./tcp/listener.ts";
-import { TCP_DEFAULTS, type TcpDefaults, type TcpOptions } from "./tcp/options.ts";
-import { Resets } from "./tcp/reset.ts";
-import { SynBacklog } from "./tcp/syn-backlog.ts";
-import { TRANSMIT_IDLE, TRANSMIT_NO_SLOT } from "./tcp/transmitter.ts";
+import type { TcpConnection } from "./tcp/connection.ts";
+import type { TcpListener, TcpRequestHandler } from "./tcp/listener.ts";
+import type { TcpDefaults, TcpOptions } from "./tcp/options.ts";
+import type { ListenOptions } from "./tcp/syn-backlog.ts";
+import { TcpConnections } from "./tcp-connections.ts";
 import { Tsmp } from "./tsmp.ts";
 import type { UdpHandler, UdpSendQueue, UdpSendResult, UdpSocket } from "./udp.ts";
 import { type UdpBinding, type UdpFallback, UdpHost } from "./udp-host.ts";
-import { parseIpPacket, transportSum } from "./wire/ip.ts";
+import { parseIpPacket } from "./wire/ip.ts";
 import {
   IpPacket,
   PROTOCOL_ICMP,
@@ -41,7 +33,6 @@ import {
   PROTOCOL_TSMP,
   PROTOCOL_UDP,
 } from "./wire/ip-packet.ts";
-import { ACK, FIN, parseTcp, RST, SYN, TcpSegment } from "./wire/tcp.ts";
 
 export type { PacketOutput } from "./packet-output.ts";
 export { TcpConnection, type TcpHandler, type TcpInfo, type TcpState } from "./tcp/connection.ts";
@@ -73,16 +64,6 @@ export interface NetstackConfig {
   readonly maxConnections?: number | undefined;
 }
 
-const DEFAULT_MAX_CONNECTIONS = 16384;
-/** Segments a connection may send before the next one's turn. */
-const QUANTUM = 4;
-/** RFC 5961 §7. */
-const CHALLENGES_PER_SECOND = 100;
-/** Full chunks of stream buffers kept for reuse while streams run: 16 MB, what one fast stream may need. */
-const POOLED_CHUNKS = 256;
-
-type TableValue = TcpConnection | PendingRequest;
-
 /**
  * A user-space IP host: IPv4, IPv6, TCP, UDP, ICMP and TSMP over whatever carries IP packets. Packets go in through
  * handlePacket(), time through handleTimeout(); packets leave through the PacketOutput, mostly inside flush(), which also
@@ -91,84 +72,68 @@ type TableValue = TcpConnection | PendingRequest;
 export class Netstack {
   readonly drops = new Drops();
   readonly #own: OwnAddresses;
-  readonly #output: PacketOutput;
   readonly #checksum: ChecksumFunction;
   readonly #random: RandomSource;
   readonly #logger: Logger;
-  readonly #tcp: TcpDefaults;
-  readonly #maxConnections: number;
-  readonly #receiveMtu: number;
-  readonly #table: ConnectionTable<TableValue>;
-  readonly #heap = new DeadlineHeap<TcpConnection>();
-  readonly #synBacklog: SynBacklog;
-  readonly #resets: Resets;
-  readonly #initialNumbers: InitialNumbers;
+  readonly #tcp: TcpConnections;
   readonly #udp: UdpHost;
   #udpFirst = true;
-  /** In TIME-WAIT, oldest first. */
-  readonly #timeWaits = new Set<TcpConnection>();
   readonly #pinger = new Pinger();
   readonly #icmp: Icmp;
   readonly #tsmp: Tsmp;
   readonly #pathMtus = new PathMtuCache();
   readonly #reassembly = new Reassembly((reason) => this.#drop(reason));
-  readonly #challenges = new TokenBucket(CHALLENGES_PER_SECOND, CHALLENGES_PER_SECOND);
-  readonly #host: TcpHost<TcpConnection>;
   readonly #routeMtu: (remote: IpAddress) => number;
   #mtu: number;
   #now: Instant = instant(0);
-  readonly #ready = new ReadyQueue<TcpConnection>();
-  /** Ready, but the carrier to their peer is full: they wait for the next flush without holding up the others. */
-  readonly #blocked: TcpConnection[] = [];
-  #eventful: TcpConnection[] = [];
-  #eventfulHead = 0;
   readonly #packet = new IpPacket();
-  readonly #segment = new TcpSegment();
 
   /** @internal */
   constructor(config: NetstackConfig) {
     this.#own = new OwnAddresses(config.addresses);
     this.#mtu = config.mtu;
     this.#routeMtu = config.routeMtu ?? (() => this.#mtu);
-    this.#receiveMtu = config.receiveMtu ?? config.mtu;
-    this.#output = config.output;
     this.#checksum = config.checksum;
     this.#random = config.random;
     this.#logger = config.logger ?? silentLogger;
-    this.#tcp = { ...TCP_DEFAULTS, ...config.tcp };
-    this.#maxConnections = config.maxConnections ?? DEFAULT_MAX_CONNECTIONS;
-    this.#table = new ConnectionTable(config.random.uint32());
-    const identification = config.random.uint32();
-    this.#initialNumbers = new InitialNumbers(config.random.bytes(16));
-    this.#resets = new Resets(config.output, config.checksum);
-    this.#synBacklog = this.#makeSynBacklog();
-    this.#host = this.#makeHost(config);
+    const { output, checksum, random } = config;
+    const tableSeed = random.uint32();
+    const identification = random.uint32();
+    const pathMtu = (remote: AddrPort, now: Instant): number => this.#pathMtu(remote, now);
+    this.#tcp = new TcpConnections(
+      {
+        output,
+        checksum,
+        random,
+        own: this.#own,
+        pathMtu,
+        pathMtuReported: (remote, mtu, now) => this.#pathMtus.set(remote, mtu, now),
+        dropped: (reason) => this.#drop(reason),
+      },
+      {
+        defaults: config.tcp,
+        maxConnections: config.maxConnections,
+        receiveMtu: config.receiveMtu ?? config.mtu,
+        tallyOf: config.tallyOf,
+        tableSeed,
+        sequenceSecret: random.bytes(16),
+      },
+    );
     const stack = this;
     this.#icmp = new Icmp(
       {
-        output: config.output,
-        checksum: config.checksum,
+        output,
+        checksum,
         get mtu() {
           return stack.#mtu;
         },
         pinger: this.#pinger,
         onIcmpError: (memory, error, now) => this.#onIcmpError(memory, error, now),
       },
-      config.random.uint32(),
+      random.uint32(),
     );
-    const { output, checksum, random } = config;
     this.#tsmp = new Tsmp({ output, checksum, own: this.#own, pinger: this.#pinger });
-    this.#udp = new UdpHost(
-      {
-        output,
-        checksum,
-        random,
-        own: this.#own,
-        icmp: this.#icmp,
-        pathMtu: (remote, now) => this.#pathMtu(remote, now),
-      },
-      identification,
-    );
+    this.#udp = new UdpHost({ output, checksum, random, own: this.#own, icmp: this.#icmp, pathMtu }, identification);
   }
 
   get mtu(): number {
@@ -176,7 +141,7 @@ export class Netstack {
   }
   /** Connections, TIME-WAIT included, and undecided requests. */
   get connectionCount(): number {
-    return this.#table.size;
+    return this.#tcp.count;
   }
 
   /**
@@ -191,10 +156,7 @@ export class Netstack {
 
   /** `routeMtu` now returns other values for these addresses. */
   routeMtuChanged(concerns: (remote: IpAddress) => boolean): void {
-    this.#forEachConnection((connection) => {
-      if (!concerns(connection.remote.address)) return;
-      connection.mtuChanged(this.#pathMtu(connection.remote), false, this.#now);
-    });
+    this.#tcp.mtuChanged(concerns);
   }
 
   /** One received IP packet at memory.bytes[offset, offset+length); borrowed. Verifies checksums. Never throws on its content. */
@@ -212,56 +174,25 @@ export class Netstack {
    */
   flush(now: Instant): boolean {
     this.#now = now;
-    for (const connection of this.#blocked) this.#ready.add(connection);
-    this.#blocked.length = 0;
-    this.#deliverEvents();
+    this.#tcp.deliverEvents(now);
     // The second of the two may find no slot, so they take turns at being first.
     let udpToo = this.#udpFirst;
     this.#udpFirst = !this.#udpFirst;
     do {
-      if ((udpToo && !this.#udp.drain(now)) || !this.#transmitTcp(now)) return true;
+      if ((udpToo && !this.#udp.drain(now)) || !this.#tcp.transmit(now)) return true;
       udpToo = true;
     } while (this.#udp.isWaiting);
     return false;
   }
 
-  /** Returns false when there was no slot. */
-  #transmitTcp(now: Instant): boolean {
-    for (let connection = this.#ready.take(); connection !== undefined; connection = this.#ready.take()) {
-      if (this.#output.blocked?.(connection.remote.address) === true) {
-        this.#blocked.push(connection);
-        continue;
-      }
-      let result = TRANSMIT_IDLE;
-      for (let i = 0; i < QUANTUM; i++) {
-        result = connection.transmit(now);
-        if (result === TRANSMIT_IDLE || result === TRANSMIT_NO_SLOT) break;
-      }
-      if (connection.state !== "CLOSED") this.#heap.update(connection);
-      if (result === TRANSMIT_IDLE) continue;
-      if (result === TRANSMIT_NO_SLOT) {
-        this.#ready.putBack(connection);
-        return false;
-      }
-      this.#ready.add(connection);
-    }
-    return true;
-  }
-
   /** Safe to call early or twice. */
   handleTimeout(now: Instant): void {
     this.#now = now;
-    for (;;) {
-      const connection = this.#heap.takeExpired(now);
-      if (connection === undefined) break;
-      connection.handleTimeout(now);
-      if (connection.state !== "CLOSED") this.#heap.update(connection);
-    }
-    this.#synBacklog.handleTimeout(now);
+    this.#tcp.handleTimeout(now);
   }
 
   nextTimeout(exact = false): Instant | undefined {
-    return earliest(this.#heap.next(exact), this.#synBacklog.nextTimeout());
+    return this.#tcp.nextTimeout(exact);
   }
 
   /**
@@ -271,11 +202,7 @@ export class Netstack {
   networkChanged(now: Instant, concerns: (remote: IpAddress) => boolean = () => true): void {
     this.#now = now;
     this.#pathMtus.clear();
-    this.#forEachConnection((connection) => {
-      if (!concerns(connection.remote.address)) return;
-      connection.retransmitNow(now, true);
-      this.#heap.update(connection);
-    });
+    this.#tcp.networkChanged(now, concerns);
   }
 
   /**
@@ -283,20 +210,12 @@ export class Netstack {
    */
   pathMoved(now: Instant, concerns: (remote: IpAddress) => boolean): void {
     this.#now = now;
-    this.#forEachConnection((connection) => {
-      if (!concerns(connection.remote.address)) return;
-      connection.moved(now);
-      this.#heap.update(connection);
-    });
+    this.#tcp.pathMoved(now, concerns);
   }
 
   /** Aborts every connection to an address for which `concerns` returns true. */
   abortConnections(concerns: (remote: IpAddress) => boolean): void {
-    const meant: TcpConnection[] = [];
-    this.#forEachConnection((connection) => {
-      if (concerns(connection.remote.address)) meant.push(connection);
-    });
-    for (const connection of meant) connection.abort();
+    this.#tcp.abort(concerns);
   }
 
   /**
@@ -305,29 +224,17 @@ export class Netstack {
    */
   connectTcp(remote: AddrPort, options: TcpOptions, now: Instant): TcpConnection {
     this.#now = now;
-    checkPort(remote.port, 1);
-    const address = this.#own.towards(remote.address);
-    if (address === undefined)
-      throw new EngineError("ERR_ADDRESS_NOT_AVAILABLE", "no own address of the remote's family");
-    if (this.#table.size >= this.#maxConnections)
-      throw new EngineError("ERR_LIMIT", `already ${this.#table.size} connections`, { retryable: true });
-    const port = ephemeralPort(this.#random.uint32(), (taken) => this.#table.has({ address, port: taken }, remote));
-    if (port === undefined)
-      throw new EngineError("ERR_ADDRESS_NOT_AVAILABLE", "no free port towards this remote", { retryable: true });
-    return this.#addConnection({ address, port }, remote, options, undefined, now);
+    return this.#tcp.connect(remote, options, now);
   }
 
   /** @throws EngineError ERR_ADDRESS_IN_USE, ERR_INVALID_ARGUMENT. */
-  listenTcp(
-    options: { readonly port: number; readonly address?: IpAddress | undefined; readonly backlog?: number },
-    handler: TcpRequestHandler,
-  ): TcpListener {
-    return this.#synBacklog.listen(options, handler);
+  listenTcp(options: ListenOptions, handler: TcpRequestHandler): TcpListener {
+    return this.#tcp.listen(options, handler);
   }
 
   /** Receives the SYNs to ports without a listener; undefined: they are answered with RST. */
   setTcpFallback(handler: TcpRequestHandler | undefined): void {
-    this.#synBacklog.setFallback(handler);
+    this.#tcp.setFallback(handler);
   }
 
   /** Port 0 picks a free one. @throws EngineError ERR_ADDRESS_IN_USE, ERR_ADDRESS_NOT_AVAILABLE, ERR_LIMIT, ERR_INVALID_ARGUMENT. */
@@ -387,7 +294,7 @@ export class Netstack {
     if (packet.isFragment) return this.#handleFragment(memory, packet, now);
     switch (packet.protocol) {
       case PROTOCOL_TCP:
-        return this.#handleTcp(memory, packet, now);
+        return this.#tcp.handle(memory, packet, now);
       case PROTOCOL_UDP:
         return this.#udp.handle(memory, packet, now);
       case PROTOCOL_ICMP:
@@ -409,102 +316,21 @@ export class Netstack {
     return packet.isFragment ? "malformed" : this.#dispatch(whole, packet, now);
   }
 
-  #handleTcp(memory: PacketMemory, packet: IpPacket, now: Instant): DropReason | undefined {
-    if (transportSum(memory, packet, this.#checksum) !== 0xffff) return "bad-checksum";
-    const segment = this.#segment;
-    const reason = parseTcp(memory, packet.payloadOffset, packet.payloadLength, segment);
-    if (reason !== undefined) return reason;
-    const found = this.#table.find(
-      memory,
-      packet.destinationOffset,
-      packet.sourceOffset,
-      packet.addressLength,
-      segment.destinationPort,
-      segment.sourcePort,
-    );
-    if (found instanceof TcpConnection) {
-      const takesOver = (segment.flags & (SYN | ACK | RST)) === SYN && found.yieldsTo(segment);
-      if (!takesOver) {
-        found.handleSegment(segment, memory, now);
-        if (found.state !== "CLOSED") this.#heap.update(found);
-        return undefined;
-      }
-      found.forget();
-    } else if (found !== undefined) {
-      return this.#synBacklog.handleSegment(found, segment);
-    }
-    return this.#handleStraySegment(memory, packet, segment, now);
-  }
-
-  #handleStraySegment(
-    memory: PacketMemory,
-    packet: IpPacket,
-    segment: TcpSegment,
-    now: Instant,
-  ): DropReason | undefined {
-    const { flags } = segment;
-    if ((flags & RST) !== 0) return "no-socket";
-    const { destinationOffset, sourceOffset, addressLength } = packet;
-    const local = { address: this.#own.at(memory, destinationOffset, addressLength), port: segment.destinationPort };
-    const remote = { address: addressAt(memory, sourceOffset, addressLength), port: segment.sourcePort };
-    if ((flags & (SYN | ACK | FIN)) === SYN) {
-      const reason = this.#synBacklog.handleSyn(local, remote, segment, now);
-      if (reason !== "no-socket") return reason;
-    }
-    if (!this.#resets.answer(segment, local, remote)) this.#drop("no-slot");
-    return "no-socket";
-  }
-
-  #addConnection(
-    local: AddrPort,
-    remote: AddrPort,
-    options: TcpOptions,
-    passive: PassiveOpen | undefined,
-    now: Instant,
-  ): TcpConnection {
-    const connection = new TcpConnection(
-      this.#host,
-      local,
-      remote,
-      this.#initialNumbers.of(local, remote, now),
-      options,
-      passive,
-      now,
-    );
-    this.#table.add(connection, local, remote);
-    this.#heap.update(connection);
-    return connection;
-  }
-
   #onIcmpError(memory: PacketMemory, error: IcmpError, now: Instant): void {
     if (!this.#own.includes(memory, error.localOffset, error.addressLength)) {
       this.#drop("not-for-us");
       return;
     }
-    const { view } = memory;
-    const localPort = view.getUint16(error.transportOffset);
-    const remotePort = view.getUint16(error.transportOffset + 2);
     const remote = addressAt(memory, error.remoteOffset, error.addressLength);
     if (error.protocol === PROTOCOL_TCP) {
-      const { localOffset, remoteOffset, addressLength } = error;
-      const found = this.#table.find(memory, localOffset, remoteOffset, addressLength, localPort, remotePort);
-      const seq = view.getUint32(error.transportOffset + 4);
-      // A sender that cannot see our packets does not know a number in flight (RFC 5927 §4).
-      if (!(found instanceof TcpConnection) || !found.isOutstanding(seq)) {
-        this.#drop("out-of-window");
-        return;
-      }
-      if (error.kind === "unreachable") {
-        const code = error.portUnreachable ? "ERR_CONNECTION_REFUSED" : "ERR_HOST_UNREACHABLE";
-        found.unreachable(seq, new EngineError(code, "the network says the peer cannot be reached"));
-      } else if (error.mtu < this.#pathMtu(found.remote)) {
-        this.#pathMtus.set(remote, error.mtu, now);
-        found.mtuChanged(error.mtu, true, now);
-        this.#heap.update(found);
-      }
+      const reason = this.#tcp.handleIcmpError(memory, error, remote, now);
+      if (reason !== undefined) this.#drop(reason);
       return;
     }
     if (error.protocol !== PROTOCOL_UDP) return;
+    const { view } = memory;
+    const localPort = view.getUint16(error.transportOffset);
+    const remotePort = view.getUint16(error.transportOffset + 2);
     const local = { address: addressAt(memory, error.localOffset, error.addressLength), port: localPort };
     if (error.kind === "unreachable") {
       const isFromRemote = isAt(remote, memory, error.sourceOffset, error.addressLength);
@@ -512,78 +338,7 @@ export class Netstack {
     } else if (error.mtu < this.#mtu && this.#udp.isBound(local)) this.#pathMtus.set(remote, error.mtu, now);
   }
 
-  #deliverEvents(): void {
-    while (this.#eventfulHead < this.#eventful.length) {
-      const connection = this.#eventful[this.#eventfulHead++]!;
-      connection.queuedEvents = false;
-      connection.deliverEvents();
-    }
-    this.#eventful.length = this.#eventfulHead = 0;
-  }
-
-  #makeHost(config: NetstackConfig): TcpHost<TcpConnection> {
-    const unread = new SegmentTally();
-    return {
-      output: config.output,
-      checksum: config.checksum,
-      tcp: this.#tcp,
-      chunks: new ChunkPool(POOLED_CHUNKS),
-      receiveMtu: this.#receiveMtu,
-      pathMtu: (remote) => this.#pathMtu(remote),
-      tallyOf: (remote) => config.tallyOf?.(remote.address) ?? unread,
-      markReady: (connection) => this.#ready.add(connection),
-      markEvents: (connection) => {
-        if (connection.queuedEvents) return;
-        connection.queuedEvents = true;
-        this.#eventful.push(connection);
-      },
-      mayChallenge: (now) => this.#challenges.take(now),
-      handshakeOver: (connection) => {
-        connection.handshakePending = false;
-        if (connection.backlog !== undefined) connection.backlog.pending--;
-        connection.backlog = undefined;
-      },
-      timeWait: (connection) => {
-        this.#timeWaits.add(connection);
-        if (this.#timeWaits.size <= this.#tcp.maxTimeWait) return;
-        for (const oldest of this.#timeWaits) {
-          oldest.forget();
-          break;
-        }
-      },
-      removed: (connection) => {
-        this.#timeWaits.delete(connection);
-        this.#heap.remove(connection);
-        this.#table.delete(connection, connection.local, connection.remote);
-        this.#host.chunks.clear();
-      },
-    };
-  }
-
-  #makeSynBacklog(): SynBacklog {
-    return new SynBacklog({
-      requestTimeoutMs: this.#tcp.requestTimeoutMs,
-      backlog: this.#tcp.backlog,
-      isFull: () => this.#table.size >= this.#maxConnections,
-      addRequest: (request) => this.#table.add(request, request.local, request.remote),
-      removeRequest: (request) => void this.#table.delete(request, request.local, request.remote),
-      open: (request, options, now) => {
-        this.#now = now;
-        return this.#addConnection(request.local, request.remote, options, request, now);
-      },
-      refuse: ({ irs, local, remote }) => {
-        if (!this.#resets.refuse(irs, local, remote)) this.#drop("no-slot");
-      },
-    });
-  }
-
-  #forEachConnection(visit: (connection: TcpConnection) => void): void {
-    this.#table.forEach((value) => {
-      if (value instanceof TcpConnection) visit(value);
-    });
-  }
-
-  #pathMtu(remote: AddrPort, now: Instant = this.#now): number {
+  #pathMtu(remote: AddrPort, now: Instant): number {
     const mtu = Math.min(this.#mtu, this.#routeMtu(remote.address));
     return Math.min(mtu, this.#pathMtus.get(remote.address, now) ?? mtu);
   }

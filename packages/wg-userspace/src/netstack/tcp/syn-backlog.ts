@@ -23,6 +23,14 @@ export interface SynBacklogHost {
   refuse(request: PendingRequest): void;
 }
 
+/** Without an address, on all of the host's. */
+export interface ListenOptions {
+  readonly port: number;
+  readonly address?: IpAddress | undefined;
+  /** Undecided requests that the listener may hold. */
+  readonly backlog?: number;
+}
+
 /** Listeners, and the SYNs that were received but neither accepted nor refused yet. */
 export class SynBacklog {
   readonly #host: SynBacklogHost;
@@ -41,10 +49,7 @@ export class SynBacklog {
   }
 
   /** @throws EngineError ERR_ADDRESS_IN_USE, ERR_INVALID_ARGUMENT. */
-  listen(
-    options: { readonly port: number; readonly address?: IpAddress | undefined; readonly backlog?: number },
-    handler: TcpRequestHandler,
-  ): TcpListener {
+  listen(options: ListenOptions, handler: TcpRequestHandler): TcpListener {
     const { port, address } = options;
     checkPort(port, 1);
     this.#listeners.check(port, address);
