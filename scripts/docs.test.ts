@@ -4,7 +4,7 @@ import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { BANNED } from "./prose/banned.ts";
-import { anchorsOf, brokenLines, linksIn, pathsIn, proseLines } from "./prose/markdown.ts";
+import { anchorsOf, brokenLines, linksIn, namesIn, pathsIn, proseLines, sourcesIn } from "./prose/markdown.ts";
 
 const root = join(import.meta.dirname, "..");
 const GENERATED = /^docs\/(?:cli|api)\/|^docs\/(?:security|operations\/environment)\.md$/;
@@ -56,6 +56,28 @@ it("a page below docs is in the map of docs, or in that of docs/operations", () 
   );
 });
 
+describe("ARCHITECTURE.md", () => {
+  const sources = globSync("packages/*/src/**/*.{ts,tsx}", { cwd: root }).map((file) => file.replaceAll("\\", "/"));
+  /** Paths with and without `packages` and `src`: a file may be named from its package or from its room. */
+  const named = sources.flatMap((file) => [`/${file}`, `/${file.replace(/^packages\/([\w-]+)\/src\//, "$1/")}`]);
+
+  it("names files and folders of the sources that exist", () => {
+    const exists = (name: string): boolean =>
+      named.some((file) => (name.endsWith("/") ? file.includes(`/${name}`) : file.endsWith(`/${name}`))) ||
+      globSync(name, { cwd: root }).length > 0;
+    const all = sourcesIn(read("ARCHITECTURE.md"));
+    expect(all.length).toBeGreaterThan(150);
+    expect(all.filter((name) => !exists(name))).toEqual([]);
+  });
+
+  it("names classes, types and members that exist", () => {
+    const code = sources.map(read).join("\n");
+    const all = namesIn(read("ARCHITECTURE.md"));
+    expect(all.length).toBeGreaterThan(20);
+    expect(all.filter((name) => !new RegExp(`\\b${name}\\b`).test(code))).toEqual([]);
+  });
+});
+
 describe("the checks of Markdown", () => {
   it("find two sentences on a line, and a sentence on two lines", () => {
     const numbers = (text: string) => brokenLines(text).map(({ number }) => number);
@@ -75,5 +97,11 @@ describe("the checks of Markdown", () => {
       "packages/a/c.ts",
       "scripts/x/*.ts",
     ]);
+  });
+
+  it("find sources and names of code", () => {
+    const text = "`a/{b,c}.ts` `io/` `cut -d/` `PathFinder.probe()` `TCP`\n```mermaid\na as x/d.ts, tcp/\n```\n";
+    expect(sourcesIn(text)).toEqual(["io/", "a/b.ts", "a/c.ts", "x/d.ts"]);
+    expect(namesIn(text)).toEqual(["PathFinder", "probe"]);
   });
 });

@@ -46,6 +46,24 @@ function spellOut(path: string): string[] {
   return group[2]!.split(",").flatMap((part) => spellOut(`${group[1]}${part}${group[3]}`));
 }
 
+/**
+ * Source files and folders that a text on the architecture names, in code or in a diagram, by the end of their path;
+ * `{a,b}` is spelt out.
+ */
+export function sourcesIn(markdown: string): string[] {
+  const spans = [...markdown.matchAll(/`([^`\n]+)`/g)].map(([, span]) => span!);
+  const diagrams = [...markdown.matchAll(/^```mermaid\n(.*?)^```/gms)].map(([, text]) => text!);
+  const folders = spans.filter((span) => /^[\w-]+(?:\/[\w-]+)*\/$/.test(span));
+  const files = [...spans, ...diagrams].flatMap((text) => text.match(/(?:[\w{},.-]+\/)*[\w{},.-]+\.tsx?\b/g) ?? []);
+  return [...new Set([...folders, ...files.flatMap(spellOut)])];
+}
+
+/** Classes, types and their members that a text names in code: `PathFinder`, `Engine.flush`. */
+export function namesIn(markdown: string): string[] {
+  const spans = [...markdown.matchAll(/`([A-Z][a-z]\w*(?:\.\w+)?)(?:\(\))?`/g)];
+  return [...new Set(spans.flatMap(([, name]) => name!.split(".")))];
+}
+
 /** The anchors that GitHub derives from headings. */
 export function anchorsOf(markdown: string): string[] {
   return proseLines(markdown)

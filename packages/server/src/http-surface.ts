@@ -431,7 +431,7 @@ export function buildHttpSurface(
     log,
     recordRequest: metrics.recordRequest,
     upgradeSources,
-    apps: parts.webApps,
+    apps: parts.webApps.routing,
   });
   return { door, router, upgradeRoutes, health };
 }

@@ -1,6 +1,5 @@
 /** Web apps of workspaces: joins the parts, and owns the state that outlives a request. */
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Duplex } from "node:stream";
+import type { IncomingMessage } from "node:http";
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import type { AccessEvents } from "../auth/access-events.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
@@ -8,22 +7,21 @@ import type { WallClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import type { OpenStreams } from "../base/open-streams.ts";
 import { Places } from "../base/places.ts";
-import { type Wildcard, wildcardLabel } from "../base/wildcard.ts";
+import type { Wildcard } from "../base/wildcard.ts";
 import type { Store } from "../db/store.ts";
 import type { Changes } from "../workspaces/changes.ts";
 import { AppHost } from "./app-host.ts";
 import { APP_REQUESTS, APP_WEB_SOCKETS } from "./app-limits.ts";
+import { type AppHandlers, AppRouting } from "./app-routing.ts";
 import { AppTraffic } from "./app-traffic.ts";
 import { AppChains } from "./chains.ts";
 import { OpenExchanges } from "./open-exchanges.ts";
 import { PathHost, pathAppsDisabled } from "./path-host.ts";
-import { parseAppPath } from "./path-names.ts";
 import type { PortShareService } from "./port-shares.ts";
 import { type DialApp, ProgramPools } from "./program-pool.ts";
 import { RecentResolver } from "./recent-resolver.ts";
 import type { AppResolver } from "./resolver.ts";
 import { SealedTickets } from "./sealed-tickets.ts";
-import { offersWebSocket } from "./send-answer.ts";
 import { SignIn } from "./sign-in.ts";
 import { StoreGate } from "./store-gate.ts";
 import { type PathAppSettings, StorePathGate } from "./store-path-gate.ts";
@@ -58,11 +56,10 @@ export interface WebAppsOptions {
 export class WebApps {
   /** Undefined without a wildcard access URL. */
   readonly signIn: SignIn | undefined;
+  readonly routing: AppRouting;
   readonly resolver: AppResolver;
   readonly visitors: Visitors;
   readonly #options: WebAppsOptions;
-  readonly #host: AppHost | undefined;
-  readonly #paths: PathHost;
   readonly #exchanges: OpenExchanges;
   readonly #pools: ProgramPools;
   readonly #usedAt = new Map<string, number>();
@@ -92,18 +89,21 @@ export class WebApps {
     const onUse = (workspaceId: string): void => this.recordUse(workspaceId);
     const shared = { accessUrl, maxLevel, resolver, visitors, traffic, onUse, clock };
     const { authenticator, pathApps } = options;
-    this.#paths = new PathHost({
+    const paths = new PathHost({
       refusal: pathApps.disabled ? pathAppsDisabled("deployment") : undefined,
       accessUrl,
       gate: new StorePathGate({ ...shared, settings: pathApps, authenticator }),
       traffic,
     });
+    let hosts: AppHandlers["hosts"];
     if (wildcard !== undefined) {
       const [tickets, chains] = [new SealedTickets(options.signingKey), new AppChains(options.signingKey)];
       this.signIn = new SignIn({ wildcard, accessUrl, tickets, chains, visitors, resolver, clock, maxLevel });
       const gate = new StoreGate({ ...shared, signIn: this.signIn });
-      this.#host = new AppHost({ wildcard, accessUrl, deploymentUrl: accessUrl, gate, traffic });
+      const handler = new AppHost({ wildcard, accessUrl, deploymentUrl: accessUrl, gate, traffic });
+      hosts = { wildcard, handler };
     }
+    this.routing = new AppRouting({ hosts, paths });
     this.#stop = [
       events.subscribe((event) => {
         visitors.forget();
@@ -118,32 +118,6 @@ export class WebApps {
         else this.#exchanges.onWorkspaceChange(change.workspaceId);
       }),
     ];
-  }
-
-  /** Whether a host, in lower case and without a port, is an app host. */
-  isAppHost(hostname: string): boolean {
-    const { wildcard } = this.#options;
-    return wildcard !== undefined && wildcardLabel(wildcard, hostname) !== undefined;
-  }
-
-  /** Whether a request target, as received, is for an app below a path. */
-  isAppPath(target: string): boolean {
-    return parseAppPath(target) !== undefined;
-  }
-
-  /** @param hostname Undefined for an app at a path of the deployment's own host. */
-  async request(request: IncomingMessage, response: ServerResponse, hostname: string | undefined): Promise<void> {
-    if (hostname === undefined) await this.#paths.request(request, response);
-    else await this.#host?.request(request, response, hostname);
-  }
-
-  upgrades(request: IncomingMessage): boolean {
-    return offersWebSocket(request);
-  }
-
-  async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, hostname: string | undefined): Promise<void> {
-    if (hostname === undefined) await this.#paths.upgrade(request, socket, head);
-    else await this.#host?.upgrade(request, socket, head, hostname);
   }
 
   close(): void {

@@ -256,7 +256,7 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
       limits: DEFAULT_LIMITS,
       log: this.#log,
       recordRequest: this.#metrics.recordRequest,
-      apps,
+      apps: apps?.routing,
     });
     return new Listeners({ door, limits: DEFAULT_LIMITS, streams: this.#streams, log: this.#log });
   }

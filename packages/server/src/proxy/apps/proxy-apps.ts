@@ -3,8 +3,7 @@
  * request.
  */
 import { randomUUID } from "node:crypto";
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Duplex } from "node:stream";
+import type { IncomingMessage } from "node:http";
 import type { Deployment } from "coder-client/rest/deployment";
 import { type IssueAppTokenRequest, PROXY_COORDINATE_PATH } from "coder-protocol/rest/proxy-apps";
 import type { RegisterProxyResponse } from "coder-protocol/rest/workspace-proxies";
@@ -12,18 +11,16 @@ import { monotonicNow } from "wg-userspace/io/host/clock";
 import { APP_TUNNEL_KEY, appDialer } from "../../apps/app-dialer.ts";
 import { AppHost } from "../../apps/app-host.ts";
 import { APP_REQUESTS, APP_WEB_SOCKETS } from "../../apps/app-limits.ts";
+import { AppRouting } from "../../apps/app-routing.ts";
 import { AppTraffic } from "../../apps/app-traffic.ts";
 import type { AppDecision } from "../../apps/decision.ts";
 import { PathHost, pathAppsDisabled } from "../../apps/path-host.ts";
-import { parseAppPath } from "../../apps/path-names.ts";
 import { ProgramPools } from "../../apps/program-pool.ts";
-import { offersWebSocket } from "../../apps/send-answer.ts";
 import type { Logger } from "../../base/log.ts";
 import type { OpenStreams } from "../../base/open-streams.ts";
 import { type PlaceLimits, Places } from "../../base/places.ts";
 import type { UpgradeRoute } from "../../base/routes.ts";
-import { type Wildcard, wildcardLabel } from "../../base/wildcard.ts";
-import type { AppHosts } from "../../http/front-door.ts";
+import type { Wildcard } from "../../base/wildcard.ts";
 import { AgentHttp } from "../../tunnels/agent-http.ts";
 import { AgentTunnels } from "../../tunnels/agent-tunnels.ts";
 import { isTokenRefused, type Primary, type PrimaryInfo, publicReasonOf, reasonOf } from "../primary.ts";
@@ -63,7 +60,8 @@ export interface ProxyAppsOptions {
   readonly log: Logger;
 }
 
-export class ProxyApps implements AppHosts {
+export class ProxyApps {
+  readonly routing: AppRouting;
   readonly #options: ProxyAppsOptions;
   readonly #tokens: AppTokens;
   readonly #rights: OpenRights;
@@ -72,8 +70,6 @@ export class ProxyApps implements AppHosts {
   readonly #agentHttp: AgentHttp;
   readonly #pools: ProgramPools;
   readonly #grants: AppGrants;
-  readonly #host: AppHost | undefined;
-  readonly #paths: PathHost;
   readonly #uses = new AppUses(randomUUID);
   readonly #reports: UseReports;
   #primaryInfo: PrimaryInfo | undefined;
@@ -121,12 +117,13 @@ export class ProxyApps implements AppHosts {
     const deploymentUrl = (): URL => this.#deploymentUrl();
     const gate = new ProxyGate({ questions, clock: monotonicNow });
     const shared = { accessUrl: () => accessUrl, traffic };
-    this.#host = wildcard && new AppHost({ ...shared, wildcard, deploymentUrl, gate });
-    this.#paths = new PathHost({
+    const hosts = wildcard && { wildcard, handler: new AppHost({ ...shared, wildcard, deploymentUrl, gate }) };
+    const paths = new PathHost({
       ...shared,
       refusal: pathApps ? undefined : pathAppsDisabled("workspace proxy"),
       gate: new ProxyPathGate(questions),
     });
+    this.routing = new AppRouting({ hosts, paths });
     this.#reports = new UseReports({
       uses: this.#uses,
       tell: (stats, isLast) => primary.reportUses(stats, isLast),
@@ -190,32 +187,6 @@ export class ProxyApps implements AppHosts {
     this.#rights.endAll("the proxy stops");
     this.#pools.close();
     await Promise.all([this.#tunnels.close(), this.#reports.close()]);
-  }
-
-  /** Whether a host, in lower case and without a port, is an app host. */
-  isAppHost(hostname: string): boolean {
-    const { wildcard } = this.#options;
-    return wildcard !== undefined && wildcardLabel(wildcard, hostname) !== undefined;
-  }
-
-  /** Whether a request target, as received, is for an app below a path. */
-  isAppPath(target: string): boolean {
-    return parseAppPath(target) !== undefined;
-  }
-
-  /** @param hostname Undefined for an app at a path of the proxy's own host. */
-  async request(request: IncomingMessage, response: ServerResponse, hostname: string | undefined): Promise<void> {
-    if (hostname === undefined) await this.#paths.request(request, response);
-    else await this.#host?.request(request, response, hostname);
-  }
-
-  upgrades(request: IncomingMessage): boolean {
-    return offersWebSocket(request);
-  }
-
-  async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, hostname: string | undefined): Promise<void> {
-    if (hostname === undefined) await this.#paths.upgrade(request, socket, head);
-    else await this.#host?.upgrade(request, socket, head, hostname);
   }
 
   #newQuestions(): AppQuestions {
