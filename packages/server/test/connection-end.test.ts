@@ -63,9 +63,10 @@ async function reasonAfter(end: (client: Client) => Promise<void> | void, tls = 
     flags: {
       "stun-address": "disable",
       "derp-server-stun-addresses": "disable",
-      ...(tls
-        ? { "tls-enable": true, "tls-address": "127.0.0.1:0", "tls-cert-file": [cert], "tls-key-file": [key] }
-        : {}),
+      "tls-enable": tls,
+      "tls-address": "127.0.0.1:0",
+      "tls-cert-file": [cert],
+      "tls-key-file": [key],
     },
   });
   const { token } = await firstUser(server.url);

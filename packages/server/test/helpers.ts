@@ -60,6 +60,7 @@ export async function startServer(
   } = {},
 ): Promise<TestServer> {
   const stateDir = options.stateDir ?? temporaryDirectory();
+  const database = options.store === "sqlite" ? undefined : await testDatabase(stateDir);
   const config = parseServerConfig(
     {
       "http-address": "127.0.0.1:0",
@@ -68,7 +69,7 @@ export async function startServer(
       // Tests send nothing to other machines.
       "stun-address": "disable",
       "derp-server-stun-addresses": "disable",
-      ...(options.store === "sqlite" ? {} : await testDatabase(stateDir)),
+      ...database,
       // On loopback, a server without an access URL would otherwise serve apps.
       "wildcard-access-url": "",
       ...options.flags,
@@ -109,21 +110,30 @@ export interface Answer {
   readonly json: any;
 }
 
+export type OptionalHeaders = Readonly<Record<string, string | undefined>>;
+
+/** The headers that have a value; node:http refuses one without. */
+export function givenHeaders(headers: OptionalHeaders): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
+}
+
 /** Sends one request with node:http, so that a test can set Host, Origin and Cookie. */
 export function send(
   base: string,
   method: string,
   path: string,
-  options: { token?: string; headers?: Record<string, string>; body?: unknown; rawBody?: string } = {},
+  options: { token?: string | undefined; headers?: OptionalHeaders; body?: unknown; rawBody?: string } = {},
 ): Promise<Answer> {
   const body = options.rawBody ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
-  const headers: Record<string, string> = {
-    ...(body === undefined
-      ? {}
-      : { "Content-Type": "application/json", "Content-Length": String(Buffer.byteLength(body)) }),
-    ...(options.token === undefined ? {} : { [SESSION_TOKEN_HEADER]: options.token }),
+  const hasBody = body !== undefined;
+  const headers = givenHeaders({
+    "Content-Type": hasBody ? "application/json" : undefined,
+    "Content-Length": hasBody ? String(Buffer.byteLength(body)) : undefined,
+    [SESSION_TOKEN_HEADER]: options.token,
     ...options.headers,
-  };
+  });
   return new Promise((resolve, reject) => {
     const request = httpRequest(new URL(path, base), { method, headers, agent: false }, (response) => {
       const chunks: Buffer[] = [];

@@ -224,7 +224,7 @@ test("agents may reach the server by another name: map and manifest are the same
   // People are sent to the access URL, so their requests arrive under its name.
   const host = { Host: "coder.example.com" };
   const people = (path: string, body: unknown, token?: string) =>
-    send(test.url, "POST", `/api/v2${path}`, { headers: host, body, ...(token === undefined ? {} : { token }) });
+    send(test.url, "POST", `/api/v2${path}`, { headers: host, body, token });
   const login = { email: "ada@example.com", password: PASSWORD };
   await people("/users/first", { ...login, username: "ada", name: "Ada", trial: false });
   const token: string = (await people("/users/login", login)).json.session_token;

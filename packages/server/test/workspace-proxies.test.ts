@@ -5,7 +5,7 @@ import { type Answer, addMember, send } from "./helpers.ts";
 import { createProxy, type Deployment, PROXIES, proxyDeployment } from "./proxies.ts";
 
 const as = (at: Deployment, method: string, path: string, body?: unknown, token = at.token): Promise<Answer> =>
-  send(at.url, method, path, { token, ...(body === undefined ? {} : { body }) });
+  send(at.url, method, path, { token, body });
 const namesOf = (regions: { name: string }[]) => regions.map(({ name }) => name);
 
 test("a proxy is created, listed after the primary, renamed and deleted", async () => {

@@ -152,7 +152,7 @@ export class TestDeployment {
     return fetch(`${this.directUrl}${path}`, {
       method,
       headers: { "Coder-Session-Token": this.ownerToken, "Content-Type": "application/json" },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      body: body === undefined ? null : JSON.stringify(body),
     });
   }
 

@@ -68,17 +68,15 @@ function begin(
   path: string,
   options: { host?: string; method?: string; headers?: Record<string, string>; token?: string },
 ) {
-  return httpRequest({
+  const request = httpRequest({
     host: "127.0.0.1",
     port: new URL(deployment.url).port,
     path,
     method: options.method ?? "GET",
-    headers: {
-      Host: options.host ?? host(),
-      ...(options.token === undefined ? {} : { "Coder-Session-Token": options.token }),
-      ...options.headers,
-    },
+    headers: { Host: options.host ?? host(), ...options.headers },
   });
+  if (options.token !== undefined) request.setHeader("Coder-Session-Token", options.token);
+  return request;
 }
 
 async function ask(path: string, options: Parameters<typeof begin>[1] = {}) {

@@ -26,8 +26,8 @@ beforeAll(async () => {
 afterAll(() => deployment?.close());
 
 const headers = (): Record<string, string> => ({ "Coder-Session-Token": deployment.ownerToken });
-const rest = (method: string, path: string, body?: Buffer | string) =>
-  fetch(`${deployment.url}/api/v2${path}`, { method, headers: headers(), ...(body === undefined ? {} : { body }) });
+const rest = (method: string, path: string, body: Buffer | string | null = null) =>
+  fetch(`${deployment.url}/api/v2${path}`, { method, headers: headers(), body });
 
 /** A viewer of one terminal. */
 class Viewer {

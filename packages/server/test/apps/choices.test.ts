@@ -105,7 +105,7 @@ test("security S4: a program receives the visitor's identity only if its owner c
   });
   const forged = { "X-Coder-Username": "admin", "X-Coder-Email": "x@example.com" };
   const ask = async (token?: string): Promise<unknown> => {
-    await apps.send(apps.host(8080), "/", { headers: forged, ...(token === undefined ? {} : { token }) });
+    await apps.send(apps.host(8080), "/", { headers: forged, token });
     return named;
   };
   await share(apps, 8080, { share_level: "public" });
@@ -148,8 +148,8 @@ async function browse(apps: AppServer, url: string, token: string) {
     const main = hostname === "coder.localhost";
     if (!main && hosts.at(-1) !== host) hosts.push(host);
     const jar = Array.from(cookies).flatMap(([key, value]) => (key.startsWith(`${host} `) ? [value] : []));
-    const headers = { ...NAVIGATE, ...(jar.length === 0 ? {} : { Cookie: jar.join("; ") }) };
-    const answer = await apps.send(host, pathOf(url), { headers, ...(main ? { token } : {}) });
+    const headers = { ...NAVIGATE, Cookie: jar.length === 0 ? undefined : jar.join("; ") };
+    const answer = await apps.send(host, pathOf(url), { headers, token: main ? token : undefined });
     for (const line of answer.headers["set-cookie"] ?? []) {
       const pair = line.split(";")[0] ?? "";
       const key = `${host} ${pair.split("=")[0]}`;
@@ -185,7 +185,7 @@ test("a name that is too long for a host is reached by the agent's alias in a si
   await apps.test.server.parts.agentState.connected(agentId, "2.0", "c");
   for (const port of [8080, 18_081]) {
     await echo(apps, port);
-    const body = { share_level: "authenticated", ...(port === 8080 ? { also: ["18081"] } : {}) };
+    const body = { share_level: "authenticated", also: port === 8080 ? ["18081"] : [] };
     await share(apps, port, body, { workspaceId: workspace.id, token: long.token });
   }
   const suffix = `.coder.localhost:${apps.test.port}`;

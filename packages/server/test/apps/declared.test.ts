@@ -6,7 +6,7 @@ import { type AppServer, startApps } from "./helpers.ts";
 const api = (apps: AppServer, method: string, path: string, body?: unknown, token = apps.ada.token) =>
   send(apps.test.url, method, `/api/v2/workspaces/${apps.workspaceId}/apps${path}`, {
     token,
-    ...(body === undefined ? {} : { body }),
+    body,
   });
 
 const web = { slug: "web", url: "http://127.0.0.1:8080" };

@@ -10,7 +10,15 @@ import { type AddressInfo, connect, type Server as NetServer, type Socket } from
 import { type Duplex, duplexPair } from "node:stream";
 import type { ServerFlagValues } from "../../src/config/flags.ts";
 import type { ServerDeps } from "../../src/server.ts";
-import { addMember, addWorkspace, firstUser, startServer, type TestServer } from "../helpers.ts";
+import {
+  addMember,
+  addWorkspace,
+  firstUser,
+  givenHeaders,
+  type OptionalHeaders,
+  startServer,
+  type TestServer,
+} from "../helpers.ts";
 
 export interface AppAnswer {
   readonly status: number;
@@ -42,8 +50,8 @@ export interface AppServer extends AsyncDisposable {
 
 export interface SendOptions {
   readonly method?: string;
-  readonly headers?: Record<string, string>;
-  readonly token?: string;
+  readonly headers?: OptionalHeaders;
+  readonly token?: string | undefined;
   readonly body?: string;
 }
 
@@ -109,7 +117,7 @@ export async function startApps(
             method,
             path,
             agent: false,
-            headers: { Host: host, ...(token === undefined ? {} : { "Coder-Session-Token": token }), ...headers },
+            headers: givenHeaders({ Host: host, "Coder-Session-Token": token, ...headers }),
           },
           (response) => {
             let text = "";

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createServer as createNetServer } from "node:net";
 import { expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
-import { openSocket, openSocketOrFail } from "../helpers.ts";
+import { givenHeaders, openSocket, openSocketOrFail } from "../helpers.ts";
 import { type AppServer, raw, signIn, startApps } from "./helpers.ts";
 
 async function echo(apps: AppServer): Promise<void> {
@@ -60,11 +60,8 @@ test("security S8: a WebSocket with a session needs an origin of the same owner"
   await echo(apps);
   const host = apps.host(8080);
   const cookie = await signIn(apps, host, apps.ada.token);
-  const headers = (origin?: string): Record<string, string> => ({
-    Host: host,
-    Cookie: cookie,
-    ...(origin === undefined ? {} : { Origin: origin }),
-  });
+  const headers = (origin?: string): Record<string, string> =>
+    givenHeaders({ Host: host, Cookie: cookie, Origin: origin });
   for (const origin of [`http://${host}`, `http://${apps.host(3000)}`]) {
     const reader = await openSocketOrFail(apps.test.url, "/", headers(origin));
     expect(await reader.next()).toBe("/ ");

@@ -301,10 +301,12 @@ class KillLoop {
     body?: object,
     token = this.#token,
   ): Promise<{ status: number; json: Record<string, unknown> }> {
+    const headers = new Headers({ "Content-Type": "application/json" });
+    if (token !== "") headers.set("Coder-Session-Token", token);
     const response = await fetch(`${this.#url}/api/v2${path}`, {
       method,
-      headers: { "Content-Type": "application/json", ...(token === "" ? {} : { "Coder-Session-Token": token }) },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      headers,
+      body: body === undefined ? null : JSON.stringify(body),
     });
     const text = await response.text();
     return { status: response.status, json: text === "" ? {} : JSON.parse(text) };

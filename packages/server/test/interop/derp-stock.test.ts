@@ -169,7 +169,7 @@ describe.skipIf(!hasGo)(`stock DERP programs (missing here: ${hasGo ? "nothing" 
     });
     const echo = spawn(join(built, "derpecho"), ["-url", `http://127.0.0.1:${port}/derp`], {
       stdio: ["ignore", "pipe", "ignore"],
-      env: { ...process.env, ...(webSocket ? { TS_DEBUG_DERP_WS_CLIENT: "1" } : {}) },
+      env: { ...process.env, TS_DEBUG_DERP_WS_CLIENT: webSocket ? "1" : undefined },
     });
     children.push(echo);
     const [line] = await new Promise<string[]>((resolve) =>

@@ -88,7 +88,7 @@ export class TestNetwork implements AsyncDisposable {
       addresses: [address],
       nodeId: 1n,
       isDestination: () => false,
-      ...(directBlocked === undefined ? {} : { directBlocked }),
+      directBlocked,
     });
     node.setDerpMap(this.map);
     await until("our relay connection", () => node.driver.relays.homeState === "ready");

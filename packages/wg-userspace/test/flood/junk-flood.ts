@@ -136,7 +136,8 @@ const know = (one: Side, other: NodePublicKey, address: string, at: Side): void 
       publicKey: other,
       allowedIPs: [{ address: ip(address), bits: 128 }],
       udpEndpoints: [at.path.address],
-      ...(one === stranger ? {} : { homeRegion: REGION, discoKey: at.engine.discoKey! }),
+      homeRegion: one === stranger ? undefined : REGION,
+      discoKey: one === stranger ? undefined : at.engine.discoKey!,
     },
     now,
   );

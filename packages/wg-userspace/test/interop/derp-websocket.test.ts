@@ -129,7 +129,7 @@ describe.skipIf(missing.length > 0)(
     ])("carries packets between our client and the stock one on %s", async (_name, stockOnWebSocket) => {
       const echo = spawn(join(built, "derpecho"), ["-url", `http://127.0.0.1:${relayPort}/derp`], {
         stdio: ["ignore", "pipe", "ignore"],
-        env: { ...process.env, ...(stockOnWebSocket ? { TS_DEBUG_DERP_WS_CLIENT: "1" } : {}) },
+        env: { ...process.env, TS_DEBUG_DERP_WS_CLIENT: stockOnWebSocket ? "1" : undefined },
       });
       children.push(echo);
       const [line] = (await once(createInterface({ input: echo.stdout }), "line", {

@@ -40,8 +40,8 @@ const handlers: Readonly<Record<Request["do"], (request: Request) => Promise<unk
     driver.setPeer({
       publicKey: nodePublicKey(hexDecode(String(request["publicKey"]))),
       allowedIPs: (request["allowedIPs"] as string[]).flatMap((text) => parsePrefix(text) ?? []),
-      ...(endpoint === undefined ? {} : { udpEndpoints: [endpoint] }),
-      ...(request["presharedKey"] === undefined ? {} : { presharedKey: hexDecode(String(request["presharedKey"])) }),
+      udpEndpoints: endpoint === undefined ? undefined : [endpoint],
+      presharedKey: request["presharedKey"] === undefined ? undefined : hexDecode(String(request["presharedKey"])),
     });
     return {};
   },

@@ -63,7 +63,7 @@ export class Host {
       random: new LinkRandom(options.seed ?? 1),
       output: this.output,
       checksum: scalarChecksum,
-      ...(options.tcp === undefined ? {} : { tcp: options.tcp }),
+      tcp: options.tcp,
     });
   }
 }

@@ -48,7 +48,7 @@ export interface Step {
   readonly windowScale?: number;
   readonly sackPermitted?: boolean;
   /** Value and echo; default: value grows with time when negotiated. `null`: none. */
-  readonly timestamps?: readonly [value: number, echo: number] | null;
+  readonly timestamps?: readonly [value: number, echo: number] | null | undefined;
   readonly sack?: readonly (readonly [number, number])[];
 }
 
@@ -116,7 +116,7 @@ export class Script {
 
   offer(): Step {
     const { mss = 1220, windowScale = 7, sackPermitted = true, window = 65535 } = this.#peer;
-    return { mss, windowScale, sackPermitted, window, ...(this.#timestamps ? {} : { timestamps: null }) };
+    return { mss, windowScale, sackPermitted, window, timestamps: this.#timestamps ? undefined : null };
   }
 
   connect(): Sent[] {
