@@ -57,51 +57,13 @@ export async function buildImage(architecture: Architecture, options: ImageOptio
   rmSync(work, { recursive: true, force: true });
   const blobs = join(work, "layout/blobs/sha256");
   mkdirSync(blobs, { recursive: true });
-  const program: Entry[] = [
-    { path: "usr/bin/coder", mode: 0o755, content: { file: options.executable } },
-    ...Object.entries(options.licences).map(([name, content]) => ({
-      path: `usr/share/doc/coder/${name}`,
-      mode: 0o644,
-      content: Buffer.from(content),
-    })),
-  ];
   const layers = [
     await layer("base", base, ["tmp"], 0o1777, 0),
-    await layer("program", program, [], 0o755, 0),
+    await layer("program", programEntries(options), [], 0o755, 0),
     // A layer of its own, as everything in it belongs to the user.
     await layer("state", [], ["home/coder", "var/lib/coder"], 0o700, OWNER),
   ];
-  const created = new Date(options.date * 1000).toISOString();
-  const labels = {
-    "org.opencontainers.image.title": "coder",
-    "org.opencontainers.image.version": options.version,
-    "org.opencontainers.image.licenses": "Apache-2.0",
-  };
-  const config = blob("application/vnd.oci.image.config.v1+json", {
-    created,
-    architecture,
-    os: "linux",
-    config: {
-      User: `${OWNER}:${OWNER}`,
-      ExposedPorts: { "3000/tcp": {}, "3478/udp": {} },
-      Env: [
-        "PATH=/usr/bin",
-        "HOME=/home/coder",
-        // A folder of its own: others may write to /tmp, and the home may be read-only.
-        "XDG_CACHE_HOME=/tmp/cache",
-        `SSL_CERT_FILE=${CERTIFICATES}`,
-        "CODER_HTTP_ADDRESS=0.0.0.0:3000",
-        "CODER_STATE_DIRECTORY=/var/lib/coder",
-      ],
-      Entrypoint: ["/usr/bin/coder"],
-      Cmd: ["server"],
-      Volumes: { "/var/lib/coder": {} },
-      WorkingDir: "/home/coder",
-      Labels: labels,
-    },
-    rootfs: { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) },
-    history: layers.map(({ name }) => ({ created, created_by: name })),
-  });
+  const config = blob("application/vnd.oci.image.config.v1+json", imageConfig(architecture, options, layers));
   const manifest = blob("application/vnd.oci.image.manifest.v1+json", {
     schemaVersion: 2,
     mediaType: "application/vnd.oci.image.manifest.v1+json",
@@ -109,21 +71,7 @@ export async function buildImage(architecture: Architecture, options: ImageOptio
     layers: layers.map(({ descriptor }) => descriptor),
   });
   const layout = join(work, "layout");
-  writeFileSync(join(layout, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
-  // A tag cannot contain a plus. Podman uses one name, Docker the other.
-  const name = `coder:${options.version.replaceAll("+", "-")}`;
-  const annotations = {
-    "io.containerd.image.name": `docker.io/library/${name}`,
-    "org.opencontainers.image.ref.name": name,
-  };
-  const platform = { architecture, os: "linux" };
-  const index = {
-    schemaVersion: 2,
-    mediaType: "application/vnd.oci.image.index.v1+json",
-    manifests: [{ ...manifest, platform, annotations }],
-  };
-  writeFileSync(join(layout, "index.json"), JSON.stringify(index));
-  for (const name of ["oci-layout", "index.json"]) chmodSync(join(layout, name), 0o644);
+  writeIndex(layout, { ...manifest, platform: { architecture, os: "linux" } }, options.version);
   await tar(layout, ["oci-layout", "index.json", "blobs"], options.output, options.date);
   rmSync(work, { recursive: true });
   return undefined;
@@ -163,6 +111,74 @@ export async function buildImage(architecture: Architecture, options: ImageOptio
     writeFileSync(join(blobs, hash), text, { mode: 0o644 });
     return { mediaType, digest: `sha256:${hash}`, size: Buffer.byteLength(text) };
   }
+}
+
+function programEntries(options: ImageOptions): Entry[] {
+  return [
+    { path: "usr/bin/coder", mode: 0o755, content: { file: options.executable } },
+    ...Object.entries(options.licences).map(([name, content]) => ({
+      path: `usr/share/doc/coder/${name}`,
+      mode: 0o644,
+      content: Buffer.from(content),
+    })),
+  ];
+}
+
+interface Layer {
+  readonly name: string;
+  readonly diffId: string;
+}
+
+/** What a container of the image runs, as which user and with which defaults. */
+function imageConfig(architecture: Architecture, { date, version }: ImageOptions, layers: readonly Layer[]): object {
+  const created = new Date(date * 1000).toISOString();
+  const labels = {
+    "org.opencontainers.image.title": "coder",
+    "org.opencontainers.image.version": version,
+    "org.opencontainers.image.licenses": "Apache-2.0",
+  };
+  return {
+    created,
+    architecture,
+    os: "linux",
+    config: {
+      User: `${OWNER}:${OWNER}`,
+      ExposedPorts: { "3000/tcp": {}, "3478/udp": {} },
+      Env: [
+        "PATH=/usr/bin",
+        "HOME=/home/coder",
+        // A folder of its own: others may write to /tmp, and the home may be read-only.
+        "XDG_CACHE_HOME=/tmp/cache",
+        `SSL_CERT_FILE=${CERTIFICATES}`,
+        "CODER_HTTP_ADDRESS=0.0.0.0:3000",
+        "CODER_STATE_DIRECTORY=/var/lib/coder",
+      ],
+      Entrypoint: ["/usr/bin/coder"],
+      Cmd: ["server"],
+      Volumes: { "/var/lib/coder": {} },
+      WorkingDir: "/home/coder",
+      Labels: labels,
+    },
+    rootfs: { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) },
+    history: layers.map(({ name }) => ({ created, created_by: name })),
+  };
+}
+
+function writeIndex(layout: string, manifest: object, version: string): void {
+  writeFileSync(join(layout, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
+  // A tag cannot contain a plus. Podman uses one name, Docker the other.
+  const name = `coder:${version.replaceAll("+", "-")}`;
+  const annotations = {
+    "io.containerd.image.name": `docker.io/library/${name}`,
+    "org.opencontainers.image.ref.name": name,
+  };
+  const index = {
+    schemaVersion: 2,
+    mediaType: "application/vnd.oci.image.index.v1+json",
+    manifests: [{ ...manifest, annotations }],
+  };
+  writeFileSync(join(layout, "index.json"), JSON.stringify(index));
+  for (const file of ["oci-layout", "index.json"]) chmodSync(join(layout, file), 0o644);
 }
 
 /** Libraries, authorities, accounts; or what is missing on this machine. */

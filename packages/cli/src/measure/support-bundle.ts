@@ -52,13 +52,15 @@ export interface Bundle {
 }
 
 type Collect = (signal: AbortSignal) => Promise<unknown>;
+/** Adds a part to the bundle; undefined if it could not be collected. */
+type Add = (name: string, collect: Collect) => Promise<unknown>;
 
 /** Rejects only when `signal` aborts or the workspace is not found. */
 export async function collectBundle(bundle: BundleRequest): Promise<Bundle> {
   const { deployment, signal } = bundle;
   const findings: string[] = [];
   const parts: BundlePart[] = [];
-  const add = async (name: string, collect: Collect): Promise<unknown> => {
+  const add: Add = async (name, collect) => {
     signal.throwIfAborted();
     bundle.onPart(name);
     const limit = AbortSignal.any([signal, AbortSignal.timeout(PART_TIMEOUT_MS)]);
@@ -123,7 +125,7 @@ export async function collectBundle(bundle: BundleRequest): Promise<Bundle> {
 async function addWorkspace(
   bundle: BundleRequest,
   typed: string,
-  add: (name: string, collect: Collect) => Promise<unknown>,
+  add: Add,
   get: (path: string) => Collect,
   findings: string[],
 ): Promise<void> {
@@ -153,24 +155,35 @@ async function addWorkspace(
   const [owner, workspace] = typed.includes("/") ? typed.split("/", 2) : ["me", typed];
   const name = (connected?.workspace.name ?? workspace ?? typed).split(".")[0]!;
   const path = `/api/v2/users/${encodeURIComponent(connected?.workspace.ownerName ?? owner ?? "me")}/workspace/${encodeURIComponent(name)}`;
+  await addRecords(path, add, get, findings);
+  if (connected !== undefined) await addAgent(connected, bundle.signal, add, findings);
+}
+
+async function addRecords(path: string, add: Add, get: (path: string) => Collect, findings: string[]): Promise<void> {
   const record = (await add("workspace/workspace.json", get(path))) as Workspace | undefined;
   const build = record?.latest_build;
-  if (record !== undefined && build !== undefined) {
-    if (build.status !== "running") findings.push(`Workspace "${record.name}" is ${build.status}.`);
-    await add("workspace/build-log.json", get(`/api/v2/workspacebuilds/${build.id}/logs`));
-    await add("workspace/build-parameters.json", get(`/api/v2/workspacebuilds/${build.id}/parameters`));
-    await add("workspace/template-version.json", get(`/api/v2/templateversions/${build.template_version_id}`));
-    for (const agent of build.resources?.flatMap((resource) => resource.agents ?? []) ?? []) {
-      if (agent.status !== "connected") findings.push(`Agent "${agent.name}" is ${agent.status}.`);
-      if (/error|timeout/.test(agent.lifecycle_state))
-        findings.push(`Agent "${agent.name}": ${agent.lifecycle_state}.`);
-      const folder = `agent/${safeName(agent.name)}`;
-      await add(`${folder}/record.json`, async () => agent);
-      await add(`${folder}/startup-log.json`, get(`/api/v2/workspaceagents/${agent.id}/logs`));
-      await add(`${folder}/ports.json`, get(`/api/v2/workspaceagents/${agent.id}/listening-ports`));
-    }
+  if (record === undefined || build === undefined) return;
+  if (build.status !== "running") findings.push(`Workspace "${record.name}" is ${build.status}.`);
+  await add("workspace/build-log.json", get(`/api/v2/workspacebuilds/${build.id}/logs`));
+  await add("workspace/build-parameters.json", get(`/api/v2/workspacebuilds/${build.id}/parameters`));
+  await add("workspace/template-version.json", get(`/api/v2/templateversions/${build.template_version_id}`));
+  for (const agent of build.resources?.flatMap((resource) => resource.agents ?? []) ?? []) {
+    if (agent.status !== "connected") findings.push(`Agent "${agent.name}" is ${agent.status}.`);
+    if (/error|timeout/.test(agent.lifecycle_state)) findings.push(`Agent "${agent.name}": ${agent.lifecycle_state}.`);
+    const folder = `agent/${safeName(agent.name)}`;
+    await add(`${folder}/record.json`, async () => agent);
+    await add(`${folder}/startup-log.json`, get(`/api/v2/workspaceagents/${agent.id}/logs`));
+    await add(`${folder}/ports.json`, get(`/api/v2/workspaceagents/${agent.id}/listening-ports`));
   }
-  if (connected === undefined) return;
+}
+
+/** What the agent shows of itself, and how well it is reached. Closes the connection. */
+async function addAgent(
+  connected: ConnectedWorkspace,
+  signal: AbortSignal,
+  add: Add,
+  findings: string[],
+): Promise<void> {
   const { connection } = connected;
   try {
     const pings = await runPings({
@@ -178,7 +191,7 @@ async function addWorkspace(
       count: 5,
       everyMs: 200,
       timeoutMs: 3_000,
-      signal: AbortSignal.any([bundle.signal, AbortSignal.timeout(PART_TIMEOUT_MS)]),
+      signal: AbortSignal.any([signal, AbortSignal.timeout(PART_TIMEOUT_MS)]),
       onOutcome: () => undefined,
     });
     const report = connection.pathReport();
@@ -194,7 +207,7 @@ async function addWorkspace(
       ["manifest.json", "/debug/manifest"],
       ["metrics.txt", "/debug/prometheus"],
     ] as const)
-      await add(`agent/${file}`, (limit) => pageOf(connected!, page, limit));
+      await add(`agent/${file}`, (limit) => pageOf(connected, page, limit));
   } finally {
     await connection.close();
   }

@@ -18,10 +18,7 @@ export function openStream(connection: TcpConnection, wake: () => void, signal?:
   const readable = new ReadableStream<Uint8Array>({
     async pull(controller) {
       for (;;) {
-        const chunk = connection.read();
-        if (chunk !== undefined) {
-          // Copied, because the engine reuses its memory.
-          controller.enqueue(Uint8Array.from(chunk));
+        if (enqueueChunk(connection, controller)) {
           wake();
           return;
         }
@@ -85,4 +82,12 @@ export function openStream(connection: TcpConnection, wake: () => void, signal?:
     },
   };
   return promise;
+}
+
+/** Returns false if there is nothing to read. */
+function enqueueChunk(connection: TcpConnection, into: ReadableStreamDefaultController<Uint8Array>): boolean {
+  const chunk = connection.read();
+  // Copied, because the engine reuses its memory.
+  if (chunk !== undefined) into.enqueue(Uint8Array.from(chunk));
+  return chunk !== undefined;
 }

@@ -2,9 +2,8 @@
 
 import type { YamuxSession } from "coder-protocol/yamux/session";
 import { EngineError } from "wg-userspace/base/errors";
-import { monotonicNow } from "wg-userspace/io/host/clock";
 import type WebSocket from "ws";
-import { SilenceAlarm } from "./silence-alarm.ts";
+import { SilenceWatch } from "./silence-watch.ts";
 
 /** While more than this is queued in the socket, the session keeps its output, so that its streams feel the back-pressure. */
 const HIGH_WATER_BYTES = 256 * 1024;
@@ -36,55 +35,97 @@ export interface YamuxListeners {
   readonly onHeard?: (() => void) | undefined;
 }
 
-export function runYamux(
-  socket: WebSocket,
-  yamux: YamuxSession,
-  { onDoubt, onHeard }: YamuxListeners = {},
-): RunningYamux {
-  const { promise: closed, resolve } = Promise.withResolvers<Error | undefined>();
-  let timer: NodeJS.Timeout | undefined;
-  let scheduled = false;
-  let byUs = false;
-  let failure: string | undefined;
-  const alarm = new SilenceAlarm(monotonicNow());
-  let alarmTimer: NodeJS.Timeout | undefined;
-  const heard = (): void => {
-    const { asking } = alarm;
-    alarm.heard(monotonicNow());
-    // Postponed instead of letting it fire, so that an idle process is not woken.
-    if (asking) listen();
-    else alarmTimer?.refresh();
-    onHeard?.();
-  };
-  const listen = (): void => {
-    clearTimeout(alarmTimer);
-    alarmTimer = setTimeout(
-      // Input that arrived while this process was busy is read first.
-      () => setImmediate(judgeSilence),
-      Math.max(1, alarm.nextTimeout() - monotonicNow()),
-    );
-    alarmTimer.unref();
-  };
-  const judgeSilence = (): void => {
-    if (socket.readyState !== socket.OPEN) return;
-    const verdict = alarm.handleTimeout(monotonicNow());
-    if (verdict === "dead") {
-      failure ??= "the control plane fell silent";
-      abandon(socket, "no sign of life");
+export function runYamux(socket: WebSocket, yamux: YamuxSession, listeners: YamuxListeners = {}): RunningYamux {
+  return new YamuxTransport(socket, yamux, listeners);
+}
+
+class YamuxTransport implements RunningYamux {
+  readonly closed: Promise<Error | undefined>;
+  readonly #socket: WebSocket;
+  readonly #yamux: YamuxSession;
+  readonly #silence: SilenceWatch;
+  readonly #onHeard: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #scheduled = false;
+  #byUs = false;
+  #failure: string | undefined;
+
+  constructor(socket: WebSocket, yamux: YamuxSession, { onDoubt, onHeard }: YamuxListeners) {
+    const { promise, resolve } = Promise.withResolvers<Error | undefined>();
+    this.closed = promise;
+    this.#socket = socket;
+    this.#yamux = yamux;
+    this.#onHeard = onHeard;
+    this.#silence = new SilenceWatch(socket, { onDoubt, onDead: () => this.#fellSilent() });
+    socket.binaryType = "nodebuffer";
+    const heard = (): void => this.#heard();
+    socket.on("ping", heard);
+    socket.on("pong", heard);
+    socket.on("message", (data, isBinary) => this.#handleMessage(data as Buffer, isBinary));
+    socket.on("error", (error) => {
+      this.#failure ??= error.message;
+    });
+    socket.on("close", (code, reason) => resolve(this.#handleClose(code, reason)));
+    yamux.onOutput = () => this.#schedule();
+    yamux.handleTimeout(performance.now());
+    this.#pump();
+  }
+
+  close(): void {
+    const socket = this.#socket;
+    this.#byUs = true;
+    this.#yamux.close();
+    this.#pump();
+    if (socket.readyState === socket.CONNECTING) socket.terminate();
+    // Limits the wait for a peer that does not answer the close.
+    setTimeout(() => socket.terminate(), 1_000).unref();
+  }
+
+  #heard(): void {
+    this.#silence.heard();
+    this.#onHeard?.();
+  }
+
+  #fellSilent(): void {
+    this.#failure ??= "the control plane fell silent";
+    abandon(this.#socket, "no sign of life");
+  }
+
+  #handleMessage(data: Buffer, isBinary: boolean): void {
+    this.#heard();
+    if (!isBinary) {
+      this.#failure ??= "the server sent a text message on the control connection";
+      this.#socket.close(UNSUPPORTED_DATA);
       return;
     }
-    if (verdict === "ask") {
-      socket.ping();
-      onDoubt?.();
-    }
-    listen();
-  };
+    this.#yamux.handleBytes(data, performance.now());
+    this.#pump();
+  }
 
-  const pump = (): void => {
-    scheduled = false;
+  /** Returns why the transport ended; undefined after our own close. */
+  #handleClose(code: number, reason: Buffer): Error | undefined {
+    clearTimeout(this.#timer);
+    this.#silence.stop();
+    if (code !== NORMAL_CLOSE)
+      this.#failure ??= reason.length > 0 ? reason.toString("utf8") : `the connection closed (${code})`;
+    this.#yamux.handleEnd(this.#failure);
+    if (this.#byUs) return undefined;
+    const message = `control connection lost: ${this.#failure ?? "closed by the server"}`;
+    return new EngineError("ERR_CLOSED", message, { retryable: true });
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#pump());
+  }
+
+  #pump(): void {
+    const [socket, yamux] = [this.#socket, this.#yamux];
+    this.#scheduled = false;
     while (socket.readyState === socket.OPEN) {
       if (socket.bufferedAmount > HIGH_WATER_BYTES) {
-        setTimeout(schedule, DRAIN_CHECK_MS);
+        setTimeout(() => this.#schedule(), DRAIN_CHECK_MS);
         break;
       }
       const output = yamux.takeOutput();
@@ -92,73 +133,22 @@ export function runYamux(
       socket.send(output);
     }
     if (yamux.ended !== undefined && socket.readyState === socket.OPEN) {
-      failure ??= yamux.ended.failure;
+      this.#failure ??= yamux.ended.failure;
       socket.close(NORMAL_CLOSE);
     }
-    rearm();
-  };
-  const schedule = (): void => {
-    if (scheduled) return;
-    scheduled = true;
-    setImmediate(pump);
-  };
-  const rearm = (): void => {
-    clearTimeout(timer);
-    const at = yamux.nextTimeout();
-    if (at === undefined || socket.readyState !== socket.OPEN) return;
-    timer = setTimeout(
+    this.#rearm();
+  }
+
+  #rearm(): void {
+    clearTimeout(this.#timer);
+    const at = this.#yamux.nextTimeout();
+    if (at === undefined || this.#socket.readyState !== this.#socket.OPEN) return;
+    this.#timer = setTimeout(
       () => {
-        yamux.handleTimeout(performance.now());
-        pump();
+        this.#yamux.handleTimeout(performance.now());
+        this.#pump();
       },
       Math.max(1, at - performance.now()),
     );
-  };
-
-  socket.binaryType = "nodebuffer";
-  socket.on("ping", heard);
-  socket.on("pong", heard);
-  socket.on("message", (data, isBinary) => {
-    heard();
-    if (!isBinary) {
-      failure ??= "the server sent a text message on the control connection";
-      socket.close(UNSUPPORTED_DATA);
-      return;
-    }
-    yamux.handleBytes(data as Buffer, performance.now());
-    pump();
-  });
-  socket.on("error", (error) => {
-    failure ??= error.message;
-  });
-  socket.on("close", (code, reason) => {
-    clearTimeout(timer);
-    clearTimeout(alarmTimer);
-    if (code !== NORMAL_CLOSE)
-      failure ??= reason.length > 0 ? reason.toString("utf8") : `the connection closed (${code})`;
-    yamux.handleEnd(failure);
-    resolve(
-      byUs
-        ? undefined
-        : new EngineError("ERR_CLOSED", `control connection lost: ${failure ?? "closed by the server"}`, {
-            retryable: true,
-          }),
-    );
-  });
-  yamux.onOutput = schedule;
-  yamux.handleTimeout(performance.now());
-  pump();
-  listen();
-
-  return {
-    closed,
-    close: () => {
-      byUs = true;
-      yamux.close();
-      pump();
-      if (socket.readyState === socket.CONNECTING) socket.terminate();
-      // Limits the wait for a peer that does not answer the close.
-      setTimeout(() => socket.terminate(), 1_000).unref();
-    },
-  };
+  }
 }
