@@ -1,11 +1,14 @@
 /**
  * The English of the code: banned words are found in comments, texts and templates by file and line. One pass of one
- * regular expression, because none of the words can be part of a longer word or of a keyword.
+ * regular expression, because none of the words can be part of a longer word or of a keyword. Documents that the code cites
+ * are in the repository.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { globSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { BANNED } from "./prose/banned.ts";
+import { documentsIn, statementsIn } from "./prose/citations.ts";
+import { CHAPTERS } from "./security/statements.ts";
 
 const root = join(import.meta.dirname, "..");
 const SOURCES = /\.(?:tsx?|mjs|css|html|c|go)$/;
@@ -31,6 +34,32 @@ function bannedIn(path: string): string[] {
 }
 
 const packages = readdirSync(join(root, "packages")).flatMap((name) => [`packages/${name}`]);
+const files = [...packages, "scripts", "bench"].flatMap(filesBelow);
 it("no banned word is in comments or texts", () => {
-  expect([...packages, "scripts", "bench"].flatMap(filesBelow).flatMap(bannedIn)).toEqual([]);
+  expect(files.flatMap(bannedIn)).toEqual([]);
+});
+
+it("a document or security statement that code cites is in the repository", () => {
+  const cited = files.map((path) => ({ path, code: readFileSync(join(root, path), "utf8") }));
+  const documents = cited.flatMap(({ path, code }) =>
+    documentsIn(code)
+      .filter((document) => globSync(document, { cwd: root }).length === 0)
+      .map((document) => `${path}: ${document}`),
+  );
+  expect(documents).toEqual([]);
+  const numbers = new Set(CHAPTERS.flatMap(({ statements }) => statements.map(({ number }) => String(number))));
+  const statements = cited.flatMap(({ path, code }) =>
+    statementsIn(code)
+      .filter((id) => !numbers.has(id))
+      .map((id) => `${path}: statement ${id}`),
+  );
+  expect(statements).toEqual([]);
+});
+
+it("citations are found in comments", () => {
+  expect(documentsIn("// docs/protocols/port-mapping.md, `docs/protocols/port-mapping.md`, see decision 005 and my-docs/no.md")).toEqual([
+    "docs/protocols/port-mapping.md",
+    "docs/decisions/005-*.md",
+  ]);
+  expect(statementsIn("(security statement 23, statement S7), a prepared statement")).toEqual(["23", "S7"]);
 });
