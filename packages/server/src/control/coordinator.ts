@@ -3,18 +3,17 @@
  * both ways over a tunnel. A state machine without I/O; answers leave synchronously through each peer's sink. Semantics:
  * docs/protocols/coordination.md and docs/decisions/004-coordinator.md.
  */
-import { create } from "@bufbuild/protobuf";
-import { uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
+import { uuidToBytes } from "coder-protocol/addresses";
 import { NON_BROWSER_REFUSED } from "coder-protocol/browser-only";
 import {
   type CoordinateRequest,
   CoordinateResponse_PeerUpdate_Kind as Kind,
   type Node,
-  NodeSchema,
 } from "coder-protocol/gen/tailnet_pb.js";
-import { LOST, LOST_BY_CLOSE, nodeFromProto, nodeToProto } from "coder-protocol/tailnet/node";
+import { LOST, LOST_BY_CLOSE } from "coder-protocol/tailnet/node";
 import { bytesEqual } from "wg-userspace/base/bytes";
 import { formatIp, parsePrefix } from "wg-userspace/base/ip";
+import { checkedNode, checkReady, checkTunnel, idOf, RequestError } from "./coordinate-request.ts";
 import { type CoordinatorRecord, MOVED, type PeerEnd, type RemotePeer } from "./coordinator-records.ts";
 import { FormerPeers, type Over, type RightWatch } from "./former-peers.ts";
 import { KnownKeys } from "./known-keys.ts";
@@ -43,7 +42,6 @@ export interface CoordinatorEvents {
   onRecord?(record: CoordinatorRecord): void;
 }
 
-const MAX_TUNNELS_PER_PEER = 1024;
 /** Earlier keys of a connected peer that are kept, since packets under them may still be in flight. */
 const MAX_OLD_KEYS_PER_PEER = 2;
 /** The reason given when a peer ended while its partner was away. */
@@ -405,13 +403,9 @@ export class Coordinator {
   }
 
   #updateSelf(peer: PeerState, node: Node, nowMs: number): void {
-    const checked = nodeFromProto(node);
-    if ("error" in checked) throw new RequestError(`invalid node: ${checked.error}`);
-    const refusal = peer.auth.checkNode(checked);
-    if (refusal !== undefined) throw new RequestError(`authorization: ${refusal}`);
+    const checked = checkedNode(peer.auth, node);
     const before = peer.node;
-    // Built again, because unknown fields would otherwise be kept and passed on without a limit.
-    peer.node = create(NodeSchema, nodeToProto(checked));
+    peer.node = checked;
     peer.nodeAtMs = nowMs;
     if (before === undefined || !bytesEqual(before.key, node.key)) {
       if (before !== undefined) this.#retireKey(peer, rawKey(before), nowMs);
@@ -437,10 +431,7 @@ export class Coordinator {
       peer.sink.send({ error: NON_BROWSER_REFUSED });
       return;
     }
-    const refusal = peer.auth.checkTunnel(to);
-    if (refusal !== undefined) throw new RequestError(`authorization: ${refusal}`);
-    if (this.#tunnels.countFrom(peer.id) >= MAX_TUNNELS_PER_PEER)
-      throw new RequestError(`more than ${MAX_TUNNELS_PER_PEER} tunnels`);
+    checkTunnel(peer.auth, to, this.#tunnels.countFrom(peer.id));
     this.#record({ kind: "tunnel", from: peer.id, to, gone: false });
     this.#joinTunnel(peer.id, to, nowMs);
   }
@@ -469,8 +460,7 @@ export class Coordinator {
   }
 
   #readyForHandshake(peer: PeerState, to: string): void {
-    const refusal = peer.auth.checkReady();
-    if (refusal !== undefined) throw new RequestError(`authorization: ${refusal}`);
+    checkReady(peer.auth);
     if (!this.#tunnels.areJoined(peer.id, to)) {
       peer.sink.send({ error: `ready for handshake error: you do not share a tunnel with "${to}"` });
       return;
@@ -599,13 +589,4 @@ export class Coordinator {
   #releaseKeys(peer: PeerState, nowMs: number): void {
     if (peer.node !== undefined) this.#keys.release(rawKey(peer.node), peer.auth.holder, nowMs);
   }
-}
-
-/** A request that ends the sender's stream. */
-class RequestError extends Error {}
-
-function idOf(bytes: Uint8Array): string {
-  const id = uuidFromBytes(bytes);
-  if (id === undefined) throw new RequestError(`a peer id has 16 bytes, got ${bytes.length}`);
-  return id;
 }
