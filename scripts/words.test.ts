@@ -57,9 +57,10 @@ it("a document or security statement that code cites is in the repository", () =
 });
 
 it("citations are found in comments", () => {
-  expect(documentsIn("// docs/protocols/port-mapping.md, `docs/protocols/port-mapping.md`, see decision 005 and my-docs/no.md")).toEqual([
-    "docs/protocols/port-mapping.md",
-    "docs/decisions/005-*.md",
-  ]);
+  expect(
+    documentsIn(
+      "// docs/protocols/port-mapping.md, `docs/protocols/port-mapping.md`, see decision 005 and my-docs/no.md",
+    ),
+  ).toEqual(["docs/protocols/port-mapping.md", "docs/decisions/005-*.md"]);
   expect(statementsIn("(security statement 23, statement S7), a prepared statement")).toEqual(["23", "S7"]);
 });

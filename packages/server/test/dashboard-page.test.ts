@@ -15,7 +15,8 @@ const files: DashboardFiles = {
 
 /** The data in the page. */
 async function bootOf(url: string, path: string, token?: string) {
-  const headers = { Accept: "text/html", ...(token === undefined ? {} : { [SESSION_TOKEN_HEADER]: token }) };
+  const headers = new Headers({ Accept: "text/html" });
+  if (token !== undefined) headers.set(SESSION_TOKEN_HEADER, token);
   const page = await (await fetch(`${url}${path}`, { headers })).text();
   return JSON.parse(/id="boot">([^<]*)</.exec(page)?.[1] ?? "null");
 }

@@ -5,7 +5,7 @@ import { networkInterfaces } from "node:os";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { TestDeployment } from "../e2e/deployment.ts";
-import { launch, logInByForm, type Misdeeds, missing, screenText, watchedPage } from "./chromium.ts";
+import { launch, logInByForm, missing, type PageFaults, screenText, watchedPage } from "./chromium.ts";
 
 const hasIpv6 = Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === "::1"));
 const lacking = [...missing, ...(hasIpv6 ? [] : ["the address ::1"])];
@@ -16,7 +16,7 @@ describe.skipIf(lacking.length > 0)(`an IPv6 literal (missing here: ${lacking.jo
   let front: Server | undefined;
   let context: BrowserContext;
   let page: Page;
-  let misdeeds: Misdeeds;
+  let faults: PageFaults;
   let complaints: string[];
 
   beforeAll(async () => {
@@ -38,7 +38,7 @@ describe.skipIf(lacking.length > 0)(`an IPv6 literal (missing here: ${lacking.jo
   });
   beforeEach(async () => {
     context = await browser.newContext();
-    ({ page, misdeeds } = await watchedPage(context, deployment.url));
+    ({ page, faults } = await watchedPage(context, deployment.url));
     complaints = [];
     page.on("console", (message) => {
       if (message.text().includes("Content Security Policy")) complaints.push(message.text());
@@ -47,7 +47,7 @@ describe.skipIf(lacking.length > 0)(`an IPv6 literal (missing here: ${lacking.jo
   });
   afterEach(async () => {
     await context.close();
-    expect(misdeeds).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
+    expect(faults).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
     expect(complaints).toEqual([]);
   });
 
