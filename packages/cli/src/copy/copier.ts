@@ -5,7 +5,7 @@ import { copyError, refusalReason } from "./copy-error.ts";
 import type { Entry, FileFacts, FileSystem } from "./file-system.ts";
 import { Group } from "./group.ts";
 import { handled } from "./handled.ts";
-import { isPlainName, printable } from "./location.ts";
+import { isPlainName, printableName } from "./location.ts";
 import { Slots } from "./slots.ts";
 import { PART_SUFFIX, type TransferFile, transferFile } from "./transfer.ts";
 
@@ -116,7 +116,7 @@ export class Copier {
     const [target, ...found] = await Promise.all([named(destination, () => to.stat(destination)), ...looking]);
     const intoFolder = target?.isDirectory === true || sources.length > 1 || /\/$/.test(destination);
     if (intoFolder && target?.isDirectory !== true) {
-      throw new UserError(`There is no directory "${printable(destination)}"`, {
+      throw new UserError(`There is no directory "${printableName(destination)}"`, {
         why: sources.length > 1 ? "several files need one" : "the destination ends with a slash",
         code: "ERR_NO_DIRECTORY",
       });
@@ -125,7 +125,7 @@ export class Copier {
       const facts = found[index];
       if (facts === undefined) throw missing(source);
       if (facts.isDirectory && !recursive) {
-        throw new UserError(`"${printable(source)}" is a directory`, {
+        throw new UserError(`"${printableName(source)}" is a directory`, {
           next: ["copy it with everything in it: -r"],
           code: "ERR_IS_DIRECTORY",
         });
@@ -168,7 +168,7 @@ export class Copier {
     const children = new Group(() => this.#spawn(permit(), () => parent.leave()));
     try {
       if (depth > MAX_DEPTH)
-        throw new UserError(`"${printable(source)}" is nested too deep`, { why: "perhaps a loop of links" });
+        throw new UserError(`"${printableName(source)}" is nested too deep`, { why: "perhaps a loop of links" });
       intoNew = await named(destination, () => to.makeDirectory(destination, facts.mode | OWNER_ALL));
       for await (const page of pages(source, from.list(source))) {
         const names = page.filter(({ name }) => this.#isCopied(source, name));
@@ -204,7 +204,7 @@ export class Copier {
 
   #skip(why: string, path: string): void {
     this.result.skipped++;
-    this.#options.say(`Skipped ${printable(path)}: ${why}`);
+    this.#options.say(`Skipped ${printableName(path)}: ${why}`);
   }
 
   #lookUp(
@@ -283,7 +283,7 @@ async function named<T>(path: string, run: () => Promise<T>): Promise<T> {
 }
 
 function missing(source: string): UserError {
-  return new UserError(`There is no file "${printable(source)}"`, { code: "ERR_NO_FILE" });
+  return new UserError(`There is no file "${printableName(source)}"`, { code: "ERR_NO_FILE" });
 }
 
 function whyMissing(name: string): string {

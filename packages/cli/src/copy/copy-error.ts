@@ -1,10 +1,10 @@
 import { UserError } from "../errors/user-error.ts";
-import { printable } from "./location.ts";
+import { printableName } from "./location.ts";
 
 /** Describes a failure with a file of either side in words; an error that is already in words is returned as it is. */
 export function copyError(path: string, error: unknown): unknown {
   if (error instanceof UserError || !(error instanceof Error)) return error;
-  return new UserError(`Cannot copy "${printable(path)}"`, {
+  return new UserError(`Cannot copy "${printableName(path)}"`, {
     why: REASONS[codeOf(error)] ?? error.message,
     code: "ERR_COPY",
     cause: error,

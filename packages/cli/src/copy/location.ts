@@ -1,4 +1,4 @@
-import { printableJson, printable as printableText } from "../base/text.ts";
+import { printable, printableJson } from "../base/text.ts";
 import { UsageError } from "../errors/usage-error.ts";
 
 /** One end of a copy. */
@@ -57,7 +57,7 @@ export function isPlainName(name: string): boolean {
 }
 
 /** For messages: names from the other side may contain anything. */
-export function printable(name: string): string {
-  const plain = name.isWellFormed() && printableText(name) === name;
+export function printableName(name: string): string {
+  const plain = name.isWellFormed() && printable(name) === name;
   return plain ? name : printableJson(JSON.stringify(name));
 }

@@ -4,7 +4,7 @@ import type { ClientChannel } from "ssh2";
 import { UserError } from "../errors/user-error.ts";
 import type { Entry, FileFacts, FileSystem, PartFile, SourceFile } from "./file-system.ts";
 import { handled } from "./handled.ts";
-import { printable } from "./location.ts";
+import { printableName } from "./location.ts";
 import { SftpClient, SftpError, type SftpHandle } from "./sftp/sftp-client.ts";
 
 /** Assumed until the server states its limit, or if it states none. */
@@ -174,9 +174,9 @@ export class RemoteFiles implements FileSystem {
       await this.#sftp.rename(from, to);
     } catch (error) {
       await this.#sftp.rename(aside, to).catch((cause: unknown) => {
-        throw new UserError(`"${printable(to)}" is now called "${printable(aside)}"`, {
+        throw new UserError(`"${printableName(to)}" is now called "${printableName(aside)}"`, {
           why: "the new file could not be renamed into its place, and the old name could not be restored",
-          next: [`rename "${printable(aside)}" in the workspace`],
+          next: [`rename "${printableName(aside)}" in the workspace`],
           code: "ERR_COPY",
           cause,
         });

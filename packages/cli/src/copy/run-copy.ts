@@ -9,7 +9,7 @@ import type { DeploymentOptions } from "../rest/deployment.ts";
 import type { Display } from "../ui/display.ts";
 import { Copier, type CopyProgress } from "./copier.ts";
 import { LocalFiles } from "./local-files.ts";
-import { planCopy, printable } from "./location.ts";
+import { planCopy, printableName } from "./location.ts";
 import { RemoteFiles } from "./remote-files.ts";
 
 const REDRAW_MS = 200;
@@ -95,7 +95,7 @@ function progressLine(stages: Display["stages"]): (progress: CopyProgress) => vo
       return;
     }
     const percent = totalBytes === 0 ? 100 : Math.floor((100 * doneBytes) / totalBytes);
-    stages.set(`${printable(name)} ${percent} % of ${size(totalBytes)}, ${rate}`);
+    stages.set(`${printableName(name)} ${percent} % of ${size(totalBytes)}, ${rate}`);
   };
 }
 

@@ -7,7 +7,7 @@ import { BLOCK_BYTES, type BlockPool } from "./block-pool.ts";
 import { copyError, isMissing } from "./copy-error.ts";
 import type { FileFacts, FileSystem, PartFile, SourceFile } from "./file-system.ts";
 import { handled } from "./handled.ts";
-import { printable } from "./location.ts";
+import { printableName } from "./location.ts";
 import { PartClaim } from "./part-claim.ts";
 
 export const PART_SUFFIX = ".coder-part";
@@ -107,7 +107,7 @@ class Transfer {
       this.#acknowledged = this.resumedBytes;
       this.#readAhead();
       const before = await this.#ofSource(facts);
-      if (!before.isFile) throw new UserError(`"${printable(this.#file.source)}" is no longer a regular file`);
+      if (!before.isFile) throw new UserError(`"${printableName(this.#file.source)}" is no longer a regular file`);
       if (before.size !== this.size) {
         await this.#abandon();
         return false;
@@ -130,7 +130,7 @@ class Transfer {
     this.#part = await to.createPart(this.#partPath);
     const there = await looking;
     if (there?.isDirectory === true)
-      throw new UserError(`"${printable(destination)}" is a directory`, { code: "ERR_IS_DIRECTORY" });
+      throw new UserError(`"${printableName(destination)}" is a directory`, { code: "ERR_IS_DIRECTORY" });
     if (there?.isFile === false) throw noRegularFile(destination);
     this.#oldMode = there?.mode;
     if (this.#part === undefined) {
@@ -140,7 +140,7 @@ class Transfer {
       this.#part = await to.createPart(this.#partPath);
     }
     if (this.#part === undefined)
-      throw new Error(`another program keeps creating "${printable(this.#partPath)}" again and again`);
+      throw new Error(`another program keeps creating "${printableName(this.#partPath)}" again and again`);
     if (this.size >= RESUME_BYTES) this.#claim = PartClaim.created(this.#part, now);
     return this.#part;
   }
@@ -325,7 +325,7 @@ class Transfer {
 }
 
 function noRegularFile(destination: string): UserError {
-  return new UserError(`"${printable(destination)}" is no regular file`, {
+  return new UserError(`"${printableName(destination)}" is no regular file`, {
     why: "a copy would replace a device, a pipe or a socket",
     next: ["name a file or a directory as the destination"],
     code: "ERR_NO_REGULAR_FILE",
@@ -333,7 +333,7 @@ function noRegularFile(destination: string): UserError {
 }
 
 function changed(source: string, how = "it was changed while it was copied"): UserError {
-  return new UserError(`Checksum mismatch for "${printable(source)}"`, {
+  return new UserError(`Checksum mismatch for "${printableName(source)}"`, {
     why: how,
     next: ["run this again"],
     code: "ERR_CHECKSUM",

@@ -17,7 +17,8 @@ export interface Tabs {
 
 const MAX_TABS = 16;
 const MAX_TITLE = 120;
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+/** The id of a terminal: a UUID. */
+export const TERMINAL_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export function newTab(id: string, command = ""): Tab {
   return { id, known: false, command, title: "" };
@@ -70,7 +71,7 @@ export function restored(text: string | null): readonly Tab[] {
     return value.slice(0, MAX_TABS).flatMap((entry: unknown): Tab[] => {
       if (typeof entry !== "object" || entry === null) return [];
       const { id, title } = entry as { id?: unknown; title?: unknown };
-      if (typeof id !== "string" || !UUID.test(id) || typeof title !== "string") return [];
+      if (typeof id !== "string" || !TERMINAL_ID.test(id) || typeof title !== "string") return [];
       return [{ id, known: true, command: "", title: title.slice(0, MAX_TITLE) }];
     });
   } catch {

@@ -1,12 +1,10 @@
 /** Which terminals this browser tab showed for an agent, so that a reload shows them again. */
-import { newTab, restored, stored, type Tabs } from "../../terminal/tabs.ts";
-
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+import { newTab, restored, stored, type Tabs, TERMINAL_ID } from "../../terminal/tabs.ts";
 
 /** The terminal in the address, together with those that this browser tab showed before a reload. */
 export function firstTabs(agentId: string, asked: string, command: string): Tabs {
-  const before = UUID.test(asked) ? restored(read(tabsKey(agentId))) : [];
-  const wanted = UUID.test(asked)
+  const before = TERMINAL_ID.test(asked) ? restored(read(tabsKey(agentId))) : [];
+  const wanted = TERMINAL_ID.test(asked)
     ? { id: asked, known: true, command, title: "" }
     : newTab(crypto.randomUUID(), command);
   // After a reload the address names one of the earlier terminals; any other address is a new visit.

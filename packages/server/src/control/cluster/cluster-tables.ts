@@ -3,6 +3,7 @@
  * connection that fails is closed, and the next call opens another.
  */
 import { randomUUID } from "node:crypto";
+import { isCanonicalUuid } from "coder-protocol/addresses";
 import type pg from "pg";
 import type { AccessOutboxRow } from "../../db/access-outbox.ts";
 import { endSoon, type OpenConnection } from "../../db/dedicated.ts";
@@ -37,7 +38,6 @@ const SWEEP_LOCK = 3;
  * lost.
  */
 const QUERY_MS = 3_000;
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 /** A later protocol may append further words. */
 const HINT = /^([0-9a-f-]{36}) ([0-9]{1,15})(?: |$)/;
 
@@ -341,7 +341,7 @@ function readRows(rows: readonly AnyRow[]) {
     // A kind that a later protocol added: no peer here may have a tunnel to it.
     if (row.kind_of_row === "peer" && row.kind >= KINDS.length) continue;
     const peer = row.kind_of_row === "peer" ? peerRow(row) : undefined;
-    if (!UUID.test(from) || (row.kind_of_row !== "peer" ? !UUID.test(to) : peer === undefined)) bad++;
+    if (!isCanonicalUuid(from) || (row.kind_of_row !== "peer" ? !isCanonicalUuid(to) : peer === undefined)) bad++;
     else if (peer !== undefined) read.peers.push(peer);
     else if (row.kind_of_row === "tunnel") read.tunnels.push({ from, to, rev, gone: row.state !== 0 });
     else read.signals.push({ from, to, rev });
