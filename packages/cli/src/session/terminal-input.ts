@@ -73,6 +73,10 @@ export function readTerminal(options: TerminalInputOptions): () => void {
     }
   };
   const onEnd = (): void => target.end();
+  // Such as EBADF below nohup, whose standard input is open for writing only, or EIO once the terminal is gone.
+  const onError = (): void => {
+    if (!stopped) target.end();
+  };
   const onResize = (): void => target.resize(windowSize(stdout));
   // The workspace's terminal has processed the output already.
   const enterRaw = (): void => {
@@ -90,11 +94,12 @@ export function readTerminal(options: TerminalInputOptions): () => void {
     process.once("SIGCONT", enterRaw);
     process.kill(process.pid, "SIGTSTP");
   };
+  let stopped = false;
   if (raw) enterRaw();
   if (pty) stdout.on("resize", onResize);
   stdin.on("data", onData);
   stdin.on("end", onEnd);
-  let stopped = false;
+  stdin.on("error", onError); // stays: without a listener a late one would end the process
   return () => {
     if (stopped) return;
     stopped = true;
