@@ -120,7 +120,7 @@ async function requestRemote(
   if (forwards.length === 0) return;
   const byOrigin = new Map<string, RemoteForward>();
   client.on("tcp connection", (details, accept) => {
-    bridge(byOrigin.get(`tcp:${details.destPort}`), accept, say);
+    bridge(byOrigin.get(`tcp:${details.destIP}:${details.destPort}`), accept, say);
   });
   client.on("unix connection", (details, accept) => {
     const forward = byOrigin.get(`unix:${details.socketPath}`);
@@ -137,7 +137,11 @@ async function requestRemote(
           return;
         }
         if (forward.remote.kind === "unix") byOrigin.set(`unix:${forward.remote.path}`, forward);
-        else byOrigin.set(`tcp:${forward.remote.port === 0 ? port : forward.remote.port}`, forward);
+        else {
+          const { host, port: wanted } = forward.remote;
+          byOrigin.set(`tcp:${host}:${wanted === 0 ? port : wanted}`, forward);
+          if (wanted === 0) say(`the workspace listens on port ${port} for ${forward.text}`);
+        }
         resolve();
       };
       if (forward.remote.kind === "unix") client.openssh_forwardInStreamLocal(forward.remote.path, done);

@@ -87,6 +87,28 @@ describe("forwarding through a deployment of real processes", () => {
       expect([after.code, after.stderr]).toEqual([3, "ECONNREFUSED\n"]);
     });
 
+    it("says which port the workspace chose, and takes an address before the port", async () => {
+      const { port: localPort } = local.address() as AddressInfo;
+      const child = deployment.spawn(["ssh", "-N", "-R", `127.0.0.1:0:127.0.0.1:${localPort}`, "demo"], {});
+      const closed = once(child, "close");
+      let said = "";
+      let chosen: string | undefined;
+      for await (const chunk of child.stderr!) {
+        said += String(chunk);
+        chosen = /listens on port (\d+) for 127\.0\.0\.1:0:/.exec(said)?.[1];
+        if (chosen !== undefined) break;
+      }
+      expect(chosen, said).toBeDefined();
+      // The workspace is this machine.
+      const socket = connect(Number(chosen), "127.0.0.1");
+      socket.write("hello");
+      let heard = "";
+      for await (const chunk of socket) heard += String(chunk);
+      expect(heard).toBe("the laptop's port heard hello");
+      child.kill("SIGTERM");
+      await closed;
+    });
+
     it("continues when there is no listener on this machine, and reports it", async () => {
       const [port, unbound] = [await freePort(), await freePort()];
       const done = await deployment.run([
