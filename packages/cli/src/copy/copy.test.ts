@@ -29,6 +29,12 @@ describe("locations", () => {
     [":x", undefined, ":x"],
     ["dev:notes.txt", "dev", "notes.txt"],
     ["dev:", "dev", "."],
+    ["dev:~", "dev", "."],
+    ["dev:~/", "dev", "."],
+    ["dev:~/a/~", "dev", "a/~"],
+    ["dev:~other/a", "dev", "~other/a"],
+    ["dev:./~", "dev", "./~"],
+    ["~/a", undefined, "~/a"],
     ["dev:/etc/a:b", "dev", "/etc/a:b"],
     ["alice--dev.main:x", "alice--dev.main", "x"],
   ])("%s", (text, workspace, path) => {

@@ -9,8 +9,8 @@ export interface Location {
 }
 
 /**
- * `path`, or `workspace:path`; `workspace:` alone is its home directory. A colon after a slash belongs to the path, as does one
- * after a single letter on Windows.
+ * `path`, or `workspace:path`; `workspace:` alone is its home directory, and so is `~` there, which no shell here expands. A
+ * colon after a slash belongs to the path, as does one after a single letter on Windows.
  */
 export function parseLocation(text: string, platform: NodeJS.Platform = process.platform): Location {
   if (text === "" || text.includes("\0")) throw new UsageError(`${JSON.stringify(text)} names no file`);
@@ -19,7 +19,8 @@ export function parseLocation(text: string, platform: NodeJS.Platform = process.
   const isDrive = platform === "win32" && /^[A-Za-z]:([/\\]|$)/.test(text);
   if (colon <= 0 || isDrive || (slash >= 0 && slash < colon)) return { path: text };
   // OpenSSH's tools take host:path. There, a workspace with its owner is written with -- where we have a slash.
-  return { workspace: text.slice(0, colon), path: text.slice(colon + 1) || "." };
+  const path = text.slice(colon + 1).replace(/^~(?:\/+|$)/, "");
+  return { workspace: text.slice(0, colon), path: path || "." };
 }
 
 export interface CopyPlan {
