@@ -1,3 +1,4 @@
+import { refuseReplacedBytes } from "../base/argument-bytes.ts";
 import { deploymentOptions } from "../flags/global.ts";
 import { SSH_FLAGS, sshConnectOptions, sshReportOptions } from "../flags/ssh.ts";
 import { AGENT_WORD } from "../flags/words.ts";
@@ -22,6 +23,7 @@ export default class Ssh extends BaseCommand<typeof Ssh> {
 
   protected override async execute(signal: AbortSignal): Promise<number> {
     const { flags, words } = this;
+    refuseReplacedBytes([...words, ...(flags.env ?? [])]);
     const { localAgentSocket } = await import("../session/local-agent.ts");
     const { runSsh } = await import("../entries/network.ts");
     const session = {
