@@ -118,7 +118,8 @@ export class X11Display {
 
 function listens(server: Server, port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    server.once("error", () => resolve(false));
+    // Stays: a later failure to accept, such as too many open files, is not the end of the display or of the agent.
+    server.on("error", () => resolve(false));
     server.listen({ host: "127.0.0.1", port }, () => resolve(true));
   });
 }
