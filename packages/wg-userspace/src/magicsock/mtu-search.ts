@@ -15,6 +15,11 @@ export const LOOPBACK_MTU = 65456;
 const SIZES = [ETHERNET_MTU, 1400, 1340];
 /** Each is tried only where the one before was answered, so that on most paths nothing waits for probes of it. */
 const LARGE_SIZES = [ETHERNET_MTU, JUMBO_MTU, LOOPBACK_MTU];
+/**
+ * The largest size is of use to bulk data alone, and a ping of it takes 2 ms to seal and as long to open: it waits for so many
+ * packets with data between two heartbeats.
+ */
+const BULK_PACKETS = 128;
 const PROBE_TIMEOUT_MS = 1_000;
 const TRIES = 2;
 /** A path is measured again after this. */
@@ -41,6 +46,8 @@ export class MtuSearch {
   #misses = 0;
   /** A heartbeat of the large size is under way. */
   #largeBeat = false;
+  /** Bulk data has left for the peer. */
+  #bulk = false;
   nextProbeAt: Instant | undefined;
 
   constructor(maxMtu: number) {
@@ -59,6 +66,24 @@ export class MtuSearch {
     if (this.#mtu === BASE_MTU) return DISCO_PADDED_BYTES;
     this.#largeBeat = true;
     return this.#mtu + WIREGUARD_BYTES;
+  }
+
+  /** The same, where no flow would lose anything: then the largest size is not confirmed. */
+  beatBytes(flows: boolean): number {
+    return flows || this.#mtu <= JUMBO_MTU ? this.heartbeatBytes : DISCO_PADDED_BYTES;
+  }
+
+  /**
+   * Called per packet with data.
+   * @param packets How many there were since the last heartbeat.
+   * @returns whether a probe is due from now on that was not before.
+   */
+  noteData(packets: number, now: Instant): boolean {
+    if (packets !== BULK_PACKETS || this.#bulk) return false;
+    this.#bulk = true;
+    if (this.#mtu !== JUMBO_MTU) return false; // the search goes on when that is reached
+    this.#start(now);
+    return this.nextProbeAt !== undefined;
   }
 
   /** Whether a ping of that length is of a size that the path in use is taken to carry. */
@@ -123,7 +148,9 @@ export class MtuSearch {
     this.#index = 0;
     this.#tries = 0;
     this.#probeBytes = 0;
-    this.#sizes = (this.#mtu < ETHERNET_MTU ? SIZES : nextLarge(this.#mtu)).filter((size) => size <= this.#maxMtu);
+    const sizes = this.#mtu < ETHERNET_MTU ? SIZES : nextLarge(this.#mtu);
+    const limit = this.#bulk ? this.#maxMtu : Math.min(this.#maxMtu, JUMBO_MTU);
+    this.#sizes = sizes.filter((size) => size <= limit);
     this.nextProbeAt = this.#sizes.length === 0 ? undefined : now;
   }
 

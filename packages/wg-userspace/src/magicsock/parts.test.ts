@@ -194,14 +194,17 @@ describe("the packet size search", () => {
     expect(search.probe(now)).toBeUndefined();
   });
 
-  it("tries the size of the loopback interface as soon as jumbo frames were answered, and keeps that size if it is not", () => {
+  it("tries the size of the loopback interface once bulk data leaves, and keeps that of jumbo frames if it is not answered", () => {
     const search = new MtuSearch(65_456);
     search.pathChanged(0, now);
     for (const bytes of [1452, 8952]) {
       expect(search.probe(now)).toBe(bytes);
       expect(search.answered(bytes, now)).toBe(true);
-      expect(search.nextProbeAt).toBe(now);
     }
+    expect([search.nextProbeAt, search.probe(now)]).toEqual([undefined, undefined]);
+    expect([1, 127, 129].map((packets) => search.noteData(packets, now))).toEqual([false, false, false]);
+    expect([search.noteData(128, now), search.nextProbeAt]).toEqual([true, now]);
+    expect(search.noteData(128, now)).toBe(false); // once
     expect([search.probe(now), search.probe(now), search.probe(now)]).toEqual([65_488, 65_488, undefined]);
     expect([search.mtu, search.nextProbeAt]).toEqual([8920, now + 600_000]);
     expect(search.probe(now)).toBe(65_488);
@@ -209,12 +212,31 @@ describe("the packet size search", () => {
     expect([search.mtu, search.nextProbeAt]).toEqual([65_456, undefined]);
   });
 
-  it("skips no size: a path that was seen to carry jumbo frames is asked for the next one alone", () => {
+  it("goes on to the largest size at once where bulk data left before jumbo frames were answered", () => {
     const search = new MtuSearch(65_456);
     search.pathChanged(1420, now);
     expect(search.probe(now)).toBe(8952);
-    search.pathChanged(8920, now);
+    expect(search.noteData(128, now)).toBe(false);
+    expect(search.answered(8952, now)).toBe(true);
+    expect(search.nextProbeAt).toBe(now);
     expect(search.probe(now)).toBe(65_488);
+  });
+
+  it("tries no larger size than its own for bulk data", () => {
+    const search = new MtuSearch(8920);
+    search.pathChanged(8920, now);
+    expect([search.noteData(128, now), search.nextProbeAt]).toEqual([false, undefined]);
+  });
+
+  it("confirms the largest size while there is a flow, and every other one always", () => {
+    const search = new MtuSearch(65_456);
+    search.pathChanged(8920, now);
+    expect([search.beatBytes(true), search.beatBytes(false)]).toEqual([8952, 8952]);
+    search.pathChanged(65_456, now);
+    expect([search.beatBytes(true), search.beatBytes(false)]).toEqual([65_488, 1310]);
+    // A small ping says nothing about the large size: only the one before counts as lost.
+    for (let i = 0; i < 5; i++) expect(search.answered(1310, now)).toBe(false);
+    expect(search.mtu).toBe(65_456);
   });
 
   it("does not try jumbo frames where the size of Ethernet is too large", () => {

@@ -220,7 +220,7 @@ export class PathFinder<Owner = unknown> {
     this.#lastSentAt = now;
     if (data) {
       this.#lastDataAt = now;
-      this.#dataPackets++;
+      if (this.#mtu.noteData(++this.#dataPackets, now)) this.#probeMtu(now);
       if (now > this.#beatAt + COVERED_MS) this.#coverData(now);
     }
     if (this.#heartbeatAt === Number.POSITIVE_INFINITY) this.#wakeUp(now);
@@ -438,7 +438,7 @@ export class PathFinder<Owner = unknown> {
       this.#prober.pathChanged(this, true);
     }
     if (this.quality.prefersRelay && !flows) this.#heartbeatAt = addMs(now, COMPARING_HEARTBEAT_MS);
-    this.#probes.ping(best, now, this.#mtu.heartbeatBytes, !this.#watch.isSuspected);
+    this.#probes.ping(best, now, this.#mtu.beatBytes(flows), !this.#watch.isSuspected);
     this.#watch.beat(now);
     this.#timers.setEarlier("retry", this.#watch.firstRetryAt(best.rttMs ?? 0, now));
     if (best.rttMs !== undefined && best.rttMs > GOOD_ENOUGH_MS && this.#rounds.sinceLastMs(now) >= UPGRADE_MS) {
@@ -586,6 +586,7 @@ export class PathFinder<Owner = unknown> {
     const bytes = this.#mtu.probe(now);
     this.#timers.set("mtu", this.#mtu.nextProbeAt);
     if (bytes !== undefined) this.#probes.size(this.#best!, bytes);
+    this.#schedule();
   }
 
   #schedule(): void {

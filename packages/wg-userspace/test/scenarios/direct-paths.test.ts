@@ -164,13 +164,17 @@ describe("packet sizes", () => {
     expect(transfer.sink.wrongAt).toBe(-1);
   });
 
-  it("grow to those of a loopback interface, and to no more than a jumbo path carries", () => {
+  it("grow to those of a loopback interface for bulk data, and to no more than a jumbo path carries", () => {
     for (const [carried, expected] of [
       [65_536, 65_456],
       [9000, 8920],
     ] as const) {
       const { net, a, b } = overLink(carried, [65_456, 65_456]);
-      const transfer = new Transfer(net, a, b, 20_000_000, 1);
+      const little = new Transfer(net, a, b, 50_000, 1);
+      expect(net.run(60_000, () => little.done && bothDirect(a, b) && mtuOf(a, b) === 8920)).toBe(true);
+      net.run(3_000);
+      expect(mtuOf(a, b)).toBe(8920);
+      const transfer = new Transfer(net, a, b, 20_000_000, 1, 81);
       expect(net.run(60_000, () => transfer.done && mtuOf(a, b) === expected)).toBe(true);
       expect(transfer.sink.wrongAt).toBe(-1);
       net.run(10_000);
