@@ -1,7 +1,7 @@
-import { refuseReplacedBytes } from "../base/argument-bytes.ts";
 import { deploymentOptions } from "../flags/global.ts";
 import { SSH_FLAGS, sshConnectOptions, sshReportOptions } from "../flags/ssh.ts";
 import { AGENT_WORD } from "../flags/words.ts";
+import { refuseReplacedBytes } from "../session/argument-bytes.ts";
 import { BaseCommand } from "./base-command.ts";
 
 export default class Ssh extends BaseCommand<typeof Ssh> {
