@@ -42,7 +42,7 @@ export function EndToEndSwitch({ choice }: { readonly choice: EndToEndChoice }):
         checked={choice.on}
         disabled={choice.required}
         onChange={(event) => choice.choose(event.currentTarget.checked)}
-      />{" "}
+      />
       End-to-end
     </label>
   );

@@ -117,7 +117,7 @@ function Row({
   return (
     <tr>
       <th scope="row">{port}</th>
-      <td data-label="Program">
+      <td class="program" data-label="Program">
         {listening ? program || "–" : <State tone="idle">Closed</State>}
         {kind === undefined || kind === "other" ? null : <span class="quiet"> {kind}</span>}
       </td>
