@@ -28,6 +28,7 @@ const ENTRIES = {
   server: "packages/cli/src/hosting/server.ts",
   wsproxy: "packages/cli/src/hosting/workspace-proxy.ts",
   agent: "packages/cli/src/hosting/agent.ts",
+  "local-terminal": "packages/cli/src/web-terminal/run-local-terminal.ts",
   pg: "packages/server/node_modules/pg/lib/index.js",
   tldts: "packages/server/node_modules/tldts/dist/cjs/index.js",
 };
@@ -43,7 +44,7 @@ const LAUNCHER: BuildOptions = { target: "es2015", banner: { js: `${refuseOldNod
 
 /** Modules that become bundles when they are imported by `import()`; a static import includes them as usual. */
 const LAZY: ReadonlyMap<string, string> = new Map(
-  (["network", "help", "colours", "server", "wsproxy", "agent"] as const).map((name) => [
+  (["network", "help", "colours", "server", "wsproxy", "agent", "local-terminal"] as const).map((name) => [
     join(root, ENTRIES[name]),
     `./${name}.cjs`,
   ]),

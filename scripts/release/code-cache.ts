@@ -25,6 +25,7 @@ const RUNS: readonly (readonly [bundles: string, words: readonly string[]])[] = 
   ["agent.cjs", []],
   ["server.cjs", []],
   ["wsproxy.cjs", []],
+  ["local-terminal.cjs", []],
 ];
 
 /**

@@ -342,6 +342,10 @@ export const CHAPTERS: readonly Chapter[] = [
         number: "S27",
         text: "What is typed and printed in an end-to-end terminal is nowhere in the server: not in its memory, database or log. The connection of the server is used after a click alone, and a workspace that cannot prove to be the one of before is asked about.",
       },
+      {
+        number: "S28",
+        text: "The page of `coder open terminal --local` is for one browser of one user of this machine: it listens on loopback, admits the first browser that brings its secret, under one host name and from one origin, and never gets the user's token.",
+      },
     ],
   },
   {

@@ -11,12 +11,12 @@ const packages = join(import.meta.dirname, "../../packages");
 const modules = modulesOf(packages).filter(({ path }) => path.startsWith("cli/src/"));
 /** The work of commands, and the modules that it is made of. */
 const WORK =
-  /^cli\/src\/(base|errors|ui|systemd|rest|diagnosis|connection|forwarding|session|copy|ssh-config|open|measure|hosting)\//;
+  /^cli\/src\/(base|errors|ui|systemd|rest|diagnosis|connection|forwarding|session|copy|ssh-config|open|web-terminal|measure|hosting)\//;
 const DEFINITIONS = /^cli\/src\/(commands|flags)\//;
 /** A static import, which loads its target with the module, unlike a type or `import()`. */
 const STATIC = /^(?:import|export) (?!type )[^;]*? from "((?:\.\.?\/)+[^"]+)";/gm;
 const LOADED_LATE =
-  /\/(rest|connection|session|forwarding|copy|ssh-config|open|measure|hosting|diagnosis|entries)\/|\/ui\/(prompt|output|table|[a-z]+-table)\.ts$/;
+  /\/(rest|connection|session|forwarding|copy|ssh-config|open|web-terminal|measure|hosting|diagnosis|entries)\/|\/ui\/(prompt|output|table|[a-z]+-table)\.ts$/;
 
 describe("the command line", () => {
   it("keeps flags and the framework out of its work", () => {

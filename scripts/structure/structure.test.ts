@@ -12,7 +12,7 @@ const modules = modulesOf(join(root, "packages"));
 /** Rooms of `cli` that do what a command is for. */
 const COMMANDS_WORK = [
   ...["rest", "connection", "session", "forwarding", "copy", "ssh-config", "open", "measure", "diagnosis"],
-  ...["hosting", "systemd"],
+  ...["web-terminal", "hosting", "systemd"],
 ];
 
 /** Files that may use conditional spreads, each with its reason. */

@@ -40,6 +40,7 @@ export const COMMANDS: Readonly<Record<string, LoadCommand>> = {
   logout: () => import("./commands/logout.ts"),
   netcheck: () => import("./commands/netcheck.ts"),
   "open:app": () => import("./commands/open/app.ts"),
+  "open:terminal": () => import("./commands/open/terminal.ts"),
   "open:vscode": () => import("./commands/open/vscode.ts"),
   ping: () => import("./commands/ping.ts"),
   "port-forward": () => import("./commands/port-forward.ts"),

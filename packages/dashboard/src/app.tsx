@@ -7,7 +7,7 @@ import { IN_ENTRY, PAGES } from "./pages/pages.ts";
 import { address, navigate } from "./router/location.ts";
 import { loginAddress } from "./router/login-address.ts";
 import { type Match, matchRoute, type PageName } from "./router/routes.ts";
-import { ready, user } from "./session/session.ts";
+import { localPage, ready, user } from "./session/session.ts";
 import { Shell } from "./shell/shell.tsx";
 
 /** Pages already loaded, which the next visit shows at once. */
@@ -30,6 +30,12 @@ export function App({ loadedVersion }: { readonly loadedVersion: string }): JSX.
       <NotFound />
     ) : (
       <Page key={url.pathname} name={match.route.page} params={match.params} query={url.searchParams} />
+    );
+  if (localPage.value !== undefined)
+    return (
+      <main id="content" class="local" tabIndex={-1}>
+        {page}
+      </main>
     );
   if (match?.route.open === true || user.value === null) return <div class="plain">{page}</div>;
   return (

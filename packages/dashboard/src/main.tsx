@@ -14,9 +14,10 @@ import { startLink, watchTabLife } from "./live/stream/link.ts";
 import { navigate, startRouting } from "./router/location.ts";
 import { loginAddress } from "./router/login-address.ts";
 import { matchRoute } from "./router/routes.ts";
+import { settingsOf } from "./session/appearance.ts";
 import { startClock } from "./session/clock.ts";
-import { ready, user } from "./session/session.ts";
-import { loadSettings } from "./session/settings.ts";
+import { localPage, ready, user } from "./session/session.ts";
+import { adoptSettings, loadSettings } from "./session/settings.ts";
 import { startAccountSync } from "./shell/account-sync.ts";
 
 /** Stays the same when users change their name. */
@@ -42,17 +43,23 @@ keepFirstRows(boot.workspaces);
 loadSettings();
 startClock();
 startRouting((path) => matchRoute(path) !== undefined);
-effect(() => {
-  if (loginEnded.value === 0) return;
-  user.value = null;
-  const here = matchRoute(location.pathname);
-  if (here?.route.open !== true) navigate(loginAddress(location), { replace: true });
-});
-watchTabLife();
-effect(() => {
-  const id = userId.value;
-  if (id === undefined) return undefined;
-  void startLink(id, loginHolds);
-  return startAccountSync();
-});
+if (boot.local === undefined) {
+  effect(() => {
+    if (loginEnded.value === 0) return;
+    user.value = null;
+    const here = matchRoute(location.pathname);
+    if (here?.route.open !== true) navigate(loginAddress(location), { replace: true });
+  });
+  watchTabLife();
+  effect(() => {
+    const id = userId.value;
+    if (id === undefined) return undefined;
+    void startLink(id, loginHolds);
+    return startAccountSync();
+  });
+} else {
+  // The command that serves the page has no stream: what the page shows is requested from time to time.
+  localPage.value = boot.local;
+  if (boot.local.appearance !== null) adoptSettings(settingsOf(boot.local.appearance));
+}
 render(<App loadedVersion={boot.version} />, document.getElementById("app") ?? document.body);

@@ -16,10 +16,10 @@ import {
   writeNewKeys,
 } from "coder-server";
 import { accountHome } from "../base/config-dir.ts";
+import { dashboardFiles } from "../base/dashboard-files.ts";
 import { EXIT, UserError } from "../errors/user-error.ts";
 import { askHealth } from "../rest/server-health.ts";
 import type { Display } from "../ui/display.ts";
-import { dashboardFiles } from "./dashboard-files.ts";
 import { packagedPrograms } from "./packaged-programs.ts";
 import { reported } from "./reported.ts";
 

@@ -8,6 +8,8 @@ import { visible } from "../base/words.ts";
 import { useWorkspace } from "../live/sources.ts";
 import { useRegions } from "../regions/use-regions.ts";
 import { navigate } from "../router/location.ts";
+import { localPage } from "../session/session.ts";
+import { CommandLine } from "../ui/copy.tsx";
 import { ConsentButton, Dialog } from "../ui/dialog.tsx";
 import { useWork } from "../ui/form.tsx";
 import { Icon } from "../ui/icon.tsx";
@@ -57,7 +59,9 @@ function NoAgent({
             : `The workspace has no agent “${agentName}”.`}
       </p>
       {work.error === undefined ? null : <Problem error={work.error} />}
-      {stopped ? (
+      {localPage.value !== undefined ? (
+        <CommandLine text={`coder start ${localPage.value.workspace}`} label="Command that starts the workspace" />
+      ) : stopped ? (
         <button
           type="button"
           class="button primary"
@@ -124,7 +128,11 @@ function Consent({
   readonly workspace: Workspace;
   readonly onRun: () => void;
 }): JSX.Element {
-  const cancel = (): void => navigate(`/@${workspace.owner_name}/${workspace.name}`, { replace: true });
+  const cancel = (): void => {
+    // A local page has only the terminal, which then shows a shell.
+    if (localPage.value === undefined) navigate(`/@${workspace.owner_name}/${workspace.name}`, { replace: true });
+    else location.replace(location.pathname);
+  };
   const from = document.referrer === "" ? "an unknown place" : new URL(document.referrer).host;
   return (
     <Dialog title={`Run this in ${workspace.name}?`} onCancel={cancel} insistent>

@@ -1,6 +1,7 @@
 /** The page around a terminal's connection: time, visibility, the network, and ordinary requests to the deployment. */
 import { ApiError } from "../api/client.ts";
 import { agentById } from "../api/workspaces.ts";
+import { localPage } from "../session/session.ts";
 import type { Cause, Surroundings } from "./terminal-connection.ts";
 
 export const PAGE: Surroundings = {
@@ -31,6 +32,8 @@ async function findCause(agentId: string, givenUp: AbortSignal): Promise<Cause> 
     const status = error instanceof ApiError ? error.status : undefined;
     if (status === 401) return { kind: "denied" };
     if (status === 404) return { kind: "gone" };
+    if (status === 0 && localPage.value !== undefined)
+      return { kind: "unknown", reason: "The command that serves this page does not answer; it may have ended." };
     // There may also be no answer in time, or a proxy's page instead; the connection is then tried again.
     return { kind: "unknown", reason: "" };
   }

@@ -2,6 +2,7 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { loginAddress } from "../router/login-address.ts";
+import { localPage } from "../session/session.ts";
 import type { View } from "./terminal-session.ts";
 
 const NOTICE_MS = 4_000;
@@ -49,17 +50,23 @@ export function StateLine({
       {state.kind === "denied" ? (
         <p class="terminal-line">
           Your access ended.
-          <a class="button small" href={loginAddress(location)}>
-            Log in
-          </a>
+          {localPage.value === undefined ? (
+            <a class="button small" href={loginAddress(location)}>
+              Log in
+            </a>
+          ) : (
+            <span>The command that served this page says why.</span>
+          )}
         </p>
       ) : null}
       {state.kind === "gone" ? (
         <p class="terminal-line">
           This workspace is gone.
-          <a class="button small" href="/workspaces">
-            Workspaces
-          </a>
+          {localPage.value === undefined ? (
+            <a class="button small" href="/workspaces">
+              Workspaces
+            </a>
+          ) : null}
         </p>
       ) : null}
       {state.kind === "replaced" ? (

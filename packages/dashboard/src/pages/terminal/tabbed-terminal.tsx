@@ -9,6 +9,7 @@ import { EndToEndTerminal } from "../../e2e/end-to-end-terminal.tsx";
 import { useAgentNetwork } from "../../live/sources.ts";
 import { RegionChooser } from "../../regions/region-chooser.tsx";
 import { address, navigate } from "../../router/location.ts";
+import { localPage } from "../../session/session.ts";
 import { settings } from "../../session/settings.ts";
 import type { AppPlace } from "../../terminal/link-target.ts";
 import { closeTab, neighbour, newTab, replaceTab, showTab, type Tab, type Tabs, titled } from "../../terminal/tabs.ts";
@@ -16,6 +17,7 @@ import type { TabKey } from "../../terminal/terminal-session.ts";
 import { TerminalTabs } from "../../terminal/terminal-tabs.tsx";
 import { tabTitle } from "../../terminal/title.ts";
 import type { TerminalTarget } from "../../terminal/transport.ts";
+import { Icon } from "../../ui/icon.tsx";
 import { PathBadge, pathOf } from "../../ui/state.tsx";
 import { firstTabs, keepTabs } from "./kept-tabs.ts";
 import { TerminalTools } from "./terminal-tools.tsx";
@@ -30,7 +32,10 @@ interface TabbedTerminalProps {
 export function TabbedTerminal({ workspace, agent, query }: TabbedTerminalProps): JSX.Element {
   const tabs = useKeptTabs(agent.id, query);
   const apps = useAppPlace(workspace, agent);
-  const endToEnd = useEndToEnd(workspace, query);
+  const chosen = useEndToEnd(workspace, query);
+  const local = localPage.value;
+  // The tunnel of the command that serves a local page ends in the workspace anyway.
+  const endToEnd = local === undefined ? chosen : { ...chosen, on: false };
   const { shown, list } = tabs.value;
   const title = list.find(({ id }) => id === shown)?.title ?? "";
   const attention = useAttention();
@@ -46,7 +51,7 @@ export function TabbedTerminal({ workspace, agent, query }: TabbedTerminalProps)
     <div class="terminal">
       <div class="terminal-bar">
         <h1>
-          <a href={`/@${workspace.owner_name}/${workspace.name}`}>{workspace.name}</a>
+          <WorkspaceLink workspace={workspace} />
           {title === "" ? null : <span class="quiet"> {title}</span>}
         </h1>
         <TerminalTabs
@@ -63,7 +68,7 @@ export function TabbedTerminal({ workspace, agent, query }: TabbedTerminalProps)
         />
         <span class="push small-text">
           {endToEnd.on ? null : <RegionChooser />}
-          <EndToEndSwitch choice={endToEnd} />
+          {local === undefined ? <EndToEndSwitch choice={endToEnd} /> : <LocalMark />}
           {agent.status === "connected" && !endToEnd.on ? <AgentPath agentId={agent.id} /> : null}
         </span>
       </div>
@@ -85,6 +90,29 @@ export function TabbedTerminal({ workspace, agent, query }: TabbedTerminalProps)
         />
       ))}
     </div>
+  );
+}
+
+/** A local page has no page of the workspace, so it leads to the deployment's. */
+function WorkspaceLink({ workspace }: { readonly workspace: Workspace }): JSX.Element {
+  const path = `/@${workspace.owner_name}/${workspace.name}`;
+  const local = localPage.value;
+  if (local === undefined) return <a href={path}>{workspace.name}</a>;
+  return (
+    <a href={`${local.deployment}${path}`} target="_blank" rel="noreferrer">
+      {workspace.name}
+    </a>
+  );
+}
+
+function LocalMark(): JSX.Element {
+  return (
+    <span
+      class="local-mark"
+      title="This page and its connection come from the coder command on this machine; no server can read the terminal"
+    >
+      <Icon name="lock" /> Served by this machine
+    </span>
   );
 }
 
@@ -166,8 +194,11 @@ function replaceQuery(id: string): void {
 }
 
 function AgentPath({ agentId }: { readonly agentId: string }): JSX.Element | null {
-  const network = useAgentNetwork(agentId).data.value;
-  return network === undefined ? null : <PathBadge {...pathOf(network)} />;
+  const { data, error } = useAgentNetwork(agentId);
+  const network = data.value;
+  // A local page asks the command about its tunnel; without an answer there may be no tunnel any more.
+  const unanswered = localPage.value !== undefined && error.value !== undefined;
+  return network === undefined || unanswered ? null : <PathBadge {...pathOf(network)} />;
 }
 
 /** What the agent is doing before the environment is complete. */

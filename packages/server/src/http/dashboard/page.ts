@@ -1,4 +1,5 @@
 import type { FirstWorkspaces } from "coder-protocol/rest/dashboard";
+import type { UserAppearance } from "coder-protocol/rest/profile";
 import type { User } from "coder-protocol/rest/users";
 
 /** Data embedded in a page, so that its first paint needs no request. */
@@ -10,6 +11,18 @@ export interface Boot {
   readonly version: string;
   /** In the page of the list only. */
   readonly workspaces?: FirstWorkspaces | undefined;
+  /** Absent on pages of a deployment. */
+  readonly local?: LocalPage | undefined;
+}
+
+/** What the page of `coder open terminal --local` shows besides its terminals. */
+export interface LocalPage {
+  /** The origin of the deployment's own pages. */
+  readonly deployment: string;
+  /** `owner/workspace`. */
+  readonly workspace: string;
+  /** The user's choices as their account stores them, of type UserAppearance; null if there are none. */
+  readonly appearance: UserAppearance | null;
 }
 
 const MARK = "<!--head-->";
