@@ -6,7 +6,7 @@ import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { TestDeployment } from "../e2e/deployment.ts";
 import { LocalPageCommand } from "../local-page.ts";
-import { launch, type Misdeeds, missing, screenText, seriousFaults, watchedPage } from "./chromium.ts";
+import { launch, missing, type PageFaults, screenText, seriousFaults, watchedPage } from "./chromium.ts";
 
 describe.skipIf(missing.length > 0)(`a local terminal page (missing here: ${missing.join(", ") || "nothing"})`, () => {
   let deployment: TestDeployment;
@@ -14,7 +14,7 @@ describe.skipIf(missing.length > 0)(`a local terminal page (missing here: ${miss
   let command: LocalPageCommand;
   let context: BrowserContext;
   let page: Page;
-  let misdeeds: Misdeeds;
+  let faults: PageFaults;
 
   beforeAll(async () => {
     [deployment, browser] = await Promise.all([TestDeployment.start(), launch()]);
@@ -28,13 +28,13 @@ describe.skipIf(missing.length > 0)(`a local terminal page (missing here: ${miss
   beforeEach(async () => {
     command = await LocalPageCommand.start(deployment, ["demo"]);
     context = await browser.newContext({ acceptDownloads: true });
-    ({ page, misdeeds } = await watchedPage(context, command.origin));
+    ({ page, faults } = await watchedPage(context, command.origin));
   });
   afterEach(async () => {
     await context.close();
     await command.end();
     // Nothing was requested from the deployment, nor from anywhere else.
-    expect(misdeeds).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
+    expect(faults).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
   });
 
   const ready = async (): Promise<void> => {

@@ -23,7 +23,6 @@ const PATHS = {
   out: "M6 3H3v10h3M10 5l3 3-3 3M13 8H6.5",
   refresh: "M13.5 8a5.5 5.5 0 1 1-1.6-3.9M13.5 2v3h-3",
   back: "M10 3 5 8l5 5",
-  lock: "M3.5 7.5h9v6h-9zM5.5 7.5v-2a2.5 2.5 0 0 1 5 0v2M8 10v1.2",
 } as const;
 
 export type IconName = keyof typeof PATHS;
