@@ -134,7 +134,7 @@ export class WebApps {
     if (this.#usedAt.size >= MAX_RECORDED) this.#usedAt.clear();
     this.#usedAt.set(workspaceId, now);
     store.workspaces
-      .touch(workspaceId, now)
+      .touch([workspaceId], now)
       .catch((error: unknown) => log.error({ err: error }, "the use of a workspace was not recorded"));
   }
 }

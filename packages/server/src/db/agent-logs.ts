@@ -1,5 +1,5 @@
 import { type Kysely, sql } from "kysely";
-import type { AgentFacts } from "./agents.ts";
+import { type AgentFacts, setsOf } from "./agent-reports.ts";
 import { inList, lockOnly, lockRow } from "./dialect.ts";
 import type { AgentLogRow, AgentLogSourceRow, Database } from "./schema.ts";
 
@@ -101,7 +101,7 @@ export class AgentLogs {
     const forgotten = gone.reduce((sum, { bytes }) => sum + bytes, 0);
     const row = await this.#db
       .updateTable("agents")
-      .set({ ...facts, logs_length: sql<number>`logs_length - ${forgotten}`, logs_overflowed: 0 })
+      .set({ ...setsOf(facts), logs_length: sql<number>`logs_length - ${forgotten}`, logs_overflowed: 0 })
       .where("id", "=", agentId)
       .returning("workspace_id")
       .executeTakeFirst();

@@ -1,19 +1,11 @@
 import type { ConnectionPolicy } from "coder-protocol/rest/connection-policy";
-import {
-  type ExpressionBuilder,
-  type Kysely,
-  type RawBuilder,
-  type SqlBool,
-  sql,
-  type Updateable,
-  type UpdateObject,
-} from "kysely";
+import type { Kysely, Updateable } from "kysely";
 import { appAlias } from "../base/app-alias.ts";
 import type { AppPlaceNames } from "../base/app-name.ts";
-import { isOrdered } from "../base/connection-id.ts";
 import { type StoredManifest, storedManifests } from "./agent-manifest.ts";
-import { byCodePoint, inList, isOneOf, lockOnly, lockRow } from "./dialect.ts";
+import { inList, inOrderOf, isOneOf, lockOnly, lockRow } from "./dialect.ts";
 import type { AgentRow, AgentsTable, Database, NewAgent, UserRow, WorkspaceRow } from "./schema.ts";
+import { latestTransition, workspaceRuns } from "./workspace-runs.ts";
 
 /** An agent with its workspace and owner, and what decides whether it may connect. */
 export interface OwnedAgent {
@@ -23,18 +15,6 @@ export interface OwnedAgent {
   readonly owner: Pick<UserRow, "id" | "username" | "status"> | undefined;
   /** The transition of the latest build. */
   readonly transition: string | null;
-}
-
-/** What an agent reports: values, or expressions that use the row's present values. */
-export type AgentFacts = UpdateObject<Database, "agents">;
-
-export interface AgentConnection {
-  /** Sorts after the ids of the agent's earlier connections if it was made by `connectionId`. */
-  readonly id: string;
-  readonly apiVersion: string;
-  readonly at: number;
-  /** Stores the connection only if the agent has the token of that generation and may be connected. Undefined: in any case. */
-  readonly tokenGeneration: number | undefined;
 }
 
 export class Agents {
@@ -61,6 +41,11 @@ export class Agents {
   /** Until the transaction ends, no other one can change the agent and what belongs to it. */
   async lock(id: string): Promise<void> {
     await lockOnly(this.#db, this.#db.selectFrom("agents").select("id").where("id", "=", id));
+  }
+
+  /** Like lock, for several agents. */
+  async lockAll(ids: readonly string[]): Promise<void> {
+    await lockOnly(this.#db, inOrderOf(this.#db, "agents", ids));
   }
 
   /** By the hashes of their tokens. */
@@ -102,46 +87,6 @@ export class Agents {
       .where(workspaceRuns)
       .executeTakeFirst();
     return row !== undefined;
-  }
-
-  /**
-   * Stores that a connection of the agent began. Returns the agent's workspace. Writes nothing and returns undefined if the agent
-   * may not be connected, or if a connection that began later is stored, perhaps by another server.
-   */
-  async connected(id: string, connection: AgentConnection): Promise<string | undefined> {
-    const { at, tokenGeneration } = connection;
-    let update = this.#db
-      .updateTable("agents")
-      .set({
-        first_connected_at: unlessSet("first_connected_at", at),
-        last_connected_at: at,
-        disconnected_at: null,
-        connection_id: connection.id,
-        api_version: connection.apiVersion,
-        updated_at: at,
-      })
-      .where("agents.id", "=", id);
-    if (tokenGeneration !== undefined)
-      update = update.where("agents.token_generation", "=", tokenGeneration).where(workspaceRuns);
-    if (isOrdered(connection.id)) {
-      const stored = byCodePoint(this.#db, "agents.connection_id");
-      update = update.where(sql<SqlBool>`(substr(connection_id, 15, 1) <> '7' or ${stored} <= ${connection.id})`);
-    }
-    const row = await update.returning("workspace_id").executeTakeFirst();
-    return row?.workspace_id;
-  }
-
-  /** Stores that the connection is over. Writes nothing and returns undefined if another connection is stored. */
-  async disconnected(id: string, connection: string, at: number): Promise<string | undefined> {
-    const row = await this.#db
-      .updateTable("agents")
-      .set({ disconnected_at: at, updated_at: at })
-      .where("id", "=", id)
-      .where("connection_id", "=", connection)
-      .where("first_connected_at", "is not", null) // else it is of before the build
-      .returning("workspace_id")
-      .executeTakeFirst();
-    return row?.workspace_id;
   }
 
   /** In the order in which they were created. */
@@ -220,22 +165,6 @@ export class Agents {
     await this.#db.updateTable("agents").set(fields).where("id", "=", id).execute();
   }
 
-  /** Like update, if the agent's row has the values in `only`. Returns the agent's workspace; undefined if nothing was written. */
-  async report(
-    id: string,
-    fields: AgentFacts,
-    only: Partial<Pick<AgentRow, "lifecycle_state" | "logs_length" | "last_log_id">> = {},
-  ): Promise<string | undefined> {
-    const row = await this.#db
-      .updateTable("agents")
-      .set(fields)
-      .where("id", "=", id)
-      .where((where) => where.and(only))
-      .returning("workspace_id")
-      .executeTakeFirst();
-    return row?.workspace_id;
-  }
-
   /**
    * Records a heartbeat of connections, which are given by agent.
    * @returns the agents for which that connection is stored.
@@ -259,34 +188,4 @@ export class Agents {
       .execute();
     return rows.map(({ id }) => id);
   }
-}
-
-/** The value that the agent's row has in this column; `value` if it has none. */
-export function unlessSet(column: "started_at" | "first_connected_at", value: number): RawBuilder<number> {
-  return sql<number>`coalesce(${sql.ref(column)}, ${value})`;
-}
-
-/** The transition of the latest build of the workspace in the query. */
-function latestTransition(query: ExpressionBuilder<Database, "workspaces">) {
-  return query
-    .selectFrom("workspace_builds")
-    .select("transition")
-    .whereRef("workspace_builds.workspace_id", "=", "workspaces.id")
-    .orderBy("build_number", "desc")
-    .limit(1);
-}
-
-/** Whether the workspace of the agent in the query runs, and its owner may use it. */
-function workspaceRuns(query: ExpressionBuilder<Database, "agents">) {
-  return query.exists(
-    query
-      .selectFrom("workspaces")
-      .innerJoin("users", "users.id", "workspaces.owner_id")
-      .select("workspaces.id")
-      .whereRef("workspaces.id", "=", "agents.workspace_id")
-      .where("workspaces.deleted_at", "is", null)
-      .where("users.deleted_at", "is", null)
-      .where("users.status", "=", "active")
-      .where((where) => where(latestTransition(where), "=", "start")),
-  );
 }

@@ -1,5 +1,13 @@
 /** The few places where a query or a column differs between SQLite and PostgreSQL. */
-import { type Kysely, PostgresAdapter, type RawBuilder, type ReferenceExpression, type SqlBool, sql } from "kysely";
+import {
+  type Kysely,
+  PostgresAdapter,
+  type QueryCreator,
+  type RawBuilder,
+  type ReferenceExpression,
+  type SqlBool,
+  sql,
+} from "kysely";
 import type { Database } from "./schema.ts";
 
 /** A Kysely instance or transaction with any schema. */
@@ -48,6 +56,51 @@ export async function lockOnly<Query extends { forUpdate(): Query; execute(): Pr
   query: Query,
 ): Promise<void> {
   if (isPostgres(db)) await query.forUpdate().execute();
+}
+
+/** The rows with these ids in the order in which they have to be locked. */
+export function inOrderOf(db: Kysely<Database>, table: "agents" | "workspaces", ids: readonly string[]) {
+  return db
+    .selectFrom(table)
+    .select("id")
+    .where(isOneOf(db, "id", ids))
+    .orderBy("id");
+}
+
+/**
+ * For a statement that updates several rows which another server may update at the same time: with PostgreSQL it locks them in
+ * order first. Update with `query` where `isLocked`.
+ */
+export function lockedInOrder(
+  db: Kysely<Database>,
+  table: "agents" | "workspaces",
+  ids: readonly string[],
+): { readonly query: QueryCreator<Database>; readonly isLocked: RawBuilder<SqlBool> } {
+  if (!isPostgres(db)) return { query: db, isLocked: sql<SqlBool>`true` };
+  const query = db.with("locked", () => inOrderOf(db, table, ids).forUpdate()) as unknown as QueryCreator<Database>;
+  return { query, isLocked: sql<SqlBool>`${sql.ref(`${table}.id`)} in (select id from locked)` };
+}
+
+type GivenType = "text" | "bigint";
+
+/** Rows that are not stored, as a table of a statement. Whatever their number, the statement has the same text. */
+export function givenRows<Row extends object>(
+  db: AnyKysely,
+  rows: readonly Row[],
+  types: { readonly [column in keyof Row]: GivenType },
+): RawBuilder<Row> {
+  const columns = Object.keys(types) as (keyof Row & string)[];
+  if (isPostgres(db)) {
+    const lists = columns.map((column) => {
+      const values = rows.map((row) => row[column]);
+      return types[column] === "text" ? sql`${values}::text[]` : sql`${values}::bigint[]`;
+    });
+    const names = columns.map((column) => sql.ref(column));
+    return sql<Row>`(select * from unnest(${sql.join(lists)}) as given_row (${sql.join(names)}))`;
+  }
+  const parts = columns.map((column, at) => sql`value ->> ${sql.lit(at)} as ${sql.ref(column)}`);
+  const json = JSON.stringify(rows.map((row) => columns.map((column) => row[column])));
+  return sql<Row>`(select ${sql.join(parts)} from json_each(${json}))`;
 }
 
 /**

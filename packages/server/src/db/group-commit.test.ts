@@ -8,6 +8,7 @@ function fakeStore() {
   const done: string[] = [];
   const sizes: number[] = [];
   const alone: string[] = [];
+  const locked: string[] = [];
   const commits = new GroupCommit<Tables>({
     transaction: async (work) => {
       const before = done.length;
@@ -25,10 +26,14 @@ function fakeStore() {
       alone.push(done.at(-1)!);
       return result;
     },
+    lock: async (_tables, rows) => void locked.push(rows.map(({ id }) => id).join(" ")),
   });
-  const state = (what: string, row: LockedRow): Promise<void> =>
-    commits.statement(row, async () => {
-      done.push(what);
+  /** Each statement is recorded as the texts of its writes. */
+  const state = (what: string, row: LockedRow, kind = what): Promise<string | undefined> =>
+    commits.combined(row, kind, what, async (_tables, all) => {
+      done.push(all.join(" + "));
+      if (all.includes("bad")) throw new Error("no");
+      return new Map([[row.id, `${what} done`]]);
     });
   const write = (what: string): Promise<string> =>
     commits.add({ table: "agent", id: "a" }, async () => {
@@ -36,7 +41,7 @@ function fakeStore() {
       if (what === "bad") throw new Error("no");
       return `${what} done`;
     });
-  return { done, sizes, alone, write, state };
+  return { done, sizes, alone, locked, commits, write, state };
 }
 
 describe("GroupCommit", () => {
@@ -80,13 +85,51 @@ describe("GroupCommit", () => {
     expect([alone, sizes]).toEqual([["one"], [2, 1]]);
   });
 
+  it("makes the writes of one kind with one statement, and gives each its result", async () => {
+    const { alone, sizes, locked, commits } = fakeStore();
+    const write = (id: string, item: number): Promise<number | undefined> =>
+      commits.combined({ table: "agent", id }, "double", item, async (_tables, items) => {
+        expect(items).toEqual([1, 2, 3]);
+        return new Map([
+          ["a", 2],
+          ["c", 6],
+        ]);
+      });
+    expect(await Promise.all([write("c", 3), write("a", 1), write("b", 2)])).toEqual([6, 2, undefined]);
+    expect([alone, sizes, locked]).toEqual([[undefined], [], []]);
+  });
+
+  it("keeps the order of the writes to one row, and locks all rows first", async () => {
+    const { done, locked, sizes, state } = fakeStore();
+    const on = (id: string): LockedRow => ({ table: "agent", id });
+    await Promise.all([
+      state("b starts", on("b"), "start"),
+      state("a starts", on("a"), "start"),
+      state("a stops", on("a"), "stop"),
+      state("b stops", on("b"), "stop"),
+      state("a starts again", on("a"), "start"),
+      state("c stops", on("c"), "stop"),
+    ]);
+    expect(done).toEqual(["a starts + b starts", "a stops + b stops + c stops", "a starts again"]);
+    expect(locked).toEqual(["a a a b b c"]);
+    expect(sizes).toEqual([3]);
+  });
+
+  it("rejects only the write that fails of those that share a statement", async () => {
+    const { done, state } = fakeStore();
+    const writes = ["a", "bad", "c"].map((what) => state(what, { table: "agent", id: what }, "same"));
+    const results = await Promise.allSettled(writes);
+    expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    expect(done.slice(-3)).toEqual(["a", "bad", "c"]);
+  });
+
   it("tries no write again alone while there is no database", async () => {
     let attempts = 0;
     const away = async (): Promise<never> => {
       attempts++;
       throw new DatabaseAway(undefined);
     };
-    const commits = new GroupCommit<Tables>({ transaction: away, statement: away });
+    const commits = new GroupCommit<Tables>({ transaction: away, statement: away, lock: async () => undefined });
     const writes = ["a", "b", "c"].map((id) => commits.add({ table: "agent", id }, async () => undefined));
     const results = await Promise.allSettled(writes);
     expect(results.map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);

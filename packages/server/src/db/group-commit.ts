@@ -8,7 +8,15 @@ export interface Commits<Tables> {
   readonly transaction: Run<Tables>;
   /** Without a transaction. The work is one statement and may run twice. */
   readonly statement: Run<Tables>;
+  /** Locks rows until the transaction ends, in the order of all transactions. */
+  readonly lock: (tables: Tables, rows: readonly LockedRow[]) => Promise<void>;
 }
+
+/** A statement that makes the writes to several rows. Resolves with the results by the row's id. */
+export type Combined<Tables, Item, Result> = (
+  tables: Tables,
+  items: readonly Item[],
+) => Promise<ReadonlyMap<string, Result>>;
 
 /** The row that a write locks first. */
 export interface LockedRow {
@@ -18,11 +26,18 @@ export interface LockedRow {
 
 interface Waiting<Tables> {
   readonly row: LockedRow;
-  readonly isStatement: boolean;
-  /** Runs the work; `settle` passes its result on. */
-  run(tables: Tables): Promise<void>;
+  /** Waiting writes of the same kind are made by one statement; undefined for a write that is made alone. */
+  readonly kind: string | undefined;
+  /** Runs the work of several waiting writes of this kind; `settle` passes their results on. */
+  run(tables: Tables, all: readonly Waiting<Tables>[]): Promise<void>;
   settle(): void;
   reject(error: unknown): void;
+}
+
+/** A waiting write that others of its kind may join. */
+interface Joining<Tables, Item, Result> extends Waiting<Tables> {
+  readonly item: Item;
+  result: Result | undefined;
 }
 
 /** Limits a transaction, so that other work gets the event loop and the database in between. */
@@ -46,26 +61,51 @@ export class GroupCommit<Tables> {
 
   /** @param work May run twice; the first run is then rolled back. The rules of a transaction apply. */
   add<T>(row: LockedRow, work: (tables: Tables) => Promise<T>): Promise<T> {
-    return this.#add(row, false, work);
-  }
-
-  /** Like add, for work that is one statement and may take effect twice. If it is the only write, it runs without a transaction. */
-  statement<T>(row: LockedRow, work: (tables: Tables) => Promise<T>): Promise<T> {
-    return this.#add(row, true, work);
-  }
-
-  #add<T>(row: LockedRow, isStatement: boolean, work: (tables: Tables) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       let outcome: T;
       this.#waiting.push({
         row,
-        isStatement,
+        kind: undefined,
         run: async (tables) => {
           outcome = await work(tables);
         },
         settle: () => resolve(outcome),
         reject,
       });
+      this.#schedule();
+    });
+  }
+
+  /**
+   * Stores `item` with one statement, which also stores the items of the same kind that wait. The statement may take effect twice.
+   * If nothing else waits, it runs without a transaction.
+   * @param kind Equal only for items that one call of `work` can store.
+   * @returns the result for the row; undefined if there is none.
+   */
+  combined<Item, Result>(
+    row: LockedRow,
+    kind: string,
+    item: Item,
+    work: Combined<Tables, Item, Result>,
+  ): Promise<Result | undefined> {
+    return new Promise((resolve, reject) => {
+      const waiting: Joining<Tables, Item, Result> = {
+        row,
+        kind,
+        item,
+        result: undefined,
+        run: async (tables, all) => {
+          const joined = all as readonly Joining<Tables, Item, Result>[];
+          const results = await work(
+            tables,
+            joined.map((other) => other.item),
+          );
+          for (const other of joined) other.result = results.get(other.row.id);
+        },
+        settle: () => resolve(waiting.result),
+        reject,
+      };
+      this.#waiting.push(waiting);
       this.#schedule();
     });
   }
@@ -84,12 +124,20 @@ export class GroupCommit<Tables> {
 
   /** Never rejects. */
   async #commit(group: readonly Waiting<Tables>[]): Promise<void> {
-    const { transaction, statement } = this.#commits;
-    const run = group.length === 1 && group[0]!.isStatement ? statement : transaction;
+    const { transaction, statement, lock } = this.#commits;
+    const steps = stepsOf(group);
     try {
-      await run(async (tables) => {
-        for (const part of group) await part.run(tables);
-      });
+      if (steps.length === 1 && group[0]!.kind !== undefined)
+        await statement(async (tables) => await group[0]!.run(tables, group));
+      else
+        await transaction(async (tables) => {
+          if (steps.length < group.length)
+            await lock(
+              tables,
+              group.map(({ row }) => row),
+            );
+          for (const step of steps) await step[0]!.run(tables, step);
+        });
       for (const part of group) part.settle();
     } catch (error) {
       // The database is away: each part alone would fail as well, one after the other.
@@ -98,6 +146,21 @@ export class GroupCommit<Tables> {
       else for (const part of group) await this.#commit([part]);
     }
   }
+}
+
+/** The statements of a group: each has writes of one kind to different rows, and the writes to one row keep their order. */
+function stepsOf<Tables>(group: readonly Waiting<Tables>[]): Waiting<Tables>[][] {
+  const steps: Waiting<Tables>[][] = [];
+  const last = new Map<string, number>();
+  for (const part of group) {
+    const row = `${part.row.table} ${part.row.id}`;
+    const after = last.get(row) ?? -1;
+    const joined = steps.findIndex((step, at) => at > after && part.kind !== undefined && step[0]!.kind === part.kind);
+    const at = joined === -1 ? steps.push([]) - 1 : joined;
+    steps[at]!.push(part);
+    last.set(row, at);
+  }
+  return steps;
 }
 
 /** The order in dialect.ts, see `lockRow`. */

@@ -3,6 +3,7 @@ import type { Kysely } from "kysely";
 import { ServerError } from "../base/errors.ts";
 import { AccessOutbox } from "./access-outbox.ts";
 import { AgentLogs } from "./agent-logs.ts";
+import { AgentReports } from "./agent-reports.ts";
 import { AgentScripts } from "./agent-scripts.ts";
 import { Agents } from "./agents.ts";
 import { ApiKeys } from "./api-keys.ts";
@@ -11,7 +12,7 @@ import { Apps } from "./apps.ts";
 import type { Backend, ConnectionPool } from "./backend.ts";
 import { ConnectionReports } from "./connection-reports.ts";
 import type { OpenConnection } from "./dedicated.ts";
-import { GroupCommit } from "./group-commit.ts";
+import { GroupCommit, type LockedRow } from "./group-commit.ts";
 import { Lookups } from "./lookups.ts";
 import { PendingAudit } from "./pending-audit.ts";
 import { PortShares } from "./port-shares.ts";
@@ -34,6 +35,7 @@ export interface Tables {
   readonly workspaces: Workspaces;
   readonly builds: WorkspaceBuilds;
   readonly agents: Agents;
+  readonly agentReports: AgentReports;
   readonly agentLogs: AgentLogs;
   readonly agentScripts: AgentScripts;
   readonly connectionReports: ConnectionReports;
@@ -74,6 +76,7 @@ export class Store implements Tables {
   readonly workspaces: Workspaces;
   readonly builds: WorkspaceBuilds;
   readonly agents: Agents;
+  readonly agentReports: AgentReports;
   readonly agentLogs: AgentLogs;
   readonly agentScripts: AgentScripts;
   readonly connectionReports: ConnectionReports;
@@ -89,6 +92,7 @@ export class Store implements Tables {
   readonly commits = new GroupCommit<Tables>({
     transaction: (work) => this.transaction(work),
     statement: (work) => this.statement(work),
+    lock: lockInOrder,
   });
   readonly lookups: Lookups;
   /** Opens connections beside those of queries; undefined if this process has the database to itself. */
@@ -114,6 +118,7 @@ export class Store implements Tables {
     this.workspaces = tables.workspaces;
     this.builds = tables.builds;
     this.agents = tables.agents;
+    this.agentReports = tables.agentReports;
     this.agentLogs = tables.agentLogs;
     this.agentScripts = tables.agentScripts;
     this.connectionReports = tables.connectionReports;
@@ -227,6 +232,7 @@ function tablesOf(db: Kysely<Database>): Tables {
     workspaces: new Workspaces(db),
     builds: new WorkspaceBuilds(db),
     agents: new Agents(db),
+    agentReports: new AgentReports(db),
     agentLogs: new AgentLogs(db),
     agentScripts: new AgentScripts(db),
     connectionReports: new ConnectionReports(db),
@@ -239,6 +245,14 @@ function tablesOf(db: Kysely<Database>): Tables {
     workspaceProxies: new WorkspaceProxies(db),
     proxyAppGrants: new ProxyAppGrants(db),
   };
+}
+
+/** Locks rows in the order of all transactions: dialect.ts. */
+async function lockInOrder({ workspaces, agents }: Tables, rows: readonly LockedRow[]): Promise<void> {
+  const ids = (table: LockedRow["table"]): string[] => rows.flatMap((row) => (row.table === table ? row.id : []));
+  const [ofWorkspaces, ofAgents] = [ids("workspace"), ids("agent")];
+  if (ofWorkspaces.length > 0) await workspaces.lockAll(ofWorkspaces);
+  if (ofAgents.length > 0) await agents.lockAll(ofAgents);
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Kysely } from "kysely";
-import { byCodePoint, inList, isOneOf, lockOnly } from "./dialect.ts";
+import { byCodePoint, inList, inOrderOf, isOneOf, lockedInOrder, lockOnly } from "./dialect.ts";
 import type { Database, NewWorkspace, WorkspaceRow } from "./schema.ts";
 
 export interface WorkspaceFilter {
@@ -44,6 +44,11 @@ export class Workspaces {
   /** Until the transaction ends, no other one can change what belongs to the workspace. */
   async lock(id: string): Promise<void> {
     await lockOnly(this.#db, this.#db.selectFrom("workspaces").select("id").where("id", "=", id));
+  }
+
+  /** Like lock, for several workspaces. */
+  async lockAll(ids: readonly string[]): Promise<void> {
+    await lockOnly(this.#db, inOrderOf(this.#db, "workspaces", ids));
   }
 
   async byOwnerAndName(ownerId: string, name: string): Promise<WorkspaceRow | undefined> {
@@ -124,8 +129,14 @@ export class Workspaces {
       .execute();
   }
 
-  async touch(id: string, now: number): Promise<void> {
-    await this.#db.updateTable("workspaces").set({ last_used_at: now }).where("id", "=", id).execute();
+  async touch(ids: readonly string[], now: number): Promise<void> {
+    const { query, isLocked } = lockedInOrder(this.#db, "workspaces", ids);
+    await query
+      .updateTable("workspaces")
+      .set({ last_used_at: now })
+      .where(isOneOf(this.#db, "workspaces.id", ids))
+      .where(isLocked)
+      .execute();
   }
 
   async markDeleted(id: string, now: number): Promise<void> {

@@ -5,9 +5,9 @@ import type { Logger } from "../base/log.ts";
 import { withoutNul } from "../base/text.ts";
 import type { NewAgentLog } from "../db/agent-logs.ts";
 import { NO_MANIFEST, type StoredManifest } from "../db/agent-manifest.ts";
+import { type AgentFacts, type OnlyAgents, shapeOf } from "../db/agent-reports.ts";
 import type { ScriptRun } from "../db/agent-scripts.ts";
-import { type AgentFacts, unlessSet } from "../db/agents.ts";
-import type { LockedRow } from "../db/group-commit.ts";
+import type { Combined, LockedRow } from "../db/group-commit.ts";
 import type { AgentLogSourceRow, AgentMetadataRow, AgentRow, ConnectionReportRow } from "../db/schema.ts";
 import type { Store, Tables } from "../db/store.ts";
 import type { Changes } from "./changes.ts";
@@ -45,6 +45,7 @@ export interface AgentLogLine {
   readonly level: LogLevel;
 }
 
+const NO_RESULTS: ReadonlyMap<string, undefined> = new Map();
 const NO_LOGS = { logs_length: 0, last_log_id: 0 };
 
 interface Heartbeats {
@@ -89,8 +90,12 @@ export class AgentState {
    * @returns whether the agent may be connected.
    */
   async connected(agentId: string, apiVersion: string, id: string, tokenGeneration?: number): Promise<boolean> {
-    const connection = { id, apiVersion, at: this.#clock.now(), tokenGeneration };
-    if (await this.#report(agentId, ({ agents }) => agents.connected(agentId, connection))) return true;
+    const generation = tokenGeneration ?? null;
+    const connection = { id: agentId, connection: id, version: apiVersion, at: this.#clock.now(), generation };
+    const isStored = await this.#report("connected", connection, ({ agentReports }, all) =>
+      agentReports.connected(all),
+    );
+    if (isStored) return true;
     return tokenGeneration === undefined || (await this.#store.agents.mayConnect(agentId, tokenGeneration));
   }
 
@@ -108,8 +113,8 @@ export class AgentState {
   async disconnected(agentId: string, connection: string): Promise<void> {
     this.#heartbeats?.connections.delete(agentId);
     this.#lifecycleStated(agentId);
-    const now = this.#clock.now();
-    await this.#report(agentId, ({ agents }) => agents.disconnected(agentId, connection, now));
+    const ended = { id: agentId, connection, at: this.#clock.now() };
+    await this.#report("disconnected", ended, ({ agentReports }, all) => agentReports.disconnected(all));
   }
 
   async startup(
@@ -122,7 +127,7 @@ export class AgentState {
       subsystems: JSON.stringify([...new Set(startup.subsystems)]),
       updated_at: this.#clock.now(),
     };
-    await this.#report(agentId, ({ agents }) => agents.report(agentId, facts));
+    await this.#reportFacts(agentId, facts);
     this.#expectLifecycle(agentId);
   }
 
@@ -138,10 +143,10 @@ export class AgentState {
       updated_at: this.#clock.now(),
     };
     if (state !== "starting") {
-      await this.#report(agentId, ({ agents }) => agents.report(agentId, facts));
+      await this.#reportFacts(agentId, facts);
       return;
     }
-    const isDone = !hadLogs && (await this.#report(agentId, ({ agents }) => agents.report(agentId, facts, NO_LOGS)));
+    const isDone = !hadLogs && (await this.#reportFacts(agentId, facts, NO_LOGS));
     if (!isDone) await this.#beginRun(agentId, changedAt, facts);
   }
 
@@ -182,7 +187,11 @@ export class AgentState {
 
   /** Does nothing if the script belongs to another agent. */
   async scriptCompleted(agentId: string, scriptId: string, run: ScriptRun): Promise<void> {
-    await this.#report(agentId, ({ agentScripts }) => agentScripts.completed(agentId, scriptId, run));
+    // Of one script, so no other write can join.
+    await this.#report(`script ${scriptId}`, { id: agentId }, async ({ agentScripts }) => {
+      const workspaceId = await agentScripts.completed(agentId, scriptId, run);
+      return new Map(workspaceId === undefined ? [] : [[agentId, workspaceId]]);
+    });
   }
 
   async updateMetadata(
@@ -199,7 +208,13 @@ export class AgentState {
   async used(workspaceId: string): Promise<void> {
     const now = this.#clock.now();
     const row = { table: "workspace", id: workspaceId } as const;
-    await this.#store.commits.statement(row, ({ workspaces }) => workspaces.touch(workspaceId, now));
+    await this.#store.commits.combined(row, "used", { id: workspaceId, now }, async ({ workspaces }, all) => {
+      await workspaces.touch(
+        all.map(({ id }) => id),
+        Math.max(...all.map((used) => used.now)),
+      );
+      return NO_RESULTS;
+    });
   }
 
   async reportConnection(report: Omit<ConnectionReportRow, "id">): Promise<void> {
@@ -224,8 +239,8 @@ export class AgentState {
       this.#unstated.delete(agentId);
       const now = this.#clock.now();
       const ready = { lifecycle_state: "ready", started_at: now, ready_at: now, updated_at: now };
-      this.#report(agentId, ({ agents }) => agents.report(agentId, ready, { lifecycle_state: "created" })).catch(
-        (error: unknown) => this.#log.error({ err: error, agent: agentId }, "lifecycle not stored"),
+      this.#reportFacts(agentId, ready, { lifecycle_state: "created" }).catch((error: unknown) =>
+        this.#log.error({ err: error, agent: agentId }, "lifecycle not stored"),
       );
     }, this.#unstatedLifecycleMs);
     this.#unstated.set(agentId, timer.unref());
@@ -260,12 +275,21 @@ export class AgentState {
     this.#changed(workspaceId);
   }
 
+  #reportFacts(agentId: string, facts: AgentFacts, only?: OnlyAgents): Promise<boolean> {
+    const kind = `${shapeOf(facts)} ${JSON.stringify(only)}`;
+    return this.#report(kind, { id: agentId, facts }, ({ agentReports }, all) => agentReports.facts(all, only));
+  }
+
   /**
-   * @param statement Resolves with the agent's workspace, or with undefined if nothing was written.
-   * @returns whether something was written.
+   * @param work Resolves with the workspaces of the agents whose rows were written.
+   * @returns whether the agent's row was written.
    */
-  async #report(agentId: string, statement: (tables: Tables) => Promise<string | undefined>): Promise<boolean> {
-    const workspaceId = await this.#store.commits.statement(rowOf(agentId), statement);
+  async #report<Item extends { readonly id: string }>(
+    kind: string,
+    item: Item,
+    work: Combined<Tables, Item, string>,
+  ): Promise<boolean> {
+    const workspaceId = await this.#store.commits.combined(rowOf(item.id), kind, item, work);
     this.#changed(workspaceId);
     return workspaceId !== undefined;
   }
@@ -287,7 +311,7 @@ function startTimes(state: AgentLifecycle, changedAt: number): Pick<AgentFacts, 
     case "ready":
     case "start_error":
     case "start_timeout":
-      return { started_at: unlessSet("started_at", changedAt), ready_at: changedAt };
+      return { started_at: { unlessSet: changedAt }, ready_at: changedAt };
     case "created":
     case "off":
       return { started_at: null, ready_at: null };

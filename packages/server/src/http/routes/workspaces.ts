@@ -132,7 +132,7 @@ export function workspaceRoutes(router: Router, deps: WorkspaceRoutesDeps): void
         throw new HttpFailure(400, "The agent does not belong to this workspace");
       }
     }
-    await tables.workspaces.touch(workspace.id, deps.clock.now());
+    await tables.workspaces.touch([workspace.id], deps.clock.now());
     return c.body(null, 204);
   });
 
