@@ -2,7 +2,8 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Agent, Lifecycle_State } from "coder-protocol/gen/agent_pb.js";
 import { expect, test, vi } from "vitest";
-import { addWorkspace, agentToken, firstUser, startServer, type TestServer } from "./helpers.ts";
+import { parseUserToken } from "../src/auth/tokens.ts";
+import { addWorkspace, agentToken, firstUser, send, startServer, type TestServer } from "./helpers.ts";
 import { agentNode, nodeOf, TestPeer } from "./peers.ts";
 
 const AGENT_RPC = "/api/v2/workspaceagents/me/rpc";
@@ -103,4 +104,19 @@ test("a client's connection with one tunnel takes at most six statements", async
   // For the route, the tunnel, and again after the handshake; the last two may share a statement.
   const found = lookedUp(queries);
   expect(found).toEqual({ keys: 2, users: 1, workspaces: found["workspaces"] === 2 ? 2 : 3, others: 0 });
+});
+
+test("requests of one key that come together record its use once", async () => {
+  let queries: string[] = [];
+  await using server = await counted((sql) => queries.push(sql));
+  const { token } = await firstUser(server.url);
+  const keyId = parseUserToken(token)!.id;
+  const { apiKeys } = server.server.parts.store;
+  const before = (await apiKeys.byId(keyId))!;
+  await apiKeys.recordUse(keyId, { lastUsed: 1, expiresAt: before.expires_at });
+  queries = [];
+  const answers = await Promise.all([1, 2, 3, 4, 5].map(() => send(server.url, "GET", "/api/v2/users/me", { token })));
+  expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
+  expect(queries.filter((sql) => sql.startsWith('update "api_keys"'))).toHaveLength(1);
+  expect((await apiKeys.byId(keyId))!.last_used).toBeGreaterThanOrEqual(before.last_used);
 });

@@ -17,6 +17,8 @@ import { equalDigests, hashSecret, isAgentToken, parseUserToken } from "./tokens
 const AGENT_RETRY_S = 5;
 /** Minimum time between two writes of a key's last use, so that a busy client does not cost a commit per request. */
 const RECORD_USE_EVERY_MS = 60_000;
+/** Keys whose last use is remembered; beyond that all are forgotten. */
+const MAX_RECORDED = 10_000;
 
 /** Where a request carried its token. */
 export type TokenSource = "cookie" | "header" | "query";
@@ -65,6 +67,8 @@ export class Authenticator {
   readonly #secureCookies: () => boolean;
   readonly #clock: WallClock;
   readonly #events: Pick<AccessEvents, "moment">;
+  /** When the use of a key was last recorded here. */
+  readonly #recorded = new Map<string, number>();
 
   constructor(options: {
     store: Store;
@@ -197,15 +201,24 @@ export class Authenticator {
   }
 
   async #recordUse(key: ApiKeyRow, user: UserRow, now: number): Promise<void> {
-    const due = now - key.last_used >= Math.min(RECORD_USE_EVERY_MS, (key.lifetime_seconds * 1000) / 10);
-    if (!due) return;
+    const everyMs = Math.min(RECORD_USE_EVERY_MS, (key.lifetime_seconds * 1000) / 10);
+    const isDue = (usedAt: number): boolean => now - usedAt >= everyMs;
+    // Many requests of one user that come together have all read the row before the first of them writes it.
+    if (!isDue(key.last_used) || !isDue(this.#recorded.get(key.id) ?? Number.NEGATIVE_INFINITY)) return;
+    if (this.#recorded.size >= MAX_RECORDED) this.#recorded.clear();
+    this.#recorded.set(key.id, now);
     // Use extends a login; an API token expires when its creator said it would.
     const expiresAt =
       key.login_type === "password" ? Math.max(key.expires_at, now + key.lifetime_seconds * 1000) : key.expires_at;
-    await this.#store.transaction(async ({ apiKeys, users }) => {
-      await apiKeys.recordUse(key.id, { lastUsed: now, expiresAt });
-      await users.touch(user.id, now);
-    });
+    try {
+      await this.#store.transaction(async ({ apiKeys, users }) => {
+        await apiKeys.recordUse(key.id, { lastUsed: now, expiresAt });
+        await users.touch(user.id, now);
+      });
+    } catch (error) {
+      this.#recorded.delete(key.id);
+      throw error;
+    }
   }
 }
 
