@@ -10,13 +10,11 @@ import type { ClusterDatabase, Replica } from "./cluster-database.ts";
 import { Comparison } from "./comparison.ts";
 import { Isolation, type IsolationEvents, type IsolationState } from "./isolation.ts";
 import type { EventChange } from "./outbox.ts";
+import { Pace } from "./pace.ts";
 import type { EventRow } from "./rows.ts";
 
 const HEARTBEAT_MS = 2_000;
 const JITTER = 0.1;
-/** Changes are collected for this long; a single one is sent at once. */
-const GATHER_MS = 5;
-const LONE_MS = 20;
 /** If the database delivers no hints, its heads are polled: this often, and less often while nothing changes. */
 const POLL_MS = 50;
 const SLOW_POLL_MS = 250;
@@ -71,7 +69,7 @@ export class ClusterLink implements AsyncDisposable {
   #closing = false;
   #running: Promise<unknown> = Promise.resolve();
   #nextHeartbeatAt = 0;
-  #lastWriteAt = Number.NEGATIVE_INFINITY;
+  readonly #pace = new Pace();
   #lastNewsAt = performance.now();
   #sweptAt = performance.now();
   #compareAt = performance.now() + COMPARE_MS * Math.random();
@@ -180,8 +178,7 @@ export class ClusterLink implements AsyncDisposable {
     let retryMs = FIRST_RETRY_MS;
     while (!this.#closing) {
       await this.#writerWake.wait(Math.max(0, this.#nextHeartbeatAt - performance.now()));
-      const isLone = performance.now() - this.#lastWriteAt > LONE_MS;
-      if (this.#core.outbox.waiting > 0 && !isLone) await pause(GATHER_MS);
+      await this.#gather();
       try {
         await this.#stateDraining();
         await this.#flush();
@@ -204,6 +201,14 @@ export class ClusterLink implements AsyncDisposable {
     }
   }
 
+  /** Waits for further changes to write together with those that wait. */
+  async #gather(): Promise<void> {
+    const { outbox } = this.#core;
+    if (outbox.waiting === 0 || this.#closing) return;
+    const ms = this.#pace.gather(performance.now());
+    if (ms > 0 && !outbox.fillsBatch) await pause(ms);
+  }
+
   async #stateDraining(): Promise<void> {
     if (!this.#draining || this.#stated) return;
     await this.#database.drain(this.#me);
@@ -220,7 +225,10 @@ export class ClusterLink implements AsyncDisposable {
     onReplicas?.(this.#replicas);
   }
 
-  /** Writes pending changes until a heartbeat is due, because others consider a server without heartbeats lost. */
+  /**
+   * Writes what waits: one batch, then only full ones, so that the changes which came meanwhile are collected too. It stops when a
+   * heartbeat is due, because others consider a server without heartbeats lost.
+   */
   async #flush(): Promise<void> {
     const { outbox } = this.#core;
     for (let batch = outbox.take(); batch !== undefined; batch = outbox.take()) {
@@ -238,10 +246,11 @@ export class ClusterLink implements AsyncDisposable {
       }
       outbox.committed();
       this.#writtenHead = batch.head;
-      this.#lastWriteAt = performance.now();
+      this.#pace.written(performance.now());
       await this.#database.hint(this.#me, batch.head);
-      if (this.#closing || performance.now() < this.#nextHeartbeatAt) continue;
-      this.#writerWake.set();
+      const goesOn = outbox.fillsBatch && performance.now() < this.#nextHeartbeatAt;
+      if (this.#closing || goesOn) continue;
+      if (outbox.waiting > 0) this.#writerWake.set();
       return;
     }
   }

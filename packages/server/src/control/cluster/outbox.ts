@@ -48,6 +48,11 @@ export class Outbox {
     return this.#peers.size + this.#tunnels.size + this.#signals.length + this.#events.size;
   }
 
+  /** Whether the next batch is as large as a batch may be. */
+  get fillsBatch(): boolean {
+    return this.waiting >= MAX_BATCH_ROWS;
+  }
+
   addPeer(change: PeerChange): void {
     this.#peers.delete(change.id);
     this.#peers.set(change.id, change);
