@@ -1,7 +1,6 @@
 import { deploymentOptions } from "../flags/global.ts";
 import { SSH_FLAGS, sshConnectOptions, sshReportOptions } from "../flags/ssh.ts";
 import { AGENT_WORD } from "../flags/words.ts";
-import { refuseReplacedBytes } from "../session/argument-bytes.ts";
 import { BaseCommand } from "./base-command.ts";
 
 export default class Ssh extends BaseCommand<typeof Ssh> {
@@ -23,6 +22,7 @@ export default class Ssh extends BaseCommand<typeof Ssh> {
 
   protected override async execute(signal: AbortSignal): Promise<number> {
     const { flags, words } = this;
+    const { refuseReplacedBytes } = await import("../session/argument-bytes.ts");
     refuseReplacedBytes([...words, ...(flags.env ?? [])]);
     const { localAgentSocket } = await import("../session/local-agent.ts");
     const { runSsh } = await import("../entries/network.ts");
