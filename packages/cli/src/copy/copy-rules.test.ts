@@ -104,6 +104,15 @@ describe("two copies to one destination", () => {
 });
 
 describe("what is there", () => {
+  it.each(WAYS)("%s: /dev/stdout is not replaced, although it may lead to a regular file", async (way) => {
+    const world = await lab();
+    const { from, to } = sides(world, way);
+    from.put("a", Buffer.from("new"));
+    to.put("/dev/stdout", Buffer.from("output"));
+    await expect(world.copier(way).copy(["a"], "/dev/stdout")).rejects.toMatchObject({ code: "ERR_NO_REGULAR_FILE" });
+    expect(to.file("/dev/stdout")?.bytes().toString()).toBe("output");
+  });
+
   it.each(WAYS)("%s: a device is not replaced", async (way) => {
     const world = await lab();
     const { from, to } = sides(world, way);

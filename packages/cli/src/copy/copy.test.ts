@@ -19,7 +19,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Copier } from "./copier.ts";
 import type { FileSystem, SourceFile } from "./file-system.ts";
 import { LocalFiles } from "./local-files.ts";
-import { parseLocation, planCopy } from "./location.ts";
+import { isSystemName, parseLocation, planCopy } from "./location.ts";
 
 describe("locations", () => {
   it.each([
@@ -39,6 +39,17 @@ describe("locations", () => {
     ["alice--dev.main:x", "alice--dev.main", "x"],
   ])("%s", (text, workspace, path) => {
     expect(parseLocation(text, "linux")).toEqual(workspace === undefined ? { path } : { workspace, path });
+  });
+
+  it.each([
+    ["/dev/stdout", true],
+    ["//dev//fd/3", true],
+    ["/proc/self/fd/1", true],
+    ["/dev/shm/file", false],
+    ["/home/dev/file", false],
+    ["dev/file", false],
+  ])("%s is a name of the system: %s", (path, expected) => {
+    expect(isSystemName(path)).toBe(expected);
   });
 
   it("recognise drives on Windows", () => {

@@ -62,3 +62,11 @@ export function printableName(name: string): string {
   const plain = name.isWellFormed() && printable(name) === name;
   return plain ? name : printableJson(JSON.stringify(name));
 }
+
+/**
+ * Whether the path is a name of the system for something that is open, such as /dev/stdout. It may lead to a regular file, but a
+ * copy would take the place of the name, for every program of the machine.
+ */
+export function isSystemName(path: string): boolean {
+  return /^\/+(?:dev|dev\/+fd|proc\/.*)\/+[^/]+$/.test(path);
+}

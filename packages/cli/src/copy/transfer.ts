@@ -7,7 +7,7 @@ import { BLOCK_BYTES, type BlockPool } from "./block-pool.ts";
 import { copyError, isMissing } from "./copy-error.ts";
 import type { FileFacts, FileSystem, PartFile, SourceFile } from "./file-system.ts";
 import { handled } from "./handled.ts";
-import { printableName } from "./location.ts";
+import { isSystemName, printableName } from "./location.ts";
 import { PartClaim } from "./part-claim.ts";
 
 export const PART_SUFFIX = ".coder-part";
@@ -131,7 +131,7 @@ class Transfer {
     const there = await looking;
     if (there?.isDirectory === true)
       throw new UserError(`"${printableName(destination)}" is a directory`, { code: "ERR_IS_DIRECTORY" });
-    if (there?.isFile === false) throw noRegularFile(destination);
+    if (there !== undefined && (!there.isFile || isSystemName(destination))) throw noRegularFile(destination);
     this.#oldMode = there?.mode;
     if (this.#part === undefined) {
       const resumed = await this.#openLeftover();
