@@ -7,8 +7,6 @@
 const MAX_WAITING = 20_000;
 /** Longer lists would keep the event loop busy for too long when their answer arrives. */
 const MAX_KEYS = 64;
-/** Requests under way. While there are fewer, a question waits for nothing but the end of this turn of the event loop. */
-const MAX_UNDER_WAY = 2;
 
 export interface GatheredOptions<Answer> {
   /** Answers several questions; a key that is missing in the result has no answer. */
@@ -22,16 +20,17 @@ type Asked<Answer> = readonly [key: string, answer: PromiseWithResolvers<Answer 
 export class Gathered<Answer> {
   readonly #options: GatheredOptions<Answer>;
   readonly #waiting = new Map<string, PromiseWithResolvers<Answer | undefined>>();
-  #underWay = 0;
-  #scheduled = false;
+  /** A request is under way, or begins after this turn of the event loop. */
+  #isBusy = false;
 
   constructor(options: GatheredOptions<Answer>) {
     this.#options = options;
   }
 
   /**
-   * The answer, which is not older than this call. Questions with one key that wait together share the answer. Rejects if the
-   * request that contained the question failed.
+   * The answer, which is not older than this call. A question that comes alone is sent in this turn of the event loop; while a
+   * request is under way, further ones wait for the next. Equal questions that wait share the answer. Rejects if the request that
+   * contained the question failed.
    */
   get(key: string): Promise<Answer | undefined> {
     const same = this.#waiting.get(key);
@@ -44,17 +43,13 @@ export class Gathered<Answer> {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#waiting.size === 0 || this.#underWay >= MAX_UNDER_WAY) return;
-    this.#scheduled = true;
+    if (this.#isBusy || this.#waiting.size === 0) return;
+    this.#isBusy = true;
     setImmediate(() => {
-      this.#scheduled = false;
-      const asked = this.#taken();
-      this.#underWay++;
-      void this.#answer(asked).finally(() => {
-        this.#underWay--;
+      void this.#answer(this.#taken()).finally(() => {
+        this.#isBusy = false;
         this.#schedule();
       });
-      this.#schedule();
     });
   }
 
