@@ -71,7 +71,7 @@ it("the worker with the tunnel is loaded by end-to-end terminals alone, and ligh
       .map((name) => `${folderName}/${name}`),
   );
   expect(others).toEqual([]);
-  expect(weight([worker!])).toBeLessThan(107 * kB);
+  expect(weight([worker!])).toBeLessThan(108 * kB);
   const { preload } = (
     JSON.parse(readFileSync(join(first, "routes.json"), "utf8")) as { pattern: string; preload: string[] }[]
   ).find(({ pattern }) => new RegExp(pattern).test("/@owner/demo/terminal"))!;
