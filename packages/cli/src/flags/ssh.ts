@@ -41,7 +41,8 @@ export const SSH_FLAGS = {
     char: "R",
     env: "CODER_SSH_REMOTE_FORWARD",
     helpValue: "<port:host:port>",
-    summary: "Forward a port, or unix socket, of the workspace to this machine, 0 for any free port; may be given several times",
+    summary:
+      "Forward a port, or unix socket, of the workspace to this machine, 0 for any free port; may be given several times",
   }),
   "local-forward": list({
     char: "L",
