@@ -36,17 +36,16 @@ function world() {
     for (let i = 0; i < LOOKUP_TICKS; i++) await Promise.resolve();
     return found;
   }
+  const workspace = () => read(() => ({ id: "w", owner_id: state.ownerId, deleted_at: state.deletedAt }));
   const store = {
-    apiKeys: {
-      withUser: () => read(() => (state.hasKey ? { key: { ...key }, user: user() } : undefined)),
-      recordUse: () => read(() => undefined),
+    lookups: {
+      key: () => read(() => (state.hasKey ? { key: { ...key }, user: user() } : undefined)),
+      workspaceOf: workspace,
     },
+    apiKeys: { recordUse: () => read(() => undefined) },
     users: { touch: () => read(() => undefined) },
     agents: { byId: () => read(() => ({ id: "a", workspace_id: "w" })) },
-    workspaces: {
-      byId: () => read(() => ({ id: "w", owner_id: state.ownerId, deleted_at: state.deletedAt })),
-      ofAgent: () => read(() => ({ id: "w", owner_id: state.ownerId, deleted_at: state.deletedAt })),
-    },
+    workspaces: { byId: workspace },
     transaction: (use: (tables: unknown) => Promise<unknown>) => use(store),
   };
   const authenticator = new Authenticator({

@@ -21,8 +21,8 @@ const proxyToken = mintProxyToken("6b0f8f4e-1c7a-4d6e-9a31-2f1b7a0c5d12");
 const user = { id: "ada", status: "active" };
 const users = new Authenticator({
   store: {
-    apiKeys: {
-      withUser: async () => ({
+    lookups: {
+      key: async () => ({
         key: {
           id: userToken.id,
           user_id: user.id,
@@ -34,9 +34,7 @@ const users = new Authenticator({
         },
         user,
       }),
-    },
-    agents: {
-      byTokenHash: async () => ({
+      agentOfToken: async () => ({
         agent: { id: "agent", token_hash: hashSecret(agentToken) },
         workspace: { id: "w", deleted_at: null },
         owner: user,
