@@ -161,8 +161,10 @@ function limitsOf(threads: number): { readonly [share in "files" | "lookups" | "
   const files = threads < 16 ? Math.max(1, threads - 1) : Math.floor((threads * 9) / 16);
   const lookups = Math.max(1, Math.floor((threads * 5) / 16));
   const probes = Math.max(1, Math.floor(threads / 8));
+  const perVolume = Math.max(2, Math.floor(files / 6));
   return {
-    files: { total: files, perClient: 2, perVolume: Math.max(2, Math.floor(files / 6)) },
+    // A client may be a server with many people behind it: what hangs on one file system leaves it turns on others.
+    files: { total: files, perClient: threads < 16 ? 2 : perVolume + 2, perVolume },
     lookups: { total: lookups, perClient: Math.max(1, Math.floor(lookups / 5)), perVolume: lookups },
     probes: { total: probes, perClient: 1, perVolume: probes },
   };

@@ -20,7 +20,8 @@ interface Waiter {
 /**
  * Shares out the threads on which operations run. They are few, and an operation on a network mount that hangs holds one for as
  * long as it hangs, even after its client has left. So a file system gets a few, for all clients together: operations on one that hangs
- * wait here, without a thread. And a client gets two, so that what hangs without its file system blocks only that client.
+ * wait here, without a thread. And a client gets a few more than a file system, so that what hangs on a file system that is not
+ * known blocks only that client.
  */
 export class ThreadTurns {
   readonly #limits: TurnLimits;

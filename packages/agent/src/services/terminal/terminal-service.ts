@@ -247,11 +247,13 @@ export class TerminalService {
 
   async #openLater(stream: Duplex, init: TerminalInit, rest: Uint8Array, endpoints: SessionEndpoints): Promise<void> {
     this.#undecided.add(stream);
+    stream.pause(); // without a listener, what the client sends meanwhile would be lost
     const silent = await this.#threads.silent(this.#touched());
     this.#undecided.delete(stream);
     if (this.#closed || stream.destroyed) return void stream.destroy();
     for (const path of silent) this.#options.logger.log("warn", "a file system does not answer", { path });
     this.#open(stream, init, rest, endpoints, silent);
+    stream.resume();
   }
 
   #problemWith(init: TerminalInit): string | undefined {

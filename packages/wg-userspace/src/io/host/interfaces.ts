@@ -6,7 +6,7 @@ import type { Instant } from "../../base/instant.ts";
  * and no connection leaves the machine through them.
  */
 const OF_CONTAINERS =
-  /^(docker|br-|virbr|veth|vnet|cni|cbr|flannel|cali|cilium|kube|lxc|lxd|podman|nerdctl|vmnet|vboxnet)/;
+  /^(docker|br-[0-9a-f]{12}$|virbr|veth|vnet|cni|cbr|flannel|cali|cilium|kube|lxc|lxd|podman|nerdctl|vmnet|vboxnet)/;
 /** An address that goes this often within the time below is unsteady. */
 const UNSTEADY_LOSSES = 3;
 const UNSTEADY_MS = 60_000;

@@ -7,6 +7,7 @@ import {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   realpathSync,
@@ -350,6 +351,44 @@ test("requests wait for the client's turn", async () => {
   await answered;
   near.end();
   expect(await done).toBe(0);
+});
+
+test.runIf(process.platform === "linux")("a file that is opened after the client has left is closed", async () => {
+  const home = mkdtempSync(join(tmpdir(), "sftp-"));
+  const path = join(home, "file");
+  const isOpen = (): boolean =>
+    readdirSync("/proc/self/fd").some((fd) => {
+      try {
+        return readlinkSync(join("/proc/self/fd", fd)) === path;
+      } catch {
+        return false; // the descriptor of this listing
+      }
+    });
+  const { promise: held, resolve: release } = Promise.withResolvers<void>();
+  const opened = Promise.withResolvers<void>();
+  const threads: SftpOptions["threads"] = {
+    volumeOf: () => undefined,
+    onVolumes: async (_client, _volumes, operation) => {
+      const result = await operation();
+      opened.resolve();
+      await held;
+      return result;
+    },
+  };
+  const left = new AbortController();
+  const [near, far] = duplexPair();
+  try {
+    const done = serveSftp(far, { home, logger, client: "client", threads, left: left.signal });
+    near.write(encodePacket(REQUEST.open, { u32: 1 }, { string: path }, { u32: 2 | 8 }, { u32: 0 }));
+    await opened.promise;
+    expect(isOpen()).toBe(true);
+    left.abort(new Error("the client has left"));
+    expect(await done).toBe(0);
+    release();
+    await expect.poll(isOpen).toBe(false);
+  } finally {
+    rmSync(home, { recursive: true });
+  }
 });
 
 test.runIf(process.platform === "linux")("files are copied, accounts are named", async () => {

@@ -65,6 +65,7 @@ export async function serveSftp(stream: Duplex, options: SftpOptions): Promise<n
   const { left } = options;
   const server = new SftpServer(options);
   let buffered: Buffer = Buffer.alloc(0);
+  let underWay: Promise<unknown> = Promise.resolve();
   try {
     for await (const chunk of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       buffered = buffered.length === 0 ? chunk : Buffer.concat([buffered, chunk]);
@@ -76,7 +77,9 @@ export async function serveSftp(stream: Duplex, options: SftpOptions): Promise<n
         }
         if (buffered.length < 4 + length) break;
         const packet = buffered.subarray(4, 4 + length);
-        const answer = await orAborted(server.handle(packet), left);
+        const answering = server.handle(packet);
+        underWay = answering.catch(() => undefined);
+        const answer = await orAborted(answering, left);
         buffered = buffered.subarray(4 + length);
         if (answer !== undefined && !stream.write(answer) && !stream.destroyed) {
           await Promise.race([once(stream, "drain"), once(stream, "close")]);
@@ -88,7 +91,8 @@ export async function serveSftp(stream: Duplex, options: SftpOptions): Promise<n
     if (left.aborted && error === left.reason) return 0;
     throw error;
   } finally {
-    const closed = server.close();
+    // The request under way may open a file yet, and an open file that is forgotten ends the process (Node's DEP0137).
+    const closed = underWay.then(() => server.close());
     // A file system that does not answer keeps the client's turn, but not its session.
     if (!left.aborted) await closed;
   }
@@ -113,14 +117,16 @@ class SftpServer {
   }
 
   async close(): Promise<void> {
-    for (const handle of this.#handles.values()) {
+    const open = [...this.#handles.values()];
+    this.#handles.clear();
+    const closings = open.map(async (handle) => {
       try {
-        await this.#closeHandle(handle, undefined);
+        await this.#closeHandle(handle);
       } catch (error) {
         this.#options.logger.log("debug", "sftp: closing a file failed", { error: String(error) });
       }
-    }
-    this.#handles.clear();
+    });
+    await Promise.all(closings);
   }
 
   /** Handles one request packet, without its length; borrowed. */
@@ -152,10 +158,11 @@ class SftpServer {
   }
 
   /** A turn of its own, because a file system may wait when it closes a file. */
-  async #closeHandle(handle: Handle, signal: AbortSignal | undefined): Promise<void> {
+  /** Also when the client has left meanwhile: nothing else would close it. */
+  async #closeHandle(handle: Handle): Promise<void> {
     const { client, threads } = this.#options;
     const close = (): Promise<void> => (handle.kind === "file" ? handle.file.close() : handle.dir.close());
-    await threads.onVolumes(client, [handle.volume], close, signal);
+    await threads.onVolumes(client, [handle.volume], close);
   }
 
   async #dispatch(type: number, id: number, reader: FieldReader): Promise<Buffer> {
@@ -239,7 +246,7 @@ class SftpServer {
     const handle = this.#handles.get(number);
     if (handle === undefined) throw new SftpFailure(STATUS.failure, "no such handle");
     this.#handles.delete(number);
-    await this.#closeHandle(handle, this.#options.left);
+    await this.#closeHandle(handle);
     return status(id, STATUS.ok);
   }
 
