@@ -3,6 +3,7 @@
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import { withoutBlanks } from "coder-server/base/blanks";
 
 const SECRET_BYTES = 32;
 
@@ -48,7 +49,7 @@ export class Entrance {
   knows({ headers }: Pick<IncomingMessage, "headers">): boolean {
     const values = (headers.cookie ?? "").split(";").flatMap((pair) => {
       const at = pair.indexOf("=");
-      return pair.slice(0, at).replace(/^[ \t]+|[ \t]+$/g, "") === this.#name ? [pair.slice(at + 1)] : [];
+      return withoutBlanks(pair.slice(0, at)) === this.#name ? [pair.slice(at + 1)] : [];
     });
     return values.length === 1 && equal(values[0]!, this.#session);
   }

@@ -25,6 +25,8 @@ const MAX_HEAD_BYTES = 16 * 1024;
 const HEAD_TIMEOUT_MS = 10_000;
 /** How long answers under way may take after the end. */
 const GRACE_MS = 500;
+/** How long a connection of another user may last. */
+const FOREIGN_MS = 1_000;
 /** The account that forwards connections for others: containers, virtual machines, `ssh -L` of a system. */
 const ROOT = 0;
 
@@ -101,6 +103,8 @@ export class PageServer implements AsyncDisposable {
       () => false, // the table could not be read, though it exists
     );
     this.#users.set(socket, admitted);
+    // Time for the refusal; connections of others leave room for the user's own.
+    void admitted.then((is) => is || setTimeout(() => socket.destroy(), FOREIGN_MS).unref());
   }
 
   /** Why the sender may do nothing here. */

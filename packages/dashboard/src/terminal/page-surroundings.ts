@@ -31,7 +31,8 @@ async function findCause(agentId: string, givenUp: AbortSignal): Promise<Cause> 
     if (givenUp.aborted) throw error;
     const status = error instanceof ApiError ? error.status : undefined;
     if (status === 401) return { kind: "denied" };
-    if (status === 404) return { kind: "gone" };
+    // A local page knows a new agent only once its command is connected to it; the end of the right comes with its own code.
+    if (status === 404 && localPage.value === undefined) return { kind: "gone" };
     if (status === 0 && localPage.value !== undefined)
       return { kind: "unknown", reason: "The command that serves this page does not answer; it may have ended." };
     // There may also be no answer in time, or a proxy's page instead; the connection is then tried again.

@@ -212,8 +212,8 @@ export class Authenticator {
       key.login_type === "password" ? Math.max(key.expires_at, now + key.lifetime_seconds * 1000) : key.expires_at;
     try {
       await this.#store.transaction(async ({ apiKeys, users }) => {
+        await users.touch(user.id, now); // first, as everywhere: the lock of a user comes before that of their keys
         await apiKeys.recordUse(key.id, { lastUsed: now, expiresAt });
-        await users.touch(user.id, now);
       });
     } catch (error) {
       this.#recorded.delete(key.id);

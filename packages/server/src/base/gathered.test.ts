@@ -1,4 +1,5 @@
 import { expect, test, vi } from "vitest";
+import { DomainError } from "./domain-error.ts";
 import { Gathered } from "./gathered.ts";
 
 /** A Gathered whose requests are answered by hand. */
@@ -81,4 +82,19 @@ test("beyond a limit, questions are refused", async () => {
   for (let i = 0; i < 20_000; i++) void gathered.get(`key ${i}`);
   await expect(gathered.get("one more")).rejects.toThrow("too many questions");
   void gathered.get("key 1");
+});
+
+test("while nothing answers, those that wait are refused with the request under way", async () => {
+  const { gathered, requests } = byHand();
+  const first = gathered.get("a");
+  await nextTurn();
+  const waiting = gathered.get("b");
+  const settled = Promise.allSettled([first, waiting]);
+  requests[0]!.answer.reject(new DomainError("unavailable", "The database does not answer."));
+  expect((await settled).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+  expect(requests).toHaveLength(1);
+  const later = gathered.get("c");
+  await nextTurn();
+  requests[1]!.answer.resolve();
+  expect(await later).toBe("answer c");
 });

@@ -2,6 +2,7 @@
  * Combines questions that are asked at about the same time into one. When thousands of connections arrive together, each looks up
  * the same few kinds of rows, and a statement for each would cost more than everything else that the connection does.
  */
+import { DomainError } from "./domain-error.ts";
 
 /** Questions that may wait. Beyond that they are refused. */
 const MAX_WAITING = 20_000;
@@ -70,6 +71,14 @@ export class Gathered<Answer> {
       for (const [key, { resolve }] of asked) resolve(answers.get(key));
     } catch (error) {
       for (const [, { reject }] of asked) reject(error);
+      // Nobody's question is answered now, and each request more would take as long to fail.
+      if (error instanceof DomainError && error.code === "unavailable") this.#refuseWaiting(error);
     }
+  }
+
+  #refuseWaiting(error: DomainError): void {
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const { reject } of waiting) reject(error);
   }
 }

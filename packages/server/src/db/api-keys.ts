@@ -107,11 +107,13 @@ export class ApiKeys {
     return Number(row?.count ?? 0);
   }
 
+  /** Does nothing to a key that has ended meanwhile. */
   async recordUse(id: string, use: { lastUsed: number; expiresAt: number }): Promise<void> {
     await this.#db
       .updateTable("api_keys")
       .set({ last_used: use.lastUsed, expires_at: use.expiresAt, updated_at: use.lastUsed })
       .where("id", "=", id)
+      .where("expires_at", ">", use.lastUsed)
       .execute();
   }
 

@@ -187,8 +187,8 @@ export class AgentState {
 
   /** Does nothing if the script belongs to another agent. */
   async scriptCompleted(agentId: string, scriptId: string, run: ScriptRun): Promise<void> {
-    // Of one script, so no other write can join.
-    await this.#report(`script ${scriptId}`, { id: agentId }, async ({ agentScripts }) => {
+    // Of one script of this agent, so no other write can join: the id comes from the agent.
+    await this.#report(`script ${agentId} ${scriptId}`, { id: agentId }, async ({ agentScripts }) => {
       const workspaceId = await agentScripts.completed(agentId, scriptId, run);
       return new Map(workspaceId === undefined ? [] : [[agentId, workspaceId]]);
     });

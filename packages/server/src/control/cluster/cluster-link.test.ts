@@ -12,8 +12,12 @@ const STATEMENT_MS = 3;
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] }));
 afterEach(() => void vi.useRealTimers());
 
-function statement<Result>(result: Result): Promise<Result> {
-  return new Promise((resolve) => setTimeout(() => resolve(result), STATEMENT_MS));
+/** What a statement answers after its time, which is virtual. */
+async function statement<Result>(result: Result): Promise<Result> {
+  const { promise: over, resolve } = Promise.withResolvers<void>();
+  setTimeout(resolve, STATEMENT_MS);
+  await over;
+  return result;
 }
 
 /** A database that records the batches, with the time at which each was sent. */
