@@ -71,7 +71,7 @@ export class Gathered<Answer> {
       for (const [key, { resolve }] of asked) resolve(answers.get(key));
     } catch (error) {
       for (const [, { reject }] of asked) reject(error);
-      // Nobody's question is answered now, and each request more would take as long to fail.
+      // No question can be answered now, and each further request would take as long to fail.
       if (error instanceof DomainError && error.code === "unavailable") this.#refuseWaiting(error);
     }
   }
