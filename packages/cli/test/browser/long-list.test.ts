@@ -6,6 +6,8 @@ import { launch, logInByForm, missing } from "./chromium.ts";
 
 const WORKSPACES = 1_000;
 const CREATED_AT_ONCE = 8;
+/** No row is lower. */
+const LEAST_ROW_PIXELS = 20;
 
 describe.skipIf(missing.length > 0)(`a long list (missing here: ${missing.join(", ") || "nothing"})`, () => {
   let deployment: TestDeployment;
@@ -58,7 +60,9 @@ describe.skipIf(missing.length > 0)(`a long list (missing here: ${missing.join("
   it("a scroll to its end, another order and a filter show the right rows, and only a few exist", async () => {
     const drawn = () => page.locator("tr[aria-rowindex]").count();
     await row("box-0000").waitFor();
-    // The page becomes as high as all rows when they have arrived.
+    // The page becomes as high as all rows when they have arrived; before that, its end is that of the first rows.
+    const height = () => page.evaluate<number>("document.documentElement.scrollHeight");
+    await expect.poll(height, { timeout: 30_000 }).toBeGreaterThan(WORKSPACES * LEAST_ROW_PIXELS);
     await page.keyboard.press("End");
     await row("box-0999").waitFor();
     expect(await drawn()).toBeLessThan(80);
