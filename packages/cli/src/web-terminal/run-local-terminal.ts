@@ -9,6 +9,7 @@ import type { LocalPage } from "coder-server/http/dashboard/page";
 import { dashboardRoute } from "coder-server/http/dashboard/route";
 import { AgentFiles } from "coder-server/tunnels/agent-files";
 import { AgentHttp } from "coder-server/tunnels/agent-http";
+import { aborted } from "wg-userspace/async/abort";
 import { dashboardFiles } from "../base/dashboard-files.ts";
 import { VERSION } from "../base/version.ts";
 import { type ConnectRequest, connectWorkspace } from "../connection/connect.ts";
@@ -125,8 +126,8 @@ async function serve(
     });
     const shown = show(server.entrance.address, options, display);
     try {
-      const end = await Promise.race([aborted(signal), presence.absent, lasting.failed]);
-      if (end !== "aborted")
+      await Promise.race([aborted(signal), presence.absent, lasting.failed]);
+      if (!signal.aborted)
         display.say(`No page of this terminal was open for ${ABSENCE_MS / 60_000} minutes, so it ends`);
     } catch (error) {
       terminals.endAccess("access ended");
@@ -187,11 +188,4 @@ function show(
   const given = handOver(address, deployment.configDir);
   openAddress(given.opens).catch(() => say("No program here can open addresses; open this one in a browser"));
   return given;
-}
-
-function aborted(signal: AbortSignal): Promise<"aborted"> {
-  const { promise, resolve } = Promise.withResolvers<"aborted">();
-  if (signal.aborted) resolve("aborted");
-  signal.addEventListener("abort", () => resolve("aborted"), { once: true });
-  return promise;
 }
