@@ -5,6 +5,7 @@ import { createServer as createTlsServer } from "node:tls";
 import { afterEach, describe, expect, it } from "vitest";
 import { type Region, relayNode } from "../../derp/map.ts";
 import { relayCandidates } from "../../derp/relay-candidates.ts";
+import { SELF_SIGNED_CERT, SELF_SIGNED_KEY } from "../../testing/self-signed.ts";
 import { directRelayDialer } from "./relay-dialer.ts";
 import { requestHead } from "./relay-upgrade.ts";
 
@@ -164,21 +165,3 @@ describe("directRelayDialer", () => {
     await expect(waiting).rejects.toThrow("during");
   });
 });
-
-/** For the tests above only: CN "Inspecting Proxy", DNS:relay.example.com, self-signed, valid for 100 years. */
-const SELF_SIGNED_KEY = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgp+zcahuB0bBhMeGW
-mS0NMGE+x4ZFBj1XZbyL/QGzhFmhRANCAASLiuVTdJ+odaPcEsWV87myfgQgvYQS
-myP+MWPaQjKqZu+Ig68QJlwgBEm4K2lFf5JlpbfsIwCuGJsfZ8aSecNg
------END PRIVATE KEY-----`;
-const SELF_SIGNED_CERT = `-----BEGIN CERTIFICATE-----
-MIIBrDCCAVGgAwIBAgIURmvbYrE1I9J16qx/c6g2lKg/ks0wCgYIKoZIzj0EAwIw
-GzEZMBcGA1UEAwwQSW5zcGVjdGluZyBQcm94eTAgFw0yNjExMjMxNzE0MjJaGA8y
-MTI2MTAzMDE3MTQyMlowGzEZMBcGA1UEAwwQSW5zcGVjdGluZyBQcm94eTBZMBMG
-ByqGSM49AgEGCCqGSM49AwEHA0IABIuK5VN0n6h1o9wSxZXzubJ+BCC9hBKbI/4x
-Y9pCMqpm74iDrxAmXCAESbgraUV/kmWlt+wjAK4Ymx9nxpJ5w2CjcTBvMB0GA1Ud
-DgQWBBR8XmwLP2uG6eVulTmBLDUYjlRrgDAfBgNVHSMEGDAWgBR8XmwLP2uG6eVu
-lTmBLDUYjlRrgDAPBgNVHRMBAf8EBTADAQH/MBwGA1UdEQQVMBOCEXJlbGF5LmV4
-YW1wbGUuY29tMAoGCCqGSM49BAMCA0kAMEYCIQDTPTfdBoz2kksHSqEGSQ4jaYpG
-+XYTzGKfsF9h1KaoxgIhAI0ObznXjBTkYYJZV4RwEWYtGhqw/jLJao7lKYImEZHh
------END CERTIFICATE-----`;

@@ -27,7 +27,9 @@ export function copiesWrites(sink: Writable): boolean {
 
 /**
  * Detaches the chunk's ArrayBuffer, which frees its memory at once; later reads find a length of 0. Does nothing unless
- * the chunk is a view of the whole buffer: what is pooled, shared or a part of something else is left alone.
+ * the chunk is a view of the whole buffer: what is pooled, shared or a part of something else is left alone. However little a
+ * chunk leaves of its buffer, Node may read another socket into the rest, and the process ends with an exception out of its
+ * own code if that is gone.
  */
 export function freeWhole(chunk: Uint8Array): void {
   const { buffer } = chunk;
@@ -35,22 +37,11 @@ export function freeWhole(chunk: Uint8Array): void {
   if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
-/**
- * Like {@link freeWhole}, but for what a socket emitted: Node leaves the end of a buffer unused when the read almost filled it.
- * In a buffer of Node's pool one chunk never takes more than half.
- */
-function freeRead(chunk: Uint8Array): void {
-  const { buffer } = chunk;
-  if (chunk.byteLength < MIN_BYTES || chunk.byteOffset !== 0 || chunk.byteLength <= buffer.byteLength / 2) return;
-  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
-}
-
 /** How chunks of a stream are given back; undefined when they may be in use elsewhere. */
 export function lenderOf(source: Readable): ((chunk: Uint8Array) => void) | undefined {
   if (isLending(source)) return (chunk) => source.giveBack(chunk);
-  // Both read into memory that is allocated for the chunk alone.
-  if (source instanceof Socket) return freeRead;
-  return source instanceof ReadStream ? freeWhole : undefined;
+  // What they read has no other reader, but the rest of its memory may: Node reads other sockets into it, TLS above all.
+  return source instanceof Socket || source instanceof ReadStream ? freeWhole : undefined;
 }
 
 function isLending(stream: unknown): stream is LendingStream {
