@@ -15,12 +15,13 @@ import { bytesEqual } from "wg-userspace/base/bytes";
 import { formatIp, parsePrefix } from "wg-userspace/base/ip";
 import { checkedNode, checkReady, checkTunnel, idOf, RequestError } from "./coordinate-request.ts";
 import { type CoordinatorRecord, MOVED, type PeerEnd, type RemotePeer } from "./coordinator-records.ts";
+import { DepartedSources } from "./departed-sources.ts";
 import { FormerPeers, type Over, type RightWatch } from "./former-peers.ts";
 import { KnownKeys } from "./known-keys.ts";
 import type { PeerAuth } from "./peer-auth.ts";
 import {
+  addressesOf,
   goneUpdate,
-  hasAddress,
   isKey,
   type Known,
   keysOf,
@@ -67,6 +68,7 @@ export class Coordinator {
   readonly #tunnels = new TunnelGraph();
   readonly #keys: KnownKeys;
   readonly #former = new FormerPeers();
+  readonly #departed = new DepartedSources();
   readonly #updates: PeerUpdates;
 
   constructor(events: CoordinatorEvents = {}) {
@@ -114,13 +116,13 @@ export class Coordinator {
     return this.#tunnels.to(id).filter((source) => this.#peers.has(source));
   }
 
-  /** The peer that has this address, among the connected peers with a tunnel to `id`. */
+  /** The peer that has this address, among the connected peers with a tunnel to `id`, or that had it last until recently. */
   sourceAt(id: string, address: string): PeerAuth | undefined {
     const prefix = parsePrefix(`${address}/128`);
     if (prefix === undefined) return undefined;
     const wanted = formatIp(prefix.address);
-    const source = this.sourcesOf(id).find((other) => hasAddress(this.node(other), wanted));
-    return source === undefined ? undefined : this.#peers.get(source)?.auth;
+    const source = this.sourcesOf(id).find((other) => addressesOf(this.node(other)).includes(wanted));
+    return source === undefined ? this.#departed.at(id, wanted) : this.#peers.get(source)?.auth;
   }
 
   /** Whether a peer that is connected here is a web page. */
@@ -380,6 +382,7 @@ export class Coordinator {
   /** Forgets what has expired. Call periodically. */
   sweep(nowMs: number): void {
     this.#keys.sweep(nowMs);
+    this.#departed.sweep(nowMs);
     this.#end(this.#former.sweep(nowMs), "lost for too long", nowMs);
   }
 
@@ -452,6 +455,7 @@ export class Coordinator {
 
   #removeTunnel(peer: PeerState, to: string, nowMs: number, reason = "tunnel removed"): void {
     if (!this.#tunnels.drop(peer.id, to)) return;
+    this.#departed.left(to, peer, nowMs);
     this.#record({ kind: "tunnel", from: peer.id, to, gone: true });
     if (this.#tunnels.areJoined(peer.id, to)) return;
     const destination = this.#peers.get(to);
@@ -513,6 +517,7 @@ export class Coordinator {
     this.#record({ kind: "gone", id: peer.id, end, reason });
     for (const to of this.tunnelsOf(peer.id)) {
       this.#tunnels.drop(peer.id, to);
+      this.#departed.left(to, peer, nowMs);
       this.#record({ kind: "tunnel", from: peer.id, to, gone: true });
     }
     for (const other of partners) {

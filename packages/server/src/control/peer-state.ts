@@ -86,12 +86,10 @@ export function isKey(key: Uint8Array | undefined, other: Uint8Array): boolean {
   return key !== undefined && bytesEqual(key, other);
 }
 
-/** Whether the node has this address, in the form that formatIp writes. */
-export function hasAddress(node: Node | undefined, wanted: string): boolean {
-  return (
-    node?.addresses.some((text) => {
-      const own = parsePrefix(text);
-      return own !== undefined && formatIp(own.address) === wanted;
-    }) ?? false
-  );
+/** The addresses of a node, in the form that formatIp writes. */
+export function addressesOf(node: Node | undefined): string[] {
+  return (node?.addresses ?? []).flatMap((text) => {
+    const own = parsePrefix(text);
+    return own === undefined ? [] : formatIp(own.address);
+  });
 }
