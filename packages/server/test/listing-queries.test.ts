@@ -108,6 +108,9 @@ async function insertOne({ users, workspaces, builds, agents, agentLogs, agentSc
   ]);
 }
 
+/** The server also sends queries at intervals, which may fall into a request; they do not fall into each of so many. */
+const REPETITIONS = 5;
+
 const LISTINGS: readonly [string, (body: never) => number][] = [
   [`${api}/workspaces`, ({ workspaces }: { workspaces: unknown[] }) => workspaces.length],
   [
@@ -120,44 +123,51 @@ const LISTINGS: readonly [string, (body: never) => number][] = [
 
 test("10 rows and 1,000 rows need the same queries", async () => {
   const queries: string[] = [];
-  // The deployment's rule is read at most once a second, so these counts leave it out.
-  await using at = await startServer({
-    deps: { onQuery: (sql) => void (sql.includes('from "settings"') || queries.push(sql)) },
-  });
+  await using at = await startServer({ deps: { onQuery: (sql) => void queries.push(sql) } });
   const { token } = await firstUser(at.url);
-  const { store, changes, keyExpiry, offlineAudit } = at.server.parts;
-  // Its queries are sent at intervals.
-  await keyExpiry.close();
-  await offlineAudit.close();
+  const { store, changes } = at.server.parts;
   const fill = (from: number, to: number) =>
     store.transaction(async (tables) => {
       for (let n = from; n < to; n++) await insertOne(tables, n);
     });
+  const fewestQueries = async (run: () => Promise<void>): Promise<number> => {
+    const counts: number[] = [];
+    for (let i = 0; i < REPETITIONS; i++) {
+      queries.length = 0;
+      await run();
+      counts.push(queries.length);
+    }
+    return Math.min(...counts);
+  };
   const measure = async () => {
     const counts: Record<string, { rows: number; queries: number }> = {};
     for (const [path, rowsOf] of LISTINGS) {
-      queries.length = 0;
-      const answer = await send(at.url, "GET", path, { token });
-      expect(answer.status).toBe(200);
-      counts[path] = { rows: rowsOf(answer.json as never), queries: queries.length };
-    }
-    queries.length = 0;
-    const [user] = (await store.users.list({ search: "user1", limit: 1, offset: 0 })).users;
-    await new Promise<void>((resolve, reject) => {
-      const stop = new WorkspaceUpdates(store, changes).follow(user!.id, {
-        send: async () => {
-          stop();
-          resolve();
-        },
-        failed: reject,
+      let rows = 0;
+      const fewest = await fewestQueries(async () => {
+        const answer = await send(at.url, "GET", path, { token });
+        expect(answer.status).toBe(200);
+        rows = rowsOf(answer.json as never);
       });
-    });
-    counts["updates"] = { rows: 0, queries: queries.length };
+      counts[path] = { rows, queries: fewest };
+    }
+    const [user] = (await store.users.list({ search: "user1", limit: 1, offset: 0 })).users;
+    const fewest = await fewestQueries(
+      () =>
+        new Promise<void>((resolve, reject) => {
+          const stop = new WorkspaceUpdates(store, changes).follow(user!.id, {
+            send: async () => {
+              stop();
+              resolve();
+            },
+            failed: reject,
+          });
+        }),
+    );
+    counts["updates"] = { rows: 0, queries: fewest };
     return counts;
   };
 
   await fill(0, 9);
-  await measure(); // the first use of a token is recorded
   const few = await measure();
   await fill(9, 999);
   const many = await measure();
