@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { type RowWindow, rowWindow } from "./row-window.ts";
 
 /** Shorter tables are drawn whole, so that the browser's own search finds every row. */
@@ -22,39 +22,49 @@ export function LongRows<Item>({
   readonly children: (item: Item, index: number) => ComponentChildren;
 }): JSX.Element {
   const body = useRef<HTMLTableSectionElement>(null);
-  const rowHeight = useRef(GUESSED_ROW_HEIGHT);
+  const rowHeight = useSignal(GUESSED_ROW_HEIGHT);
   const count = items.length;
+  const isLong = (total ?? count) > WHOLE;
   const drawn = useSignal<RowWindow>(rowWindow({ top: 0, height: innerHeight, rowHeight: GUESSED_ROW_HEIGHT, count }));
-  useEffect(() => {
+  // Before the browser paints, so that the height of the page is that of all rows from the first moment: a scroll to the end that
+  // begins before the further rows have come has the right aim.
+  useLayoutEffect(() => {
     const table = body.current;
-    if (table === null || count <= WHOLE) return;
+    if (table === null || !isLong) return;
     let frame = 0;
+    const measureRow = (): void => {
+      const sample = table.querySelector<HTMLElement>("tr[aria-rowindex]");
+      if (sample !== null && sample.offsetHeight > 0) rowHeight.value = sample.offsetHeight;
+    };
     const measure = (): void => {
       frame = 0;
-      const sample = table.querySelector<HTMLElement>("tr[aria-rowindex]");
-      if (sample !== null && sample.offsetHeight > 0) rowHeight.current = sample.offsetHeight;
       const top = -table.getBoundingClientRect().top;
-      const next = rowWindow({ top, height: innerHeight, rowHeight: rowHeight.current, count });
+      const next = rowWindow({ top, height: innerHeight, rowHeight: rowHeight.value, count });
       if (next.first !== drawn.value.first || next.end !== drawn.value.end) drawn.value = next;
     };
     const soon = (): void => {
       if (frame === 0) frame = requestAnimationFrame(measure);
     };
+    const resized = (): void => {
+      measureRow();
+      soon();
+    };
+    measureRow();
     measure();
     addEventListener("scroll", soon, { passive: true });
-    addEventListener("resize", soon);
+    addEventListener("resize", resized);
     return () => {
       removeEventListener("scroll", soon);
-      removeEventListener("resize", soon);
+      removeEventListener("resize", resized);
       cancelAnimationFrame(frame);
     };
-  }, [count, drawn]);
+  }, [count, isLong, drawn, rowHeight]);
   const { first, end } = count <= WHOLE ? { first: 0, end: count } : drawn.value;
   return (
     <tbody ref={body}>
-      <Gap rows={first} height={rowHeight.current} columns={columns} />
+      <Gap rows={first} height={rowHeight.value} columns={columns} />
       {items.slice(first, end).map((item, index) => children(item, first + index))}
-      <Gap rows={Math.max(0, (total ?? count) - end)} height={rowHeight.current} columns={columns} />
+      <Gap rows={Math.max(0, (total ?? count) - end)} height={rowHeight.value} columns={columns} />
     </tbody>
   );
 }
