@@ -33,6 +33,7 @@ async function listen(host: string): Promise<number> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on("data", (chunk) => socket.write(`echo:${chunk}`));
     socket.on("end", () => socket.end("bye"));
+    socket.on("error", () => undefined); // closing the relay resets what is open
   });
   server.listen(0, host);
   await once(server, "listening");

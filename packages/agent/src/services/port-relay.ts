@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { RELAYED_CONNECTIONS_PER_CLIENT } from "coder-protocol/tunnel-ports";
 import { formatIp } from "wg-userspace/base/ip";
 import type { Logger } from "wg-userspace/base/ports";
+import { breakOff } from "wg-userspace/io/sockets/break-off";
 import { drainInto } from "wg-userspace/io/sockets/drain-into";
 import type { TcpRequest } from "wg-userspace/netstack/stack";
 import { type PeerShareLimits, PeerShares } from "./peer-shares.ts";
@@ -49,7 +50,7 @@ export class PortRelay {
   }
 
   close(): void {
-    for (const socket of this.#open) socket.destroy();
+    for (const socket of this.#open) breakOff(socket);
   }
 
   async #relay(request: TcpRequest): Promise<void> {

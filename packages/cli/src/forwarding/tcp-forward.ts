@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Logger } from "wg-userspace/base/ports";
+import { breakOff } from "wg-userspace/io/sockets/break-off";
 import { drainInto } from "wg-userspace/io/sockets/drain-into";
 import type { ForwardPlaces } from "./forward-places.ts";
 import { listenAddresses, listenFailure } from "./listen.ts";
@@ -15,7 +16,7 @@ export interface TcpForwardOptions {
   readonly dial: (target: ForwardTarget, signal: AbortSignal) => Promise<Duplex>;
   readonly say: (line: string) => void;
   readonly logger: Logger;
-  /** Shared by all forwards of a command; a connection that gets no place is closed. */
+  /** Shared by all forwards of a command; a connection that gets no place is reset. */
   readonly places: ForwardPlaces;
 }
 
@@ -74,7 +75,7 @@ export class TcpForward {
   close(): void {
     this.#stop.abort();
     for (const server of this.#servers) server.close();
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#sockets) breakOff(socket);
   }
 
   async #relay(socket: Socket): Promise<void> {
@@ -82,7 +83,7 @@ export class TcpForward {
     const release = places.take();
     if (release === undefined) {
       places.reportFull(this.port, say);
-      socket.destroy();
+      breakOff(socket);
       return;
     }
     this.#sockets.add(socket);
@@ -102,7 +103,7 @@ export class TcpForward {
         `Cannot connect to ${this.#options.targetName ?? formatEnd("tcp", host, port)} in the workspace: ${reasonOf(error)}`,
       );
     } finally {
-      socket.destroy();
+      breakOff(socket);
       this.#sockets.delete(socket);
       release();
     }

@@ -1,10 +1,11 @@
 import type { Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
+import { breakOff } from "./break-off.ts";
 import { ownedPipe } from "./owned-pipe.ts";
 
 /**
  * Like `pipeline(source, sink)` of node:stream/promises: everything in order, with back-pressure; an error or early end of either
- * destroys both and rejects. Chunks go back to the source as in {@link ownedPipe}, whose conditions hold for both streams.
+ * breaks both off and rejects. Chunks go back to the source as in {@link ownedPipe}, whose conditions hold for both streams.
  * @param options `end: false` leaves the sink open; `signal` destroys both.
  */
 export async function drainInto(
@@ -28,8 +29,8 @@ export async function drainInto(
       await sinkDone;
     }
   } catch (error) {
-    source.destroy();
-    sink.destroy();
+    breakOff(source);
+    breakOff(sink);
     throw error;
   } finally {
     over.abort();
