@@ -30,15 +30,22 @@ export const dashboardRequest = z.discriminatedUnion("op", [
 export type DashboardRequest = z.input<typeof dashboardRequest>;
 
 /**
- * What the server sends. The data of a topic is a map: a snapshot holds entries, a patch changes some. A snapshot that would be
- * too long for one message is sent as a shorter one and patches after it.
+ * What the server sends. The data of a topic is a map: a snapshot holds entries, a patch changes some. What would be too long for
+ * one message is continued by patches; all but the last have `more`, and the data is valid after the last.
  */
 export type DashboardMessage =
-  | { readonly id: number; readonly type: "snapshot"; readonly rev: number; readonly data: Record<string, unknown> }
+  | {
+      readonly id: number;
+      readonly type: "snapshot";
+      readonly rev: number;
+      readonly more?: true;
+      readonly data: Record<string, unknown>;
+    }
   | {
       readonly id: number;
       readonly type: "patch";
       readonly rev: number;
+      readonly more?: true;
       readonly set: Record<string, unknown>;
       readonly del: readonly string[];
     }

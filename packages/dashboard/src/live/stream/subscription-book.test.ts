@@ -72,6 +72,34 @@ test("after a loss everything is asked for again; late messages of before mean n
   expect(one.take()).toEqual([]);
 });
 
+test("what comes in parts reaches the tabs as a whole", () => {
+  const { book, tab } = setUp();
+  const one = tab();
+  book.opened();
+  book.join(one, "list", LIST);
+  one.take();
+  book.received({ id: 1, type: "snapshot", rev: 1, more: true, data: { a: 1 } });
+  book.received({ id: 1, type: "patch", rev: 1, more: true, set: { b: 2 }, del: [] });
+  const two = tab();
+  book.join(two, "list", LIST);
+  two.take();
+  expect([one.take(), two.take()]).toEqual([[], []]);
+  book.received({ id: 1, type: "patch", rev: 1, set: { c: 3 }, del: [] });
+  const whole = [{ type: "snapshot", key: "list", data: { a: 1, b: 2, c: 3 } }];
+  expect([one.take(), two.take()]).toEqual([whole, whole]);
+  book.received({ id: 1, type: "patch", rev: 2, more: true, set: { a: 4 }, del: ["b"] });
+  expect(one.take()).toEqual([]);
+  book.received({ id: 1, type: "patch", rev: 2, set: { c: 5 }, del: [] });
+  expect(one.take()).toEqual([{ type: "snapshot", key: "list", data: { a: 4, c: 5 } }]);
+  // A connection that is lost between two parts leaves what was known.
+  book.received({ id: 1, type: "snapshot", rev: 3, more: true, data: { z: 1 } });
+  book.lost();
+  book.opened();
+  one.take();
+  book.received({ id: 2, type: "patch", rev: 4, set: { d: 6 }, del: [] });
+  expect(one.take()).toEqual([{ type: "patch", key: "list", set: { d: 6 }, del: [] }]);
+});
+
 test("a refusal reaches those who come later, and is asked for again after the next connection", () => {
   const { book, tab, take } = setUp();
   const one = tab();

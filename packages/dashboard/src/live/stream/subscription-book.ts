@@ -13,6 +13,8 @@ interface Entry {
   /** Id in the current connection; undefined while there is none. */
   id: number | undefined;
   data: Data | undefined;
+  /** Data of which further parts are still to come. */
+  coming: Data | undefined;
   error: { readonly status: number; readonly message: string } | undefined;
 }
 
@@ -41,7 +43,14 @@ export class SubscriptionBook {
   join(tab: Tab, key: string, subscription: Subscription): void {
     const entry = this.#entries.get(key);
     if (entry === undefined) {
-      const created = { subscription, tabs: new Set([tab]), id: undefined, data: undefined, error: undefined };
+      const created: Entry = {
+        subscription,
+        tabs: new Set([tab]),
+        id: undefined,
+        data: undefined,
+        coming: undefined,
+        error: undefined,
+      };
       this.#entries.set(key, created);
       this.#subscribe(key, created);
       return;
@@ -77,7 +86,10 @@ export class SubscriptionBook {
   lost(): void {
     this.#up = false;
     this.#byId.clear();
-    for (const entry of this.#entries.values()) entry.id = undefined;
+    for (const entry of this.#entries.values()) {
+      entry.id = undefined;
+      entry.coming = undefined;
+    }
     this.#notify({ type: "link", up: false });
   }
 
@@ -91,16 +103,22 @@ export class SubscriptionBook {
     const entry = key === undefined ? undefined : this.#entries.get(key);
     // Messages that were sent before the subscription ended.
     if (key === undefined || entry === undefined || entry.id !== message.id) return;
-    if (message.type === "snapshot") {
-      entry.data = message.data;
-      post(entry, { type: "snapshot", key, data: message.data });
-    } else if (message.type === "patch") {
-      entry.data = patched(entry.data ?? {}, message.set, message.del);
-      post(entry, { type: "patch", key, set: message.set, del: message.del });
+    if (message.type !== "error") {
+      const { coming } = entry;
+      const next =
+        message.type === "snapshot" ? message.data : patched(coming ?? entry.data ?? {}, message.set, message.del);
+      entry.coming = message.more === true ? next : undefined;
+      // Tabs never show a part: a list would become shorter and longer again.
+      if (entry.coming !== undefined) return;
+      entry.data = next;
+      if (message.type === "patch" && coming === undefined)
+        post(entry, { type: "patch", key, set: message.set, del: message.del });
+      else post(entry, { type: "snapshot", key, data: next });
     } else {
       const { status, message: text } = message;
       entry.error = { status, message: text };
       entry.data = undefined;
+      entry.coming = undefined;
       post(entry, { type: "error", key, status, message: text });
     }
   }

@@ -53,6 +53,9 @@ test("data that is too long for one message is sent in several, none longer than
   expect(applied({ old: 1 }, bodies)).toEqual(rows);
   const patches = patchBodies(2, entries(rows), [...Object.keys(rows), "gone"]);
   expect(applied({ gone: 1 }, patches)).toEqual(rows);
+  // Only the last part of each says that nothing more belongs to it.
+  for (const all of [bodies, patches])
+    expect(parsed(all).map(({ more }) => more)).toEqual([...all.slice(1).map(() => true), undefined]);
   const single = entries({ huge: "x".repeat(2 * MAX_MESSAGE_CHARACTERS) });
   expect(snapshotBodies(1, single)).toHaveLength(1);
 });

@@ -22,12 +22,13 @@ export function changedKeys(before: Entries, after: Entries): string[] {
 
 /**
  * Messages that carry all entries, without their beginning, which contains the id of a subscription; the rest is the same text
- * for all subscribers. A snapshot that is too long is continued by patches.
+ * for all subscribers. A snapshot that is too long is continued by patches, and only the last message is without `more`.
  */
 export function snapshotBodies(rev: number, entries: Entries): string[] {
   const parts = [...pieces([...entries.keys()], entries)];
   const [first = "", ...rest] = parts;
-  return [`"type":"snapshot","rev":${rev},"data":{${first}}}`, ...rest.map((part) => patchBody(rev, part, []))];
+  const head = headOf("snapshot", rev, rest.length > 0);
+  return [`${head},"data":{${first}}}`, ...continuing(rev, rest)];
 }
 
 /** Messages that update a subscriber who knows everything but `keys`. Empty if there is nothing to send. */
@@ -38,15 +39,23 @@ export function patchBodies(rev: number, entries: Entries, keys: Iterable<string
   const parts = [...pieces(present, entries)];
   if (parts.length === 0 && removed.length === 0) return [];
   const [first = "", ...rest] = parts;
-  return [patchBody(rev, first, removed), ...rest.map((part) => patchBody(rev, part, []))];
+  return [patchBody(rev, first, removed, rest.length > 0), ...continuing(rev, rest)];
 }
 
 export function message(id: number, body: string): string {
   return `{"id":${id},${body}`;
 }
 
-function patchBody(rev: number, set: string, del: readonly string[]): string {
-  return `"type":"patch","rev":${rev},"set":{${set}},"del":${JSON.stringify(del)}}`;
+function continuing(rev: number, parts: readonly string[]): string[] {
+  return parts.map((part, index) => patchBody(rev, part, [], index < parts.length - 1));
+}
+
+function patchBody(rev: number, set: string, del: readonly string[], more: boolean): string {
+  return `${headOf("patch", rev, more)},"set":{${set}},"del":${JSON.stringify(del)}}`;
+}
+
+function headOf(type: "snapshot" | "patch", rev: number, more: boolean): string {
+  return `"type":"${type}","rev":${rev}${more ? ',"more":true' : ""}`;
 }
 
 /** Texts of the form `"key":value,…`, each with as many entries as fit. */
