@@ -1,6 +1,7 @@
 /** The REST calls of the pages: JSON in both directions, the CSRF proof, and what every response says besides its body. */
 import { signal } from "@preact/signals";
 import type { ErrorBody } from "coder-protocol/rest/common";
+import { isTemporary } from "./temporary-status.ts";
 
 /** A response with a status other than 2xx, or no response. */
 export class ApiError extends Error {
@@ -17,6 +18,11 @@ export class ApiError extends Error {
     const validations = body.validations ?? [];
     this.detail = body.detail ?? validations.map(({ field, detail }) => `${field}: ${detail}`).join("; ");
     this.fields = Object.fromEntries(validations.map(({ field, detail }) => [field, detail]));
+  }
+
+  /** Whether the same request may succeed a little later. */
+  get isTemporary(): boolean {
+    return isTemporary(this.status);
   }
 }
 

@@ -36,8 +36,8 @@ export interface Resource<T> {
 
 /** How long data outlives its last viewer, so that going back to a page shows it at once. */
 const KEEP_MS = 30_000;
-/** When a load that failed for a temporary reason is repeated. */
-const RETRY_MS = 5_000;
+/** When what failed for a temporary reason is repeated. */
+export const RETRY_MS = 5_000;
 
 /** One resource, active between the first `enter` and the last `leave`. */
 export class LiveResource<T> implements Resource<T> {
@@ -107,7 +107,7 @@ export class LiveResource<T> implements Resource<T> {
       if (!(error instanceof ApiError)) throw error;
       this.error.value = error;
       if (this.#source.watchFirst === true) return;
-      if (error.status !== 0 && error.status !== 429 && error.status < 500) return;
+      if (!error.isTemporary) return;
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.reload(), RETRY_MS);
     }

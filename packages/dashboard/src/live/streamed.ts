@@ -1,5 +1,5 @@
 import { effect } from "@preact/signals";
-import type { Source } from "./resource.ts";
+import { RETRY_MS, type Source } from "./resource.ts";
 import { follow, linkUp } from "./stream/link.ts";
 import type { Data, Subscription } from "./stream/messages.ts";
 
@@ -24,18 +24,29 @@ export function streamed<T>({ subscription, read, load, everyMs }: Streamed<T>):
     watchFirst: true,
     watch: ({ deliver, fail, reload }, life) => {
       let leave: (() => void) | undefined;
+      let retry: ReturnType<typeof setTimeout> | undefined;
       const enter = (): void => {
         leave ??= follow(subscription, {
           data: (data) => {
             const value = read(data);
             if (value !== undefined) deliver(value);
           },
-          error: fail,
+          error: (error) => {
+            fail(error);
+            if (error.isTemporary) retry ??= setTimeout(again, RETRY_MS);
+          },
         });
       };
       const exit = (): void => {
+        clearTimeout(retry);
+        retry = undefined;
         leave?.();
         leave = undefined;
+      };
+      // The server has ended the subscription, while the stream itself goes on.
+      const again = (): void => {
+        exit();
+        enter();
       };
       enter();
       followVisibility({ shown: enter, hidden: exit }, life);

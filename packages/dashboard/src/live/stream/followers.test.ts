@@ -57,6 +57,19 @@ test("followers in one tab share a subscription, which ends with the last of the
   expect(take()).toEqual([]);
 });
 
+test("who follows after a temporary failure causes another attempt, for those too who follow already", () => {
+  const { followers, follower, take } = setUp();
+  const [first, second] = [follower(), follower()];
+  followers.follow(LIST, first);
+  followers.received({ type: "error", key: KEY, status: 500, message: "failed" });
+  take();
+  first.take();
+  followers.follow(LIST, second);
+  expect(take()).toEqual([{ type: "join", key: KEY, ...LIST }]);
+  followers.received({ type: "snapshot", key: KEY, data: { a: 1 } });
+  expect([first.take(), second.take()]).toEqual([[{ a: 1 }], [{ a: 1 }]]);
+});
+
 test("one object that follows twice leaves twice", () => {
   const { followers, follower, take } = setUp();
   const one = follower();

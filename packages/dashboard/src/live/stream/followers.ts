@@ -33,8 +33,9 @@ export class Followers {
     // A separate object for this call, because one follower may follow twice.
     const own: Follower = { data: (data) => follower.data(data), error: (error) => follower.error(error) };
     entry.followers.add(own);
-    if (known === undefined) {
+    if (known === undefined || known.error?.isTemporary === true) {
       this.#followed.set(key, entry);
+      entry.error = undefined;
       this.#post({ type: "join", key, ...subscription });
     } else queueMicrotask(() => deliver(entry, own));
     return () => {

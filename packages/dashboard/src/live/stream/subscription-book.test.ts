@@ -121,6 +121,23 @@ test("a refusal reaches those who come later, and is asked for again after the n
   expect(take()).toEqual([{ op: "sub", id: 3, topic: "health", args: {} }]);
 });
 
+test("what the server failed to read is asked for again by the next tab that joins, once", () => {
+  const { book, tab, take } = setUp();
+  const [one, two] = [tab(), tab()];
+  book.opened();
+  for (const each of [one, two]) book.join(each, "list", LIST);
+  take();
+  book.received({ id: 1, type: "error", status: 500, message: "failed" });
+  for (const each of [one, two]) expect(each.take().at(-1)).toMatchObject({ type: "error", status: 500 });
+  for (const each of [one, two]) {
+    book.leave(each, "list");
+    book.join(each, "list", LIST);
+  }
+  expect(take()).toEqual([{ op: "sub", id: 2, ...LIST }]);
+  book.received({ id: 2, type: "snapshot", rev: 1, data: { a: 1 } });
+  for (const each of [one, two]) expect(each.take()).toEqual([{ type: "snapshot", key: "list", data: { a: 1 } }]);
+});
+
 test("a key of any name stays a key", () => {
   const { book, tab } = setUp();
   const one = tab();
