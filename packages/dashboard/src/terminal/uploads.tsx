@@ -1,5 +1,5 @@
 /** Files being sent to the workspace: a line for each, with its progress and a button that cancels it. */
-import { type Signal, useSignal } from "@preact/signals";
+import { type Signal, useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { ApiError } from "../api/client.ts";
@@ -97,12 +97,10 @@ export function useUploads(agentId: string, terminal: string): Uploads {
   const there = uploads.peek() ?? new Uploads(list, agentId, terminal);
   uploads.value = there;
   useEffect(() => () => there.close(), [there]);
-  const sending = list.value.some(({ state }) => state.kind === "sending");
-  useEffect(() => {
-    if (!sending) return;
-    // A program goes on without the page, but a half-sent file is lost with it.
-    return askBeforeUnload();
-  }, [sending]);
+  const sending = useComputed(() => list.value.some(({ state }) => state.kind === "sending"));
+  // A program goes on without the page, but a half-sent file is lost with it. At once, not after the next frame: the page may be
+  // closed before that.
+  useSignalEffect(() => (sending.value ? askBeforeUnload() : undefined));
   return there;
 }
 
