@@ -95,6 +95,17 @@ test("security 38: unknown user, wrong password and suspended account get one an
   expect((await attempt("ada@example.com", PASSWORD)).status).toBe(201);
 });
 
+test("security 38: only wrong passwords count against an account, and right ones between them give no more guesses", async () => {
+  await using test = await startServer();
+  await firstUser(test.url);
+  const attempt = async (password: string) =>
+    (await send(test.url, "POST", "/api/v2/users/login", { body: { email: "ada@example.com", password } })).status;
+  for (let i = 0; i < 30; i++) expect(await attempt(PASSWORD)).toBe(201);
+  for (let i = 0; i < 10; i++)
+    expect([await attempt("guess"), i < 9 && (await attempt(PASSWORD))]).toEqual([401, i < 9 && 201]);
+  expect([await attempt("guess"), await attempt(PASSWORD)]).toEqual([429, 429]);
+});
+
 test("security 2: neither tokens nor passwords are in the state directory's database", async () => {
   await using test = await startServer({ store: "sqlite" });
   const { token } = await firstUser(test.url);

@@ -58,7 +58,12 @@ export async function logInByForm(page: Page, deployment: { readonly url: string
   await page.getByLabel("E-mail").fill(`${user}@example.com`);
   await page.getByLabel("Password").fill(PASSWORD);
   await page.getByRole("button", { name: "Log in" }).click();
-  await page.getByRole("heading", { name: "Workspaces", exact: true }).waitFor();
+  try {
+    await page.getByRole("heading", { name: "Workspaces", exact: true }).waitFor();
+  } catch (cause) {
+    const shown = await page.textContent("body");
+    throw new Error(`the login did not lead to the workspaces; ${page.url()} shows:\n${shown}`, { cause });
+  }
 }
 
 /** The text of the terminal's screen, once it fulfils `condition`. */

@@ -52,7 +52,7 @@ describe.skipIf(missing.length > 0)(`a long list (missing here: ${missing.join("
     await page.getByText("1000 workspaces").waitFor();
     const files = requests.filter((path) => !path.includes("/worker/") && path !== "/icon/coder.svg");
     // The page, two scripts and a style sheet; with the stream and its worker that makes six.
-    expect(files.length).toBe(4);
+    expect(files, files.join(", ")).toHaveLength(4);
   });
 
   it("a scroll to its end that began with the first rows ends at the last one", async () => {

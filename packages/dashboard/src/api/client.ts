@@ -1,7 +1,6 @@
 /** The REST calls of the pages: JSON in both directions, the CSRF proof, and what every response says besides its body. */
 import { signal } from "@preact/signals";
 import type { ErrorBody } from "coder-protocol/rest/common";
-import { isTemporary } from "./temporary-status.ts";
 
 /** A response with a status other than 2xx, or no response. */
 export class ApiError extends Error {
@@ -22,7 +21,7 @@ export class ApiError extends Error {
 
   /** Whether the same request may succeed a little later. */
   get isTemporary(): boolean {
-    return isTemporary(this.status);
+    return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 }
 

@@ -1,5 +1,5 @@
 /** Files being sent to the workspace: a line for each, with its progress and a button that cancels it. */
-import { type Signal, useComputed, useSignal, useSignalEffect } from "@preact/signals";
+import { effect, type Signal, useComputed, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { ApiError } from "../api/client.ts";
@@ -98,9 +98,9 @@ export function useUploads(agentId: string, terminal: string): Uploads {
   uploads.value = there;
   useEffect(() => () => there.close(), [there]);
   const sending = useComputed(() => list.value.some(({ state }) => state.kind === "sending"));
-  // A program goes on without the page, but a half-sent file is lost with it. At once, not after the next frame: the page may be
-  // closed before that.
-  useSignalEffect(() => (sending.value ? askBeforeUnload() : undefined));
+  // A program goes on without the page, but a half-sent file is lost with it. At once, and not after the next frame as with
+  // useSignalEffect, because the page may be closed before that.
+  useEffect(() => effect(() => (sending.value ? askBeforeUnload() : undefined)), [sending]);
   return there;
 }
 

@@ -11,7 +11,10 @@ import { formatUserToken, hashSecret, mintUserToken } from "./tokens.ts";
 
 /** Login attempts per client address (per /64 for IPv6). */
 const ATTEMPTS_PER_ADDRESS = { capacity: 60, periodMs: 60_000 };
-/** Login attempts per account, counted across all addresses, so that a botnet gets no more guesses. */
+/**
+ * Wrong passwords per account, counted across all addresses, so that a botnet gets no more guesses. An attempt counts from its
+ * beginning, or many at once would pass.
+ */
 const ATTEMPTS_PER_ACCOUNT = { capacity: 10, periodMs: 60_000 };
 /** Keys that one user may have. A login beyond that is refused, rather than silently ending another. */
 export const MAX_KEYS_PER_USER = 1000;
@@ -93,6 +96,7 @@ export class Sessions {
       refused(user === undefined ? "no such user" : valid ? "the user is suspended" : "wrong password");
       throw new DomainError("unauthenticated", "Incorrect email or password");
     }
+    this.#wasNoGuess(credentials.email);
     const key = await this.issueSession(user, { passwordHash: user.password_hash }).catch((error: unknown) => {
       if (error instanceof GroundsGone) throw new DomainError("unauthenticated", "Incorrect email or password");
       throw error;
@@ -105,7 +109,8 @@ export class Sessions {
   async confirmPassword(user: UserRow, password: string, clientAddress: string): Promise<boolean> {
     this.#takeAttempt(user.email, clientAddress);
     const valid = await this.#passwords.verify(password, user.password_hash);
-    if (!valid) this.#audit.record({ action: "password-refused", address: clientAddress, by: user });
+    if (valid) this.#wasNoGuess(user.email);
+    else this.#audit.record({ action: "password-refused", address: clientAddress, by: user });
     return valid;
   }
 
@@ -172,6 +177,11 @@ export class Sessions {
         retryAfterSeconds: Math.ceil(waitMs / 1000),
       });
     }
+  }
+
+  /** Who knows the password learns nothing by it. For the address the attempt counts, because checking costs the server time. */
+  #wasNoGuess(email: string): void {
+    this.#perAccount.giveBack(email.toLowerCase());
   }
 
   async #issue(

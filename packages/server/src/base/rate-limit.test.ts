@@ -28,6 +28,17 @@ describe("attempts of one key", () => {
     },
   );
 
+  it("do not count when they are given back, and never become more than the capacity", () => {
+    const limit = new RateLimit(LIMIT);
+    limit.giveBack("ada");
+    for (let i = 0; i < 30; i++) {
+      expect(limit.take("ada", 0)).toBe(0);
+      limit.giveBack("ada");
+    }
+    limit.giveBack("ada");
+    expect(allowed(limit, 0)).toBe(10);
+  });
+
   it("security R15: follow the number of servers as it changes", () => {
     let servers = 2;
     const limit = new RateLimit({ ...LIMIT, servers: () => servers });

@@ -41,4 +41,10 @@ export class RateLimit {
     this.#buckets.set(key, { tokens: allowed ? tokens - 1 : tokens, at: now });
     return allowed ? 0 : Math.ceil((1 - tokens) / refillPerMs);
   }
+
+  /** An attempt that was taken is not to count. */
+  giveBack(key: string): void {
+    const bucket = this.#buckets.get(key);
+    if (bucket !== undefined) bucket.tokens = Math.min(this.#wholeCapacity, bucket.tokens + 1);
+  }
 }

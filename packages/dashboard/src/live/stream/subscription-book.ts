@@ -1,6 +1,5 @@
 /** Which tab follows what, and what is known about it: the part of the stream that neither opens sockets nor waits. */
 import type { DashboardMessage } from "coder-protocol/rest/dashboard";
-import { isTemporary } from "../../api/temporary-status.ts";
 import { type Data, patched, type Subscription, type ToTab } from "./messages.ts";
 
 /** Each tab has its own object. */
@@ -57,7 +56,7 @@ export class SubscriptionBook {
       return;
     }
     entry.tabs.add(tab);
-    if (entry.error !== undefined && isTemporary(entry.error.status)) this.#subscribe(key, entry);
+    if (entry.error !== undefined && this.#up) this.#subscribe(key, entry);
     else if (entry.error !== undefined) tab.post({ type: "error", key, ...entry.error });
     else if (entry.data !== undefined) tab.post({ type: "snapshot", key, data: entry.data });
   }
