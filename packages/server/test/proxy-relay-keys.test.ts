@@ -6,10 +6,11 @@ import { AccessEvents } from "../src/auth/access-events.ts";
 import { elsewhere } from "../src/base/domain-error.ts";
 import type { TextSocket } from "../src/base/text-sockets.ts";
 import { ProbeKeys } from "../src/relay/probe-keys.ts";
+import { healthOf } from "../src/workspace-proxies/health-state.ts";
 import { RelayKeysStream } from "../src/workspace-proxies/relay-keys-stream.ts";
 import { openSocket, openSocketOrFail, send } from "./helpers.ts";
 import { nodeOf, TestPeer } from "./peers.ts";
-import { createProxy, PROXIES, proxyDeployment } from "./proxies.ts";
+import { createProxy, FakeProxy, PROXIES, proxyDeployment, until } from "./proxies.ts";
 
 const hex = (fill: number) => Buffer.alloc(32, fill).toString("hex");
 
@@ -98,6 +99,23 @@ test("a server that accepts no new connections refuses the stream, and ends open
   control.refuse("isolated", undefined);
   const again = await openSocketOrFail(at.url, `${PROXIES}/me/relay-keys`, { [PROXY_TOKEN_HEADER]: token });
   again.socket.terminate();
+});
+
+test("a proxy whose stream ends is checked at once, whatever the interval", async () => {
+  await using at = await proxyDeployment({ "proxy-health-interval": "1h" });
+  const process = await FakeProxy.start();
+  const { id, token } = await createProxy(at, "near");
+  await process.register(at, token);
+  const status = () => {
+    const row = at.server.parts.proxies.directory.all.find((proxy) => proxy.id === id);
+    return row === undefined ? undefined : healthOf(row).status;
+  };
+  await until(at, () => status() === "ok");
+  const reader = await openSocketOrFail(at.url, `${PROXIES}/me/relay-keys`, { [PROXY_TOKEN_HEADER]: token });
+  await process[Symbol.asyncDispose]();
+  expect(status()).toBe("ok");
+  reader.socket.terminate();
+  await until(at, () => status() === "unreachable");
 });
 
 test("a stream of relay keys ends even if the event that ended its token was missed", async () => {

@@ -80,14 +80,14 @@ export function proxyRoutes(router: Router, deps: ProxyRoutesDeps): void {
 
 /** The WebSocket through which a proxy learns which node keys may use its relay. */
 export function relayKeysRoute(deps: {
-  readonly proxies: Pick<ProxyServices, "authenticator" | "relayKeys">;
+  readonly proxies: Pick<ProxyServices, "authenticator" | "relayKeys" | "checks">;
   readonly control: Pick<ControlPlane, "throwRefusal">;
   readonly streams: OpenStreams;
   readonly limits: Pick<HttpLimits, "proxyStreams" | "heartbeatMs" | "recheckMs">;
   readonly log: Pick<Logger, "warn">;
 }): UpgradeRoute {
   const { streams, limits, log } = deps;
-  const { authenticator, relayKeys } = deps.proxies;
+  const { authenticator, relayKeys, checks } = deps.proxies;
   const sockets = new TextSockets({
     places: new Places("streams of relay keys", limits.proxyStreams),
     heartbeatMs: limits.heartbeatMs,
@@ -113,7 +113,11 @@ export function relayKeysRoute(deps: {
         });
       }, limits.recheckMs);
       timer.unref();
-      accepted.onClose(() => clearInterval(timer));
+      accepted.onClose(() => {
+        clearInterval(timer);
+        // As long as a process of the proxy runs, it keeps this stream, so its end is the first sign that the proxy is away.
+        checks.checkSoon(proxy.id);
+      });
       await recheck();
     },
   };
