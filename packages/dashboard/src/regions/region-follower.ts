@@ -3,7 +3,7 @@ import { type Signal, signal } from "@preact/signals";
 import type { Region } from "../api/regions.ts";
 import { decideRegion, type Latencies, type RegionChoice } from "./region-choice.ts";
 
-/** Together with the time that the deployment takes to find a proxy unhealthy, a region is left within 60 s. */
+/** The deployment finds within seconds that a proxy is away, so its region is left within 30 s. */
 const EVERY_MS = 20_000;
 /** Interval when there is only one region. */
 const ALONE_EVERY_MS = 300_000;
