@@ -67,13 +67,22 @@ test.each(ways)("the holder of a client's address is known for a while after the
   expect(coordinator.sourceAt(AGENT, ADDRESS)).toBeUndefined();
 });
 
-test("a destination keeps a bounded number of addresses, those that left last", () => {
+test("a holder has a bounded number of addresses, those that left last, and takes no room of another", () => {
   const departed = new DepartedSources();
-  const auth = agentAuth(AGENT, () => false);
+  const of = (user: string) => clientAuth(() => true, { holder: `user ${user}`, endedBy: () => false });
+  const [ada, grace] = [of("ada"), of("grace")];
   const address = (n: number) => `fd7a:115c:a1e0::${n.toString(16)}`;
-  for (let n = 1; n <= 64; n++) departed.left(AGENT, { auth, node: nodeAt(address(n)) }, n);
-  departed.left(AGENT, { auth, node: nodeAt(address(1)) }, 65);
-  departed.left(AGENT, { auth, node: nodeAt(address(65)) }, 66);
-  departed.left(AGENT, { auth, node: undefined }, 67);
-  expect([1, 2, 3, 65].map((n) => departed.at(AGENT, address(n)) !== undefined)).toEqual([true, false, true, true]);
+  const agent = (n: number) => `00000000-0000-4000-8000-${n.toString(16).padStart(12, "0")}`;
+  departed.left(AGENT, { auth: grace, node: nodeAt(address(1000)) }, 0);
+  for (let n = 1; n <= 64; n++) departed.left(agent(n), { auth: ada, node: nodeAt(address(n)) }, n);
+  departed.left(agent(1), { auth: ada, node: nodeAt(address(1)) }, 65);
+  departed.left(agent(65), { auth: ada, node: nodeAt(address(65)) }, 66);
+  departed.left(agent(66), { auth: ada, node: undefined }, 67);
+  expect([1, 2, 3, 65].map((n) => departed.at(agent(n), address(n)))).toEqual([ada, undefined, ada, ada]);
+  expect(departed.at(AGENT, address(1000))).toBe(grace);
+  // Another user who gets the address takes its entry over.
+  departed.left(agent(3), { auth: grace, node: nodeAt(address(3)) }, 68);
+  expect(departed.at(agent(3), address(3))).toBe(grace);
+  departed.left(agent(70), { auth: ada, node: nodeAt(address(70)) }, 69);
+  expect(departed.at(agent(4), address(4))).toBe(ada);
 });

@@ -100,7 +100,7 @@ test("what comes in parts reaches the tabs as a whole", () => {
   expect(one.take()).toEqual([{ type: "patch", key: "list", set: { d: 6 }, del: [] }]);
 });
 
-test("what was refused is asked for again by whoever comes later, and after the next connection", () => {
+test("what was refused is asked for again by the tab that comes later, and after the next connection", () => {
   const { book, tab, take } = setUp();
   const one = tab();
   book.opened();
