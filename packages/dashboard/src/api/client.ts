@@ -41,34 +41,34 @@ export interface CallOptions {
 
 /** `path` is relative to /api/v2. Throws ApiError, or the signal's reason when it aborts. */
 export async function call<Answer>(method: string, path: string, options: CallOptions = {}): Promise<Answer> {
-  const text = await (await accepted(method, path, options)).text();
-  return (text === "" ? undefined : JSON.parse(text)) as Answer;
-}
-
-/** The response, if its status is 2xx. */
-async function accepted(method: string, path: string, options: CallOptions): Promise<Response> {
   const limit = AbortSignal.timeout(TIMEOUT_MS);
-  const response = await send(method, path, options, limit);
+  const response = await inTime(send(method, path, options, limit), options, limit);
   const version = response.headers.get("X-Coder-Build-Version") ?? "";
   if (version !== "") serverVersion.value = version;
   lastAnswerAt.value = Date.now();
-  if (response.ok) return response;
   if (response.status === 401 && path !== "/users/login") loginEnded.value++;
-  throw new ApiError(response.status, errorBody(await response.text(), response.status));
+  const text = await inTime(response.text(), options, limit);
+  if (!response.ok) throw new ApiError(response.status, errorBody(text, response.status));
+  return (text === "" ? undefined : JSON.parse(text)) as Answer;
 }
 
-async function send(method: string, path: string, options: CallOptions, limit: AbortSignal): Promise<Response> {
+function send(method: string, path: string, options: CallOptions, limit: AbortSignal): Promise<Response> {
   const headers: Record<string, string> = { Accept: "application/json" };
   if (method !== "GET") headers["X-CSRF-TOKEN"] = csrfProof();
   if (options.body !== undefined) headers["Content-Type"] = "application/json";
+  return fetch(`/api/v2${path}`, {
+    method,
+    headers,
+    credentials: "same-origin",
+    signal: options.signal === undefined ? limit : AbortSignal.any([options.signal, limit]),
+    body: options.body === undefined ? null : JSON.stringify(options.body),
+  });
+}
+
+/** The response or its body; both may fail to arrive. */
+async function inTime<Part>(part: Promise<Part>, options: CallOptions, limit: AbortSignal): Promise<Part> {
   try {
-    return await fetch(`/api/v2${path}`, {
-      method,
-      headers,
-      credentials: "same-origin",
-      signal: options.signal === undefined ? limit : AbortSignal.any([options.signal, limit]),
-      body: options.body === undefined ? null : JSON.stringify(options.body),
-    });
+    return await part;
   } catch (error) {
     if (options.signal?.aborted === true) throw error;
     const message = limit.aborted ? "The server did not answer within 30 seconds" : "The server cannot be reached";

@@ -117,3 +117,30 @@ test("an outage is tried less and less often", () => {
   }
   expect(made[7]).toBeGreaterThanOrEqual(12_000);
 });
+
+test("an attempt that the server accepts and never answers is given up and made again, less and less often", () => {
+  const { events } = setUp();
+  for (let attempt = 1; attempt <= 4; attempt++) {
+    const silent = latest();
+    vi.advanceTimersByTime(24_999);
+    expect([SlowSocket.made.length, silent.closes]).toEqual([attempt, 0]);
+    vi.advanceTimersByTime(1);
+    expect([SlowSocket.made.length, silent.closes]).toEqual([attempt, 1]);
+    vi.advanceTimersToNextTimer();
+    expect(SlowSocket.made.length).toBe(attempt + 1);
+    // Its close is reported later, and means nothing.
+    silent.onclose?.({ code: 1006 });
+    silent.onopen?.();
+  }
+  expect(events).toEqual([]);
+  latest().onopen?.();
+  vi.advanceTimersByTime(60_000 - 20_001);
+  // The limit of the attempt does not end a connection that was opened.
+  expect([events, latest().sent]).toEqual([["opened"], ['{"op":"ping"}']]);
+});
+
+test("a stopped attempt leaves no timer behind", () => {
+  const { connection } = setUp();
+  connection.stop();
+  expect(vi.getTimerCount()).toBe(0);
+});

@@ -5,6 +5,10 @@ const CLOSE_POLICY = 1008;
  * Interval of pings. A connection that did not answer one before the next is dead; a page does not see the WebSocket's own pings.
  */
 const BEAT_MS = 20_000;
+/**
+ * Limit of an attempt. A browser waits minutes for a server that accepts the connection and does not answer its request.
+ */
+const OPENING_MS = 25_000;
 
 export interface ConnectionEvents {
   opened(): void;
@@ -23,6 +27,8 @@ export class StreamConnection {
   #socket: WebSocket | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #beat: ReturnType<typeof setInterval> | undefined;
+  /** Ends an attempt that is not answered. */
+  #opening: ReturnType<typeof setTimeout> | undefined;
   #open = false;
   #openedAt = 0;
   #livedMs = 0;
@@ -72,8 +78,10 @@ export class StreamConnection {
     this.#cancelTimer();
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
+    this.#opening = setTimeout(() => this.#replace(socket), OPENING_MS);
     socket.onopen = () => {
       if (this.#socket !== socket) return;
+      clearTimeout(this.#opening);
       this.#openedAt = performance.now();
       this.#open = true;
       this.#heard = true;
@@ -98,7 +106,11 @@ export class StreamConnection {
       socket.send('{"op":"ping"}');
       return;
     }
-    // A dead connection can take minutes to report its close; its replacement does not wait for that.
+    this.#replace(socket);
+  }
+
+  /** A dead connection can take minutes to report its close; its replacement does not wait for that. */
+  #replace(socket: WebSocket): void {
     if (this.#drop(socket)) this.retryLater();
     socket.close();
   }
@@ -108,6 +120,7 @@ export class StreamConnection {
     if (this.#socket !== socket) return false;
     this.#socket = undefined;
     clearInterval(this.#beat);
+    clearTimeout(this.#opening);
     const open = this.#open;
     this.#open = false;
     this.#livedMs = open ? performance.now() - this.#openedAt : 0;
