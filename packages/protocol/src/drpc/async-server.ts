@@ -89,17 +89,31 @@ export function serveRpc(
   options: ServeRpcOptions = {},
 ): void {
   const routes = new Map<string, RouteHandler | "unimplemented">();
+  const serving = { ...options, refuse: refuseIn(yamux) };
   for (const { service, handlers } of services) {
     for (const method of service.methods) {
       const handler = handlers.get(method.localName);
-      routes.set(rpcPath(method), handler === undefined ? "unimplemented" : route(method, handler, options));
+      routes.set(rpcPath(method), handler === undefined ? "unimplemented" : route(method, handler, serving));
     }
   }
   serveDrpc(yamux, { find: (path) => routes.get(path) }, options.budget);
 }
 
+interface Serving extends ServeRpcOptions {
+  /** Answers a request that could not be decoded. */
+  readonly refuse: (call: ServerCall, error: DrpcError) => void;
+}
+
+/** A caller whose message is too costly gets an answer and loses the connection with all its calls. */
+function refuseIn(yamux: YamuxSession): Serving["refuse"] {
+  return (call, error) => {
+    call.fail(0, error.message);
+    if (error.reason === "overflow") yamux.close(error.message);
+  };
+}
+
 /** implement() has checked that the handler is one for this kind of method. */
-function route(method: DescMethod, handler: unknown, options: ServeRpcOptions): RouteHandler {
+function route(method: DescMethod, handler: unknown, options: Serving): RouteHandler {
   switch (method.methodKind) {
     case "unary":
       return (call) => serveUnary(call, method, handler as UnaryHandler<DescMessage, DescMessage>, options);
@@ -116,10 +130,10 @@ function serveUnary(
   call: ServerCall,
   method: DescMethod,
   handler: UnaryHandler<DescMessage, DescMessage>,
-  options: ServeRpcOptions,
+  options: Serving,
 ): ServerCallHandlers {
   const context = new CallContext(call, method.output);
-  return oneRequest(call, method, context, (request) =>
+  return oneRequest(call, method, context, options, (request) =>
     context.run(options, async () => {
       const answer = await handler(request, context);
       if (!call.over) context.send(answer);
@@ -131,10 +145,10 @@ function serveStream(
   call: ServerCall,
   method: DescMethod,
   handler: ServerStreamHandler<DescMessage, DescMessage>,
-  options: ServeRpcOptions,
+  options: Serving,
 ): ServerCallHandlers {
   const context = new CallContext(call, method.output);
-  return oneRequest(call, method, context, (request) =>
+  return oneRequest(call, method, context, options, (request) =>
     context.run(options, async () => {
       const answers = handler(request, context);
       if (!(Symbol.asyncIterator in answers)) return answers;
@@ -150,7 +164,7 @@ function serveBidi(
   call: ServerCall,
   method: DescMethod,
   handler: BidiHandler<DescMessage, DescMessage>,
-  options: ServeRpcOptions,
+  options: Serving,
 ): ServerCallHandlers {
   const context = new CallContext(call, method.output);
   const requests = new Inbox<MessageShape<DescMessage>>({
@@ -164,7 +178,7 @@ function serveBidi(
     onMessage: (bytes) => {
       const request = decode(method.input, bytes);
       if (!(request instanceof DrpcError)) return requests.push(request, bytes.length);
-      call.fail(0, request.message);
+      options.refuse(call, request);
       context.cancel();
     },
     onEnd: () => requests.end(),
@@ -178,6 +192,7 @@ function oneRequest(
   call: ServerCall,
   method: DescMethod,
   context: CallContext,
+  options: Serving,
   handle: (request: MessageShape<DescMessage>) => void,
 ): ServerCallHandlers {
   let received = false;
@@ -186,7 +201,7 @@ function oneRequest(
       if (received) return call.fail(0, "more than one request");
       received = true;
       const request = decode(method.input, bytes);
-      if (request instanceof DrpcError) call.fail(0, request.message);
+      if (request instanceof DrpcError) options.refuse(call, request);
       else handle(request);
     },
     onEnd: () => {

@@ -46,6 +46,19 @@ async function until(condition: () => boolean): Promise<void> {
   }
 }
 
+/** A MiB of submessages without content. */
+function full(...unit: readonly number[]): Uint8Array {
+  return Uint8Array.from({ length: 1024 * 1024 }, (_, at) => unit[at % unit.length]!);
+}
+const EMPTY_LOGS = full(0x12, 0);
+const EMPTY_SCRIPTS = full(0x52, 0);
+const EMPTY_REGIONS = full(0x12, 2, 0x12, 0);
+
+async function first(rpc: RpcSession): Promise<unknown> {
+  for await (const message of rpc.serverStream(Tailnet.method.streamDERPMaps, {})) return message;
+  return undefined;
+}
+
 describe("unary calls", () => {
   test("a request goes out typed and its answer comes back typed", async () => {
     const { rpc, link } = serve([
@@ -197,6 +210,46 @@ describe("unary calls", () => {
     link.runAutomatically();
     const error = await failureOf(createRpcSession(link.client).unary(Agent.method.updateStats, {}));
     expect(error).toMatchObject({ reason: "protocol", message: "malformed coder.agent.v2.UpdateStatsResponse" });
+  });
+
+  test("a request with too many elements gets an answer that says so, and its connection ends", async () => {
+    const { link, rpc } = serve([
+      implement(Agent, { batchCreateLogs: async () => ({}), getManifest: async () => ({}) }),
+    ]);
+    const failures: unknown[] = [];
+    const raw = startCall(link.client, "/coder.agent.v2.Agent/BatchCreateLogs", {
+      onMessage: () => undefined,
+      onEnd: () => undefined,
+      onFailure: (failure) => failures.push(failure),
+    })!;
+    raw.sendMessage(EMPTY_LOGS);
+    raw.closeSend();
+    await until(() => failures.length > 0);
+    const text = "coder.agent.v2.BatchCreateLogsRequest has too many elements";
+    expect(failures).toEqual([{ reason: "remote", code: 0, text }]);
+    expect(link.server.ended).toEqual({ failure: text });
+    expect((await failureOf(rpc.unary(Agent.method.getManifest, {}))).reason).toBe("transport");
+  });
+
+  test.each(["unary", "streaming"] as const)("so does a %s answer with too many elements", async (kind) => {
+    const link = new Link();
+    serveDrpc(link.server, {
+      find: () => (call) => ({
+        onMessage: () => undefined,
+        onEnd: () => {
+          call.respond(kind === "unary" ? EMPTY_SCRIPTS : EMPTY_REGIONS);
+          call.finish();
+        },
+        onCancel: () => undefined,
+      }),
+    });
+    link.runAutomatically();
+    const rpc = createRpcSession(link.client);
+    const call = kind === "unary" ? rpc.unary(Agent.method.getManifest, {}) : first(rpc);
+    const error = await failureOf(call);
+    expect([error.reason, error.message]).toEqual(["overflow", expect.stringMatching(/ has too many elements$/)]);
+    await rpc.closed;
+    expect(link.client.ended).toEqual({ failure: error.message });
   });
 
   test("an end without a request, and an end without an answer, are failures", async () => {

@@ -122,8 +122,10 @@ function callUnary<I extends DescMessage, O extends DescMessage>(
       if (answer === undefined)
         return reject(new DrpcError(LOCAL_CODE, `${method.name}: no answer`, { reason: "protocol" }));
       const message = decode(method.output, answer);
-      if (message instanceof DrpcError) reject(message);
-      else resolve(message);
+      if (message instanceof DrpcError) {
+        reject(message);
+        endIfOverflow(yamux, message);
+      } else resolve(message);
     },
     onFailure: (failure) => {
       settle();
@@ -171,8 +173,10 @@ class StreamingCall<I extends DescMessage, O extends DescMessage> implements Rpc
     const call = openCall(yamux, path, {
       onMessage: (bytes) => {
         const message = decode(output, bytes);
-        if (message instanceof DrpcError) this.#fail(message);
-        else inbox.push(message, bytes.length);
+        if (message instanceof DrpcError) {
+          this.#fail(message);
+          endIfOverflow(yamux, message);
+        } else inbox.push(message, bytes.length);
       },
       onEnd: () => this.#over({}),
       onFailure: (failure: DrpcFailure) => this.#over({ error: drpcError(failure) }),
@@ -226,6 +230,11 @@ class StreamingCall<I extends DescMessage, O extends DescMessage> implements Rpc
   #wake(): void {
     for (const waiter of this.#waiters.splice(0)) waiter();
   }
+}
+
+/** The other calls of a peer whose message is too costly end with its connection. */
+function endIfOverflow(yamux: YamuxSession, error: DrpcError): void {
+  if (error.reason === "overflow") yamux.close(error.message);
 }
 
 function openCall(yamux: YamuxSession, path: string, handlers: ClientCallHandlers): ClientCall | DrpcError {

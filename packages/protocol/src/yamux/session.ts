@@ -226,10 +226,13 @@ export class YamuxSession {
     this.#control(FrameType.goAway, 0, 0, GoAwayCode.normal);
   }
 
-  /** Ends the session and all streams; a GoAway is left as output. Idempotent. */
-  close(): void {
+  /**
+   * Ends the session and all streams; a GoAway is left as output. Idempotent.
+   * @param failure Why, unless it is an ordinary end.
+   */
+  close(failure?: string): void {
     this.goAway();
-    this.#end({});
+    this.#end({ failure });
   }
 
   #handleHeader(header: FrameHeader): void {
