@@ -7,6 +7,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { ClientError } from "coder-client/base/client-error";
 import { Redial } from "coder-client/base/redial";
+import { answeredWithin } from "coder-client/control/answer-limit";
 import { dialRpc, type RpcConnection } from "coder-client/control/rpc-connection";
 import { TailnetSession } from "coder-client/control/tailnet-session";
 import type { TailnetNode } from "coder-client/node/tailnet-node";
@@ -22,6 +23,8 @@ import type { StatsReport } from "./stats.ts";
 const RPC_PATH = "/api/v2/workspaceagents/me/rpc";
 const REDIAL_LIMIT_MS = 10_000;
 const BANNER_INTERVAL_MS = 2 * 60_000;
+/** Limit of each of the calls without which an agent does nothing: a server that does not answer them is left for another. */
+const START_LIMIT_MS = 60_000;
 const MIN_REPORT_INTERVAL_MS = 1_000;
 
 const STATES = {
@@ -160,16 +163,20 @@ export class ControlSession {
     let node: TailnetNode | undefined;
     let stopListening = (): void => undefined;
     try {
-      const manifest = await connection.rpc.unary(Agent.method.getManifest, {});
+      const { rpc } = connection;
+      const first = <Answer>(what: string, call: (limit: AbortSignal) => Promise<Answer>): Promise<Answer> =>
+        answeredWithin(START_LIMIT_MS, what, call, signal);
+      const manifest = await first("GetManifest", (limit) =>
+        rpc.unary(Agent.method.getManifest, {}, { signal: limit }),
+      );
       node = await this.#options.onManifest(manifest);
       this.#node = node;
-      await connection.rpc.unary(Agent.method.updateStartup, {
-        startup: {
-          version: this.#options.version,
-          expandedDirectory: this.#options.expandDirectory(manifest.directory),
-          subsystems: [],
-        },
-      });
+      const startup = {
+        version: this.#options.version,
+        expandedDirectory: this.#options.expandDirectory(manifest.directory),
+        subsystems: [],
+      };
+      await first("UpdateStartup", (limit) => rpc.unary(Agent.method.updateStartup, { startup }, { signal: limit }));
       this.#everConnected = true;
       this.#loggedFailure = undefined;
       logger.log("info", "connected to the control plane", {
@@ -185,10 +192,10 @@ export class ControlSession {
         connection.closed.then((reason) => {
           throw reason ?? new Error("the control plane closed the connection");
         }),
-        this.#reportLifecycle(connection, ended),
-        this.#reportStats(connection, ended),
-        this.#fetchBanners(connection, ended),
-        ...this.#options.reports.send(connection.rpc, ended),
+        this.#reportLifecycle(rpc, ended),
+        this.#reportStats(rpc, ended),
+        this.#fetchBanners(rpc, ended),
+        ...this.#options.reports.send(rpc, ended),
       ]);
     } finally {
       stopListening();
@@ -200,11 +207,13 @@ export class ControlSession {
     }
   }
 
-  async #reportLifecycle(connection: RpcConnection, signal: AbortSignal): Promise<void> {
+  async #reportLifecycle(rpc: RpcSession, signal: AbortSignal): Promise<void> {
     const report = ({ state, atMs }: Lifecycle) =>
-      connection.rpc.unary(Agent.method.updateLifecycle, {
-        lifecycle: { state: STATES[state], changedAt: timestampFromMs(atMs) },
-      });
+      rpc.unary(
+        Agent.method.updateLifecycle,
+        { lifecycle: { state: STATES[state], changedAt: timestampFromMs(atMs) } },
+        { signal },
+      );
     // Another agent with the same token may have connected in between and reported its shutdown.
     if (this.#lifecycleReported !== undefined) await report(this.#lifecycleReported);
     while (!signal.aborted) {
@@ -219,21 +228,23 @@ export class ControlSession {
     }
   }
 
-  async #reportStats(connection: RpcConnection, signal: AbortSignal): Promise<void> {
+  async #reportStats(rpc: RpcSession, signal: AbortSignal): Promise<void> {
     // The first report carries nothing and only asks for the interval.
-    let answer = await connection.rpc.unary(Agent.method.updateStats, {});
+    let answer = await rpc.unary(Agent.method.updateStats, {}, { signal });
     while (!signal.aborted) {
       const seconds = Number(answer.reportInterval?.seconds ?? 0n) + (answer.reportInterval?.nanos ?? 0) / 1e9;
       await sleep(Math.max(MIN_REPORT_INTERVAL_MS, seconds * 1000), signal);
-      answer = await connection.rpc.unary(Agent.method.updateStats, {
-        stats: create(StatsSchema, this.#options.takeStats()),
-      });
+      answer = await rpc.unary(
+        Agent.method.updateStats,
+        { stats: create(StatsSchema, this.#options.takeStats()) },
+        { signal },
+      );
     }
   }
 
-  async #fetchBanners(connection: RpcConnection, signal: AbortSignal): Promise<void> {
+  async #fetchBanners(rpc: RpcSession, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const answer = await connection.rpc.unary(Agent.method.getAnnouncementBanners, {});
+      const answer = await rpc.unary(Agent.method.getAnnouncementBanners, {}, { signal });
       this.#options.onBanners(
         answer.announcementBanners.filter((banner) => banner.enabled).map((banner) => banner.message),
       );

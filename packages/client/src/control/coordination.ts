@@ -192,7 +192,7 @@ export class Coordination {
     while (!signal.aborted) {
       let waitMs = DEFAULT_REFRESH_MS;
       try {
-        const answer = await connection.rpc.unary(Tailnet.method.refreshResumeToken, {});
+        const answer = await connection.rpc.unary(Tailnet.method.refreshResumeToken, {}, { signal });
         if (answer.token !== "") this.#resumeToken = answer.token;
         const refreshMs = Number(answer.refreshIn?.seconds ?? 0n) * 1000 + (answer.refreshIn?.nanos ?? 0) / 1e6;
         if (refreshMs > 0) waitMs = refreshMs;

@@ -3,13 +3,20 @@ import { createRpcSession, type RpcSession } from "coder-protocol/drpc/async";
 import { DIALLER_PINGS, YamuxSession } from "coder-protocol/yamux/session";
 import type { RequestOptions } from "../rest/api.ts";
 import type { Deployment } from "../rest/deployment.ts";
+import { answeredWithin } from "./answer-limit.ts";
 import { openWebSocket } from "./open-web-socket.ts";
 import { abandon, runYamux, type YamuxListeners } from "./yamux-websocket.ts";
 
 /** A control message is at most 4 MiB; a WebSocket message may hold several pieces of the stream. */
 const MAX_PAYLOAD_BYTES = 16 * 1024 * 1024;
+/**
+ * Limit of every call with one answer. Far above what a working server takes, because one whose database is away keeps reports until
+ * it is back, and the connection with them.
+ */
+const ANSWER_LIMIT_MS = 10 * 60_000;
 
 export interface RpcConnection {
+  /** Calls with one answer reject with EngineError ERR_TIMEOUT when it does not come. */
   readonly rpc: RpcSession;
   /** Resolves when the connection has ended: with the reason, or undefined after our own close. */
   readonly closed: Promise<Error | undefined>;
@@ -37,7 +44,7 @@ export async function dialRpc(
     what: "the control connection",
   });
   const yamux = new YamuxSession({ role: "client", ...DIALLER_PINGS });
-  const rpc = createRpcSession(yamux);
+  const rpc = limited(createRpcSession(yamux));
   const running = runYamux(socket, yamux, options);
   socket.resume();
   return {
@@ -48,5 +55,18 @@ export async function dialRpc(
       await running.closed;
     },
     abandon: () => abandon(socket, "the network changed"),
+  };
+}
+
+function limited(rpc: RpcSession): RpcSession {
+  return {
+    ...rpc,
+    unary: (method, request, options) =>
+      answeredWithin(
+        ANSWER_LIMIT_MS,
+        method.name,
+        (signal) => rpc.unary(method, request, { signal }),
+        options?.signal as AbortSignal | undefined,
+      ),
   };
 }
