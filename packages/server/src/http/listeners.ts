@@ -11,6 +11,7 @@ import type { FrontDoor } from "./front-door.ts";
 import { ignoreUpgrade } from "./ignored-upgrades.ts";
 import type { HttpLimits } from "./limits.ts";
 import { longHeadAnswer } from "./long-head.ts";
+import { originForm } from "./origin-form.ts";
 import type { Certificates } from "./tls.ts";
 
 /**
@@ -107,15 +108,15 @@ function createListener(certificates: Certificates | undefined, limits: Listener
     keepAliveInitialDelay: PROBE_IDLE_MS,
     connectionsCheckingInterval: limits.connectionsCheckMs,
     requireHostHeader: true,
-    shouldUpgradeCallback: (request) => door.upgrades(request),
+    shouldUpgradeCallback: (request) => door.upgrades(originForm(request)),
   };
   const server = certificates === undefined ? createHttpServer(options) : createTlsServer(options, certificates);
   const open = closeResponses(server);
-  server.on("request", (request, response) => door.request(request, response));
+  server.on("request", (request, response) => door.request(originForm(request), response));
   // 100 Continue is sent only once a route accepts the body.
-  server.on("checkContinue", (request, response) => door.request(request, response));
+  server.on("checkContinue", (request, response) => door.request(originForm(request), response));
   server.on("upgrade", (request, socket, head) => {
-    if (door.upgrades(request)) door.upgrade(request, socket, head);
+    if (door.upgrades(originForm(request))) door.upgrade(request, socket, head);
     else ignoreUpgrade(server, open, request, socket, head);
   });
   server.on("clientError", (error, socket) => {

@@ -1,6 +1,7 @@
 import { createServer, type Server } from "node:http";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { BUILD_VERSION } from "../base/version.ts";
+import { originForm } from "./origin-form.ts";
 import type { Certificates } from "./tls.ts";
 
 /** Metrics of any process that listens. Its parts add theirs to the same registry. */
@@ -58,7 +59,7 @@ export function certificateMetrics(registry: Registry, certificates: Pick<Certif
 /** A server for GET /metrics only. It has no authentication: access to its address is the only protection. */
 export function createMetricsServer(registry: Registry): Server {
   return createServer({ headersTimeout: 5_000, requestTimeout: 10_000 }, (request, response) => {
-    if (request.url?.split("?")[0] !== "/metrics" || request.method !== "GET") {
+    if (originForm(request).url?.split("?")[0] !== "/metrics" || request.method !== "GET") {
       response.writeHead(404).end();
       return;
     }

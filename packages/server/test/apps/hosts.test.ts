@@ -92,9 +92,10 @@ test("security S6: the meaning of Host headers", async () => {
   expect(status(await get("localhost", name))).toBe("400");
   expect(status(await get(name, name))).toBe("400");
   expect(status(await get())).toBe("400");
-  // A target with a host of its own has no effect.
-  expect(status(await ask(`GET http://localhost/healthz HTTP/1.1\r\nHost: ${name}`))).toBe("400");
-  expect(status(await ask(`GET http://${name}/ HTTP/1.1\r\nHost: localhost`))).toBe("400");
+  // A target with a host of its own takes the place of the header.
+  expect(status(await ask(`GET http://localhost/healthz HTTP/1.1\r\nHost: ${name}`))).toBe("200");
+  expect(await ask(`GET http://${name}/ HTTP/1.1\r\nHost: localhost`)).toBe(await get(name));
+  expect(status(await ask("GET http://evil.example/ HTTP/1.1\r\nHost: localhost"))).toBe("421");
   expect(apps.dialled.every(({ agentId, port }) => agentId === apps.agentId && port === 8080)).toBe(true);
 });
 
