@@ -8,6 +8,7 @@ import {
   type SqlBool,
   sql,
 } from "kysely";
+import { storableText } from "../base/text.ts";
 import type { Database } from "./schema.ts";
 
 /** A Kysely instance or transaction with any schema. */
@@ -29,7 +30,7 @@ export function isPostgres(db: AnyKysely): boolean {
 export function inList(db: AnyKysely, texts: readonly string[]): RawBuilder<string> {
   return isPostgres(db)
     ? sql<string>`(select unnest(${texts}::text[]))`
-    : sql<string>`(select value from json_each(${JSON.stringify(texts)}))`;
+    : sql<string>`(select value from json_each(${jsonOf(texts)}))`;
 }
 
 /**
@@ -99,8 +100,13 @@ export function givenRows<Row extends object>(
     return sql<Row>`(select * from unnest(${sql.join(lists)}) as given_row (${sql.join(names)}))`;
   }
   const parts = columns.map((column, at) => sql`value ->> ${sql.lit(at)} as ${sql.ref(column)}`);
-  const json = JSON.stringify(rows.map((row) => columns.map((column) => row[column])));
+  const json = jsonOf(rows.map((row) => columns.map((column) => row[column])));
   return sql<Row>`(select ${sql.join(parts)} from json_each(${json}))`;
+}
+
+/** Values for json_each. As parameters, texts are cleaned on their way to the database; in JSON they are escaped before that. */
+function jsonOf(values: readonly unknown[]): string {
+  return JSON.stringify(values, (_, value: unknown) => (typeof value === "string" ? storableText(value) : value));
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { SqliteDatabase, SqliteStatement } from "kysely";
-import { withoutNul } from "../base/text.ts";
+import { storableText } from "../base/text.ts";
 
 /** Prepared statements cached per database. Queries are few and fixed, so this is a safety limit rather than a tuning option. */
 const MAX_CACHED_STATEMENTS = 256;
@@ -61,7 +61,7 @@ class NodeSqliteStatement implements SqliteStatement {
 }
 
 function sqlValue(value: unknown): SqlValue {
-  if (typeof value === "string") return withoutNul(value);
+  if (typeof value === "string") return storableText(value);
   if (value === null || typeof value === "number" || typeof value === "bigint") return value;
   if (typeof value === "boolean") return value ? 1 : 0;
   if (value instanceof Uint8Array) return value;

@@ -1,6 +1,6 @@
 import type { PostgresPoolClient, PostgresQueryResult } from "kysely";
 import type { PoolClient, QueryConfig } from "pg";
-import { withoutNul } from "../../base/text.ts";
+import { storableText } from "../../base/text.ts";
 import { keepsStatements } from "../direct-sessions.ts";
 import { DatabaseAway, databaseBusy, failureKind } from "./failures.ts";
 import type { StatementNames } from "./statement-names.ts";
@@ -86,6 +86,6 @@ export class Lease implements PostgresPoolClient {
 }
 
 function storable(value: unknown): unknown {
-  if (typeof value === "string") return withoutNul(value);
+  if (typeof value === "string") return storableText(value);
   return Array.isArray(value) ? value.map(storable) : value;
 }
