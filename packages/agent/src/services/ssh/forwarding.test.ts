@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { BaseAgent, type Client, type ClientChannel, type ParsedKey } from "ssh2";
 import { afterEach, expect, test } from "vitest";
 import { eventually, exec, outcome, run, TestService } from "./testing.ts";
-import { findXauth, parseX11Request } from "./x11.ts";
+import { findXauth, parseX11Request, programFolders } from "./x11.ts";
 
 const cleanup: (() => void)[] = [];
 afterEach(() => {
@@ -332,7 +332,7 @@ test("without agent forwarding there is no SSH_AUTH_SOCK", async () => {
   expect((await run(await t.connect(), "echo [$SSH_AUTH_SOCK]")).stdout.toString()).toBe("[]\n");
 });
 
-const hasXauth = findXauth(process.env["PATH"]) !== undefined;
+const hasXauth = findXauth(programFolders(process.env["PATH"])) !== undefined;
 const cookie = "00112233445566778899aabbccddeeff";
 
 test.runIf(hasXauth)(

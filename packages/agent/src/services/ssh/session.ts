@@ -25,7 +25,7 @@ import type { ChannelRequest, TerminalRequest } from "./requests.ts";
 import { findSftpServer } from "./sftp/locate.ts";
 import { serveSftp } from "./sftp/sftp-server.ts";
 import { afterUserRc, findUserRc, runUserRc } from "./user-rc.ts";
-import { findXauth, X11Display, type X11Request } from "./x11.ts";
+import { findXauth, findXauthThatAnswers, programFolders, X11Display, type X11Request } from "./x11.ts";
 
 /** Exit status of the agent's own failures, distinct from those of programs. */
 export const START_FAILED_STATUS = 229;
@@ -117,7 +117,7 @@ export class SshSession {
   #terminal: Terminal | undefined;
   #terminalMissing: string | undefined;
   #agentSocket: string | undefined;
-  #x11: { readonly request: X11Request; readonly xauth: string } | undefined;
+  #x11: { readonly request: X11Request; readonly xauth: string | undefined } | undefined;
   #started = false;
   #running: Running | undefined;
   /** Paths that must not be touched. */
@@ -171,8 +171,13 @@ export class SshSession {
 
   /** Without xauth no program could authenticate, so the request is refused here, while the client still gets an answer. */
   #requestX11(request: X11Request): boolean {
-    const xauth = findXauth(process.env["PATH"]);
-    if (xauth === undefined || this.#started || this.#x11 !== undefined) return false;
+    const { threads } = this.#context;
+    const folders = programFolders(process.env["PATH"]);
+    // What may not answer is looked at later, when it can be waited for.
+    const answering = folders.filter((folder) => !threads.maySilence([folder]));
+    const xauth = findXauth(answering);
+    if ((xauth === undefined && answering.length === folders.length) || this.#started || this.#x11 !== undefined)
+      return false;
     this.#x11 = { request, xauth };
     return true;
   }
@@ -271,7 +276,10 @@ export class SshSession {
     if (this.#x11 === undefined) return undefined;
     const { opener, logger } = this.#context;
     try {
-      return await X11Display.open({ ...this.#x11, environment, opener, logger });
+      const { request } = this.#x11;
+      const xauth =
+        this.#x11.xauth ?? (await findXauthThatAnswers(programFolders(process.env["PATH"]), this.#context.threads));
+      return await X11Display.open({ request, xauth, environment, opener, logger });
     } catch (error) {
       if (!this.#channel.peerClosed)
         this.#channel.stderr.write(`coder agent: no X11 display here (${describe(error)}), continuing without one\n`);

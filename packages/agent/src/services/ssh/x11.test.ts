@@ -3,10 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test, vi } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { silentLogger } from "wg-userspace/base/ports";
+import { ThreadShares } from "../../host/thread-shares.ts";
 import type { SshChannel } from "./channel.ts";
-import { X11Display } from "./x11.ts";
+import { findXauthThatAnswers, X11Display } from "./x11.ts";
 
 test("a channel that the client opened for a program that is gone is closed", async () => {
   const opening = Promise.withResolvers<void>();
@@ -63,4 +64,21 @@ test("an xauth that neither ends nor can be killed refuses the display", async (
     if (pid !== undefined) process.kill(pid, "SIGKILL");
     rmSync(folder, { recursive: true });
   }
+});
+
+test("xauth is not looked for on a file system that does not answer", async () => {
+  const folders = ["silent", "answering"].map((name) => mkdtempSync(join(tmpdir(), `${name}-`)));
+  onTestFinished(() => {
+    for (const folder of folders) rmSync(folder, { recursive: true });
+  });
+  for (const folder of folders) writeFileSync(join(folder, "xauth"), "", { mode: 0o700 });
+  const volume = (path: string | Buffer) => ({ id: String(path), maySilence: true });
+  const threads = new ThreadShares({
+    threads: 16,
+    answerMs: 100,
+    volumes: { of: volume },
+    examine: (path) => (path === folders[0] ? new Promise(() => undefined) : Promise.resolve()),
+  });
+  expect(await findXauthThatAnswers(folders, threads)).toBe(join(folders[1]!, "xauth"));
+  await expect(findXauthThatAnswers(folders.slice(0, 1), threads)).rejects.toThrow("no xauth on a file system");
 });

@@ -6,6 +6,7 @@ import { accessSync, constants } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Logger } from "wg-userspace/base/ports";
+import type { ThreadShares } from "../../host/thread-shares.ts";
 import { type Argument, startOnPipes } from "../../os/spawn.ts";
 import { type ChannelOpener, joinStreams } from "./forwarding.ts";
 
@@ -35,18 +36,34 @@ export function parseX11Request(data: unknown): X11Request | undefined {
   return { single: single === true, protocol, cookie: hex, screen };
 }
 
-/** Path of xauth; undefined when it is not installed, so that no program could authenticate. */
-export function findXauth(path: string | undefined): string | undefined {
-  for (const folder of (path ?? "").split(":").filter((name) => name.startsWith("/"))) {
-    const file = join(folder, "xauth");
-    try {
-      accessSync(file, constants.X_OK);
-      return file;
-    } catch {
-      // not in this directory
-    }
+/** Path of xauth in one of these folders; undefined when it is not installed, so that no program could authenticate. */
+export function findXauth(folders: readonly string[]): string | undefined {
+  return folders.map((folder) => join(folder, "xauth")).find(isExecutable);
+}
+
+/** The folders of PATH. */
+export function programFolders(path: string | undefined): readonly string[] {
+  return (path ?? "").split(":").filter((name) => name.startsWith("/"));
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
   }
-  return undefined;
+}
+
+/** Like {@link findXauth}, in the folders whose file systems answer. Rejects when there is none. */
+export async function findXauthThatAnswers(
+  folders: readonly string[],
+  threads: Pick<ThreadShares, "silent">,
+): Promise<string> {
+  const silent = await threads.silent(folders);
+  const xauth = findXauth(folders.filter((folder) => !silent.has(folder)));
+  if (xauth === undefined) throw new Error("there is no xauth on a file system that answers");
+  return xauth;
 }
 
 export interface X11Options {
