@@ -96,7 +96,7 @@ class Walk {
         return length;
       }
       default:
-        return undefined; // a group, which none of our messages has and nobody sends
+        return undefined; // a group, which none of our messages has and no peer sends
     }
   }
 

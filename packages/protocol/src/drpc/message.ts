@@ -25,7 +25,7 @@ export function rpcPath(method: { readonly parent: { readonly typeName: string }
 
 /**
  * Returns the error instead of throwing it: a peer's bytes must not throw through a state machine. With the reason `overflow`, the
- * connection should end, because whoever sends such a message will send another.
+ * connection should end, because a peer that sends such a message will send another.
  */
 export function decode<D extends DescMessage>(schema: D, bytes: Uint8Array): MessageShape<D> | DrpcError {
   switch (costOf(schema, bytes, MAX_COST)) {
