@@ -3,7 +3,7 @@ import { type ClientRequest, request as httpRequest, type IncomingMessage, type 
 import { expectsContinue } from "../base/expect-continue.ts";
 import type { Relation } from "./cross-origin.ts";
 import type { AppDecision } from "./decision.ts";
-import { headersToClient, headersToProgram, type VisitorIdentity } from "./headers.ts";
+import { headersToClient, headersToProgram, type ReturnedAnswer, type VisitorIdentity } from "./headers.ts";
 import { isHostRefusal } from "./host-refusal.ts";
 import { InterimAnswers } from "./interim-answers.ts";
 import { withoutOwnParameters } from "./names.ts";
@@ -64,13 +64,12 @@ export function requestOptions(
   { decision, target, scheme, host, clientAddress, identity, onMainHost }: ExchangeFacts,
   webSocket: boolean,
 ): ProgramRequestOptions {
-  const { port, hostHeader } = decision.target;
   const headers = headersToProgram({
     rawHeaders: request.rawHeaders,
     host,
     scheme,
     clientAddress,
-    programHost: hostHeader === "localhost" ? `localhost:${port}` : undefined,
+    programOrigin: programOrigin(decision),
     webSocket,
     identity,
     onMainHost,
@@ -84,6 +83,23 @@ export function requestOptions(
     setHost: false,
     maxHeaderSize: MAX_HEAD_BYTES,
   };
+}
+
+/** The origin of a program that insists on `localhost`; undefined for any other. */
+function programOrigin({ target }: AppDecision): string | undefined {
+  return target.hostHeader === "localhost"
+    ? `${target.secure ? "https" : "http"}://localhost:${target.port}`
+    : undefined;
+}
+
+/** What the headers of a program's answer depend on. */
+export function returnedAnswer(
+  request: IncomingMessage,
+  { rawHeaders }: IncomingMessage,
+  { decision, scheme, host, relation, onMainHost }: ExchangeFacts,
+): ReturnedAnswer {
+  const { origin } = request.headers;
+  return { rawHeaders, scheme, host, programOrigin: programOrigin(decision), relation, origin, onMainHost };
 }
 
 function answerOf(
@@ -135,15 +151,9 @@ async function sendBack(
   request: IncomingMessage,
   response: ServerResponse,
   answer: IncomingMessage,
-  { scheme, relation, onMainHost }: ExchangeFacts,
+  facts: ExchangeFacts,
 ): Promise<void> {
-  const { headers, isEventStream } = headersToClient({
-    rawHeaders: answer.rawHeaders,
-    scheme,
-    relation,
-    origin: request.headers.origin,
-    onMainHost,
-  });
+  const { headers, isEventStream } = headersToClient(returnedAnswer(request, answer, facts));
   if (isEventStream) request.setTimeout(0);
   if (await isHostRefusal(answer)) headers.push(["Coder-Hint", "host_header"]);
   response.writeHead(answer.statusCode ?? 502, answer.statusMessage ?? "", headers.flat());

@@ -3,7 +3,7 @@ import { foreignCookies, headersToClient, headersToProgram, hostOnlyCookie } fro
 import { withoutOwnParameters } from "./names.ts";
 
 const TOKEN = `${"a".repeat(10)}-${"b".repeat(22)}`;
-const toProgram = (rawHeaders: string[], more: { programHost?: string; webSocket?: boolean } = {}) =>
+const toProgram = (rawHeaders: string[], more: { programOrigin?: string; webSocket?: boolean } = {}) =>
   headersToProgram({
     rawHeaders,
     host: "a.apps.example.com:8443",
@@ -114,17 +114,42 @@ test("security S14: hop-by-hop headers end here, and those that Connection names
   expect(toProgram(["Transfer-Encoding", "chunked"])).toEqual([...OURS, ["Transfer-Encoding", "chunked"]]);
 });
 
-test("a program that insists on localhost gets it as Host and as the Origin of its own pages", () => {
-  const raw = ["Origin", "https://a.apps.example.com:8443", "Referer", "https://a.apps.example.com:8443/x"];
-  const headers = toProgram(raw, { programHost: "localhost:5173" });
-  expect(headers.slice(0, 2)).toEqual([
+test("a program that insists on localhost gets it as Host, and as the origin of its own pages in Origin and Referer", () => {
+  const origin = "https://a.apps.example.com:8443";
+  const headersOf = (own: string, raw: string[]) => toProgram(raw, { programOrigin: own }).slice(0, 1 + raw.length / 2);
+  expect(headersOf("http://localhost:5173", ["Origin", origin, "Referer", `${origin}/x?y=${origin}`])).toEqual([
     ["Host", "localhost:5173"],
     ["Origin", "http://localhost:5173"],
+    ["Referer", `http://localhost:5173/x?y=${origin}`],
   ]);
-  expect(toProgram(["Origin", "https://b.apps.example.com"], { programHost: "localhost:5173" })[1]).toEqual([
-    "Origin",
-    "https://b.apps.example.com",
+  expect(headersOf("https://localhost:5173", ["Origin", origin, "Referer", origin])).toEqual([
+    ["Host", "localhost:5173"],
+    ["Origin", "https://localhost:5173"],
+    ["Referer", "https://localhost:5173"],
   ]);
+  const names = toProgram([], { programOrigin: "http://localhost:5173" }).map(([name]) => name);
+  expect(names).toEqual(["Host", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Port"]);
+  for (const other of ["https://b.apps.example.com", `${origin}0`, `${origin}.evil.example`, "null", `x${origin}`])
+    expect(headersOf("http://localhost:5173", ["Origin", other, "Referer", `${other}/x`]).slice(1)).toEqual([
+      ["Origin", other],
+      ["Referer", `${other}/x`],
+    ]);
+});
+
+test.each([
+  ["http://localhost:5173/next?a=1", "https://a.apps.example.com:8443/next?a=1"],
+  ["HTTPS://LOCALHOST:5173", "https://a.apps.example.com:8443"],
+  ["/next", "/next"],
+  ["next", "next"],
+  ["http://localhost:5174/next", "http://localhost:5174/next"],
+  ["http://localhost:51731/next", "http://localhost:51731/next"],
+  ["http://localhost:5173@evil.example/", "http://localhost:5173@evil.example/"],
+  ["//localhost:5173/next", "//localhost:5173/next"],
+  ["https://example.com/?to=http://localhost:5173/", "https://example.com/?to=http://localhost:5173/"],
+])("a program that insists on localhost and redirects to %s redirects the browser to %s", (location, expected) => {
+  const [host, rawHeaders] = ["a.apps.example.com:8443", ["Location", location]];
+  expect(toClient(rawHeaders, { host, programOrigin: "http://localhost:5173" })).toEqual([["Location", expected]]);
+  expect(toClient(rawHeaders, { host })).toEqual([["Location", location]]);
 });
 
 test("a WebSocket keeps its headers in the spelling of the RFC", () => {

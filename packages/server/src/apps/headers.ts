@@ -56,8 +56,8 @@ export interface ForwardedRequest {
   readonly host: string;
   readonly scheme: "http" | "https";
   readonly clientAddress: string;
-  /** The `Host` that the program receives; if absent, the client's. */
-  readonly programHost?: string | undefined;
+  /** The origin that the program is told it has, and its `Host` with it; if absent, the client's `Host` stays. */
+  readonly programOrigin?: string | undefined;
   readonly webSocket: boolean;
   /** The visitor's identity, if the program is to receive it. */
   readonly identity?: VisitorIdentity | undefined;
@@ -72,9 +72,9 @@ export interface VisitorIdentity {
 }
 
 export function headersToProgram(request: ForwardedRequest): Header[] {
-  const { scheme, host, programHost } = request;
+  const { scheme, host, programOrigin } = request;
   const named = connectionNames(request.rawHeaders);
-  const headers: Header[] = [["Host", programHost ?? host]];
+  const headers: Header[] = [["Host", programOrigin === undefined ? host : authorityOf(programOrigin)]];
   let chunked = false;
   for (const [name, value] of pairs(request.rawHeaders)) {
     const lower = name.toLowerCase();
@@ -84,19 +84,18 @@ export function headersToProgram(request: ForwardedRequest): Header[] {
     if (lower === "cookie") {
       const kept = foreignCookies(value, request.onMainHost);
       if (kept !== "") headers.push([name, kept]);
-    } else if (lower === "origin" && programHost !== undefined && value === `${scheme}://${host}`) {
-      headers.push([name, `http://${programHost}`]);
+    } else if (programOrigin !== undefined && (lower === "origin" || lower === "referer")) {
+      // Programs compare both with their Host.
+      headers.push([name, moved(value, `${scheme}://${host}`, programOrigin)]);
     } else {
       headers.push([SPELLING.get(lower) ?? name, value]);
     }
   }
   const port = /:(\d+)$/.exec(host)?.[1] ?? (scheme === "https" ? "443" : "80");
-  headers.push(
-    ["X-Forwarded-For", request.clientAddress],
-    ["X-Forwarded-Host", host],
-    ["X-Forwarded-Proto", scheme],
-    ["X-Forwarded-Port", port],
-  );
+  headers.push(["X-Forwarded-For", request.clientAddress]);
+  // A program that prefers this name to its Host would compare it with the Origin, which says localhost.
+  if (programOrigin === undefined) headers.push(["X-Forwarded-Host", host]);
+  headers.push(["X-Forwarded-Proto", scheme], ["X-Forwarded-Port", port]);
   if (request.identity !== undefined) {
     headers.push(
       ["X-Coder-Username", visibleAscii(request.identity.username)],
@@ -122,6 +121,17 @@ function isWithheld(canonical: string): boolean {
   return HOP_BY_HOP.has(canonical) || NOT_FORWARDED.has(canonical) || /^(?:proxy|x-forwarded|x-coder)-/.test(canonical);
 }
 
+/** Host and port of an address. */
+function authorityOf(address: string): string {
+  return /^https?:\/\/([^/?#]*)/i.exec(address)?.[1] ?? "";
+}
+
+/** The address at the other origin; any address that is not at `from` stays as it is. */
+function moved(address: string, from: string, to: string): string {
+  const rest = address.slice(from.length);
+  return address.startsWith(from) && /^(?:[/?#]|$)/.test(rest) ? to + rest : address;
+}
+
 export interface ReturnedAnswer {
   readonly rawHeaders: readonly string[];
   readonly scheme: "http" | "https";
@@ -129,6 +139,10 @@ export interface ReturnedAnswer {
   /** The origin of the page, if a page sent the request. */
   readonly origin: string | undefined;
   readonly onMainHost?: boolean;
+  /** As in the request. */
+  readonly programOrigin?: string | undefined;
+  /** The `Host` that the client sent. */
+  readonly host?: string;
 }
 
 export interface ReturnedHead {
@@ -154,6 +168,10 @@ export function headersToClient(answer: ReturnedAnswer): ReturnedHead {
       if (kept !== undefined) headers.push([name, kept]);
       continue;
     }
+    if (lower === "location") {
+      headers.push([name, publicLocation(value, answer)]);
+      continue;
+    }
     if (lower === "content-type" && /^text\/event-stream\b/i.test(value)) isEventStream = true;
     if (lower === "vary" && /(?:^|,)[ \t]*(?:origin|\*)[ \t]*(?:,|$)/i.test(value)) vary = true;
     present.add(lower);
@@ -170,6 +188,16 @@ export function headersToClient(answer: ReturnedAnswer): ReturnedHead {
     if (!present.has("cache-control")) headers.push(["Cache-Control", "no-cache"]);
   }
   return { headers, isEventStream };
+}
+
+/** A program that makes an address of its `Host` names one that only the workspace can reach. */
+function publicLocation(location: string, { programOrigin, host, scheme }: ReturnedAnswer): string {
+  if (programOrigin === undefined || host === undefined) return location;
+  const authority = authorityOf(location);
+  // Its scheme may be that of X-Forwarded-Proto.
+  return authority.toLowerCase() === authorityOf(programOrigin)
+    ? `${scheme}://${host}${location.slice(location.indexOf("//") + 2 + authority.length)}`
+    : location;
 }
 
 /** Percent-encodes every character that is not visible ASCII, because a header value cannot hold it. */

@@ -4,7 +4,7 @@ import { request as httpRequest, type IncomingMessage, STATUS_CODES } from "node
 import type { Duplex } from "node:stream";
 import { drainInto } from "wg-userspace/io/sockets/drain-into";
 import { sendLastAnswer } from "../base/last-answer.ts";
-import { type ExchangeFacts, requestOptions } from "./exchange.ts";
+import { type ExchangeFacts, requestOptions, returnedAnswer } from "./exchange.ts";
 import { type Header, headersToClient } from "./headers.ts";
 import { connectProgram, type DialApp, type ProgramPools } from "./program-pool.ts";
 
@@ -47,13 +47,7 @@ export async function passWebSocket(
   });
   const { answer, early } = reply;
   outgoing.on("error", () => stream.destroy());
-  const { headers } = headersToClient({
-    rawHeaders: answer.rawHeaders,
-    scheme: facts.scheme,
-    relation: facts.relation,
-    origin: request.headers.origin,
-    onMainHost: facts.onMainHost,
-  });
+  const { headers } = headersToClient(returnedAnswer(request, answer, facts));
   if (early === undefined) return await refuse(socket, answer, headers, stream);
   clearTimeout(late);
   if (!isGenuine(request, answer)) {

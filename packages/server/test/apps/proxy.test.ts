@@ -157,21 +157,26 @@ test("several cookies of a program stay several, and stay with its host", async 
 
 test("a program receives localhost as Host only if its share says so", async () => {
   await using apps = await startApps();
-  await apps.program(5173, (request, response) => response.end(`${request.headers.host} ${request.headers.origin}`));
+  await apps.program(5173, ({ headers }, response) => {
+    response.writeHead(302, { Location: `http://${headers.host}/next?a=1` });
+    response.end([headers.host, headers.origin, headers.referer, headers["x-forwarded-host"]].join(" "));
+  });
   const { token } = apps.ada;
-  const own = { Origin: `http://${apps.host(5173)}` };
-  expect((await apps.send(apps.host(5173), "/", { token, headers: own })).text).toBe(
-    `${apps.host(5173)} ${own.Origin}`,
-  );
+  const origin = `http://${apps.host(5173)}`;
+  const own = { Origin: origin, Referer: `${origin}/page` };
+  const ask = () => apps.send(apps.host(5173), "/", { token, headers: own });
+  const known = await ask();
+  expect(known.text).toBe(`${apps.host(5173)} ${origin} ${origin}/page ${apps.host(5173)}`);
+  expect(known.headers.location).toBe(`${origin}/next?a=1`);
   await apps.send(`127.0.0.1:${apps.test.port}`, `/api/v2/workspaces/${apps.workspaceId}/port-share`, {
     method: "POST",
     token,
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ agent_name: "main", port: 5173, share_level: "authenticated", host_header: "localhost" }),
   });
-  expect((await apps.send(apps.host(5173), "/", { token, headers: own })).text).toBe(
-    "localhost:5173 http://localhost:5173",
-  );
+  const local = await ask();
+  expect(local.text).toBe("localhost:5173 http://localhost:5173 http://localhost:5173/page ");
+  expect(local.headers.location).toBe(`${origin}/next?a=1`);
 });
 
 test("the reason why a program does not answer is given in words, and to its owner with the next step", async () => {
