@@ -50,6 +50,7 @@ export async function exchange(
   } catch (error) {
     // The program closed a kept connection while the request was in flight, so it has not seen the request.
     const repeatable = (request.method === "GET" || request.method === "HEAD") && !hasBody && outgoing.reusedSocket;
+    if (outgoing.reusedSocket) pools.endKept(facts.decision);
     if (!repeatable || response.destroyed) throw error;
     outgoing = begin();
     answer = await answerOf(outgoing, request, response, hasBody);

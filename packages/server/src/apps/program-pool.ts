@@ -2,7 +2,7 @@
 import { Agent, type AgentOptions, type ClientRequest, type RequestOptions } from "node:http";
 import type { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
-import type { AppDecision } from "./decision.ts";
+import type { AppDecision, AppTarget } from "./decision.ts";
 
 const MAX_IDLE = 6;
 const IDLE_MS = 60_000;
@@ -27,7 +27,7 @@ export class ProgramPools {
 
   /** The pool for the program of a decision. */
   of({ target }: AppDecision): Agent {
-    const key = `${target.agentId} ${target.port} ${target.secure ? "https" : "http"}`;
+    const key = keyOf(target);
     let pool = this.#pools.get(key);
     if (pool === undefined) {
       if (this.#pools.size >= MAX_POOLS)
@@ -38,10 +38,20 @@ export class ProgramPools {
     return pool;
   }
 
+  /** Ends the connections that are kept for later requests: a program that closed one has probably ended, and all with it. */
+  endKept({ target }: AppDecision): void {
+    for (const kept of Object.values(this.#pools.get(keyOf(target))?.freeSockets ?? {}))
+      for (const stream of kept ?? []) stream.destroy();
+  }
+
   close(): void {
     for (const pool of this.#pools.values()) pool.destroy();
     this.#pools.clear();
   }
+}
+
+function keyOf({ agentId, port, secure }: AppTarget): string {
+  return `${agentId} ${port} ${secure ? "https" : "http"}`;
 }
 
 /** Opens one connection to the program of a decision, with TLS if the target asks for it. Rejects after ten seconds. */

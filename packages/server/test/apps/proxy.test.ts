@@ -1,7 +1,7 @@
 /** Requests through the server to programs, both well-behaved and misbehaving. */
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { request as httpRequest, type IncomingMessage } from "node:http";
+import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import { connect, createServer as createNetServer, type Socket } from "node:net";
 import { expect, test } from "vitest";
 import { addWorkspace, send } from "../helpers.ts";
@@ -328,6 +328,24 @@ test("a kept connection that the program has closed meanwhile loses no request",
   expect((await apps.send(apps.host(8080), "/", { token })).text).toBe("ok");
   program.closeAllConnections();
   expect((await apps.send(apps.host(8080), "/", { token })).text).toBe("ok");
+});
+
+test("a program that has closed one kept connection has the request repeated on a new one, not on another kept one", async () => {
+  await using apps = await startApps();
+  const waiting: ServerResponse[] = [];
+  const used = new WeakSet<Socket>();
+  await apps.program(8080, ({ socket, url }, response) => {
+    // What happens to each kept connection of a program that is gone.
+    if (used.has(socket)) return void socket.destroy();
+    used.add(socket);
+    if (url !== "/together") return void response.end("new");
+    waiting.push(response);
+    if (waiting.length === 3) for (const one of waiting) one.end("kept");
+  });
+  const { token } = apps.ada;
+  const together = Array.from({ length: 3 }, () => apps.send(apps.host(8080), "/together", { token }));
+  expect((await Promise.all(together)).map(({ text }) => text)).toEqual(["kept", "kept", "kept"]);
+  expect((await apps.send(apps.host(8080), "/", { token })).text).toBe("new");
 });
 
 test("a kept connection that the program has ended is not used again", async () => {
