@@ -56,7 +56,7 @@ export interface ForwardedRequest {
   readonly host: string;
   readonly scheme: "http" | "https";
   readonly clientAddress: string;
-  /** The origin that the program is told it has, and its `Host` with it; if absent, the client's `Host` stays. */
+  /** The origin of the program in its own view, which gives its `Host` too; if absent, the client's `Host` stays. */
   readonly programOrigin?: string | undefined;
   readonly webSocket: boolean;
   /** The visitor's identity, if the program is to receive it. */

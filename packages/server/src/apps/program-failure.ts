@@ -5,6 +5,8 @@ import type { AppTarget } from "./decision.ts";
 import type { AppAnswer } from "./pages.ts";
 
 const REFUSED: ReadonlySet<string> = new Set(["ERR_CONNECTION_REFUSED", "ECONNREFUSED"]);
+/** The end of a program resets its open connections, and those that waited to be accepted. */
+const RESET = "ERR_CONNECTION_RESET";
 const UNREACHABLE: ReadonlySet<string> = new Set([
   "ERR_AGENT_UNREACHABLE",
   "ERR_TIMEOUT",
@@ -75,6 +77,14 @@ export function programFailure(error: unknown, { target, origin, path, forOwner 
       links: [...switched, retry],
     };
   }
+  if (code === RESET)
+    return {
+      status: 502,
+      title: "The Program Broke off the Connection",
+      text: "The program reset the connection before it answered; it may be ending or starting again.",
+      links: [retry, ...switched],
+      reloadSeconds: RELOAD_SECONDS,
+    };
   if (code === "ECONNRESET" && !target.secure)
     return {
       status: 502,
