@@ -58,7 +58,21 @@ describe("the packages' modules", () => {
   });
 });
 
+/** Files that listen to signals themselves, each with its reason. */
+const MAY_LISTEN_FOR_ABORTS: Readonly<Record<string, string>> = {
+  "wg-userspace/src/async/abort.ts": "the helper",
+  "protocol/src/drpc/async.ts": "takes signals of a type of its own",
+};
+
 describe("the sources", () => {
+  it("wait for aborts with one helper, except pages, whose files are loaded by a browser", () => {
+    const listens = modules
+      .filter(({ path }) => packageOf(path) !== "dashboard" && !isTestKit(path))
+      .map(({ path }) => path)
+      .filter((path) => /addEventListener\(\s*"abort"/.test(readFileSync(join(root, "packages", path), "utf8")));
+    expect(listens.toSorted()).toEqual(Object.keys(MAY_LISTEN_FOR_ABORTS).toSorted());
+  });
+
   it("add members without conditional spreads: types of options accept undefined, JSON leaves it out", () => {
     const files = globSync(["packages/*/{src,test,build}/**/*.{ts,tsx}", "scripts/**/*.{ts,mjs}"], { cwd: root })
       .map((file) => file.replaceAll("\\", "/"))

@@ -1,4 +1,5 @@
 /** One workspace's agent: the control session, the tunnel, and the services inside it. Owns all their lifetimes. */
+
 import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { TailnetNode } from "coder-client/node/tailnet-node";
@@ -7,6 +8,7 @@ import { agentAddresses, nodeIdOfUuid, uuidFromBytes } from "coder-protocol/addr
 import { safetyNumber } from "coder-protocol/agent-identity";
 import type { Manifest } from "coder-protocol/gen/agent_pb.js";
 import { derpMapFromProto } from "coder-protocol/tailnet/derp-map";
+import { aborted } from "wg-userspace/async/abort";
 import { monotonicNow } from "wg-userspace/io/host/clock";
 import type { AgentOptions } from "./agent-options.ts";
 import { AppDeclarations } from "./control/app-declarations.ts";
@@ -103,12 +105,8 @@ export class Agent {
     const stopControl = new AbortController();
     const running = this.#control.run(stopControl.signal);
     const declaring = this.#apps.run(stopControl.signal);
-    const stopped = new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      signal.addEventListener("abort", () => resolve(), { once: true });
-    });
     try {
-      await Promise.race([running, stopped]);
+      await Promise.race([running, aborted(signal)]);
       this.#options.logger.log("info", "shutting down");
       await this.#scripts.stop(async () => this.#services?.closeSessions(STOP_GRACE_MS));
       await this.#control.leave(STOP_GRACE_MS);

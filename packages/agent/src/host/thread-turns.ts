@@ -1,3 +1,5 @@
+import { abortable } from "wg-userspace/async/abort";
+
 /** What an operation of the thread pool counts towards. */
 export interface Claim {
   readonly client: string;
@@ -55,20 +57,12 @@ export class ThreadTurns {
   }
 
   #wait(claim: Claim, signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const abort = (): void => {
-        this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
-        reject(signal!.reason);
-      };
-      const waiter = {
-        claim,
-        start: () => {
-          signal?.removeEventListener("abort", abort);
-          resolve();
-        },
-      };
-      signal?.addEventListener("abort", abort, { once: true });
+    return abortable(signal, (start) => {
+      const waiter = { claim, start };
       this.#waiting.push(waiter);
+      return (isAborted) => {
+        if (isAborted) this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
+      };
     });
   }
 

@@ -1,6 +1,8 @@
 /** One script of the deployment as the leader of its own session: its output, its time limit, its end. */
+
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
+import { onAbort } from "wg-userspace/async/abort";
 import { resolveCommand, startDirectory } from "../host/command.ts";
 import { buildEnvironment } from "../host/environment.ts";
 import { type ThreadShares, threadShares } from "../host/thread-shares.ts";
@@ -67,14 +69,13 @@ export async function runScript(run: ScriptProcess): Promise<ScriptEnd> {
     how = why;
     ending = endGroup(-pid, run.killGraceMs ?? KILL_GRACE_MS);
   };
-  const onAbort = (): void => cut("stopped");
-  run.signal.addEventListener("abort", onAbort, { once: true });
+  const stopWatching = onAbort(run.signal, () => cut("stopped"));
   const timer = run.timeoutMs > 0 ? setTimeout(() => cut("timed out"), run.timeoutMs) : undefined;
   const outputs = [readAll(stdout, "stdout", run), readAll(stderr, "stderr", run)];
   const { code } = await exited;
   await ending;
   clearTimeout(timer);
-  run.signal.removeEventListener("abort", onAbort);
+  stopWatching();
   const pipesLeftOpen = await stillOpen(outputs, how === "exited" ? (run.pipesGraceMs ?? PIPES_GRACE_MS) : 0, run);
   stdout.destroy();
   stderr.destroy();
@@ -142,10 +143,9 @@ async function stillOpen(outputs: readonly Promise<void>[], graceMs: number, run
   const { promise: over, resolve } = Promise.withResolvers<true>();
   const giveUp = (): void => resolve(true);
   const timer = setTimeout(giveUp, graceMs);
-  run.signal.addEventListener("abort", giveUp, { once: true });
-  if (run.signal.aborted) giveUp();
+  const stopWatching = onAbort(run.signal, giveUp);
   const left = await Promise.race([Promise.all(outputs).then(() => false), over]);
   clearTimeout(timer);
-  run.signal.removeEventListener("abort", giveUp);
+  stopWatching();
   return left;
 }

@@ -11,6 +11,7 @@ import type { WorkspaceConnection } from "coder-client/connection/workspace-conn
 import type { Deployment } from "coder-client/rest/deployment";
 import { watchWorkspace } from "coder-client/rest/workspace-watch";
 import { chooseAgent, type WorkspaceRef } from "coder-client/rest/workspaces";
+import { abortable, onAbort } from "wg-userspace/async/abort";
 import type { Logger } from "wg-userspace/base/ports";
 import { UserError } from "../errors/user-error.ts";
 
@@ -96,24 +97,14 @@ export class LastingConnection implements AsyncDisposable {
   /** The connection; waits up to 30 s for one. Rejects with ERR_NO_WORKSPACE_CONNECTION or the reason of `failed`. */
   async connection(signal: AbortSignal): Promise<WorkspaceConnection> {
     if (this.#current !== undefined) return this.#current;
-    const limit = Promise.withResolvers<never>();
-    const late = setTimeout(
-      () =>
-        limit.reject(
-          new UserError(this.#stopped ? "The workspace is stopped" : "The workspace is not connected at present", {
-            code: "ERR_NO_WORKSPACE_CONNECTION",
-          }),
-        ),
-      DIAL_WAIT_MS,
-    );
-    const onAbort = (): void => limit.reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
-      return await Promise.race([this.#waiting.promise, limit.promise]);
-    } finally {
-      clearTimeout(late);
-      signal.removeEventListener("abort", onAbort);
-    }
+    return await abortable(signal, (resolve, reject) => {
+      const late = setTimeout(() => {
+        const state = this.#stopped ? "is stopped" : "is not connected at present";
+        reject(new UserError(`The workspace ${state}`, { code: "ERR_NO_WORKSPACE_CONNECTION" }));
+      }, DIAL_WAIT_MS);
+      this.#waiting.promise.then(resolve, reject);
+      return () => clearTimeout(late);
+    });
   }
 
   async close(): Promise<void> {
@@ -132,7 +123,7 @@ export class LastingConnection implements AsyncDisposable {
     this.#current = connection;
     this.#waiting.resolve(connection);
     const { accessSignal } = connection;
-    accessSignal.addEventListener("abort", () => this.#fail(accessSignal.reason), { once: true });
+    onAbort(accessSignal, () => this.#fail(accessSignal.reason));
     this.#stopLiveness = watchLiveness({
       target: {
         heardAgeMs: () => connection.pathReport().lastHeardAgeMs,

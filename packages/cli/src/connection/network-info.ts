@@ -3,9 +3,11 @@
  * config folder for `coder status`. They are written by rename, so no reader sees half a file. A failure to write is logged and
  * has no other effect.
  */
+
 import { chmodSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { DiscoPong, PathRef, PeerPathReport } from "coder-client/node/path-report";
+import { abortable } from "wg-userspace/async/abort";
 import type { Logger } from "wg-userspace/base/ports";
 import type { DerpMap } from "wg-userspace/derp/map";
 import type { NetReport } from "wg-userspace/netcheck/report";
@@ -118,18 +120,12 @@ async function writeNetworkInfo(options: ReportOptions, dir: string, signal: Abo
       if (signal.aborted) return;
       logger.log("debug", "network information not written", { error: String(error) });
     }
-    await new Promise<void>((resolve) => {
+    const next = abortable<void>(signal, (resolve) => {
       const timer = setTimeout(resolve, Math.max(0, intervalMs - (performance.now() - startedAt)));
       timer.unref();
-      signal.addEventListener(
-        "abort",
-        () => {
-          clearTimeout(timer);
-          resolve();
-        },
-        { once: true },
-      );
+      return () => clearTimeout(timer);
     });
+    await next.catch(() => undefined); // aborted: the loop ends
   }
 }
 

@@ -4,6 +4,7 @@ import type { WorkspaceConnection } from "coder-client/connection/workspace-conn
 import type { Deployment } from "coder-client/rest/deployment";
 import { watchWorkspace } from "coder-client/rest/workspace-watch";
 import type { WorkspaceRef } from "coder-client/rest/workspaces";
+import { onAbort } from "wg-userspace/async/abort";
 import type { Logger } from "wg-userspace/base/ports";
 import { EXIT, UserError } from "../errors/user-error.ts";
 
@@ -21,7 +22,7 @@ export function workspaceStopped(options: StopWatchOptions): Promise<Error> {
   const { deployment, workspace, signal, logger } = options;
   const { accessSignal } = options.connection;
   return new Promise((resolve) => {
-    accessSignal.addEventListener("abort", () => resolve(accessSignal.reason as Error), { once: true });
+    onAbort(accessSignal, () => resolve(accessSignal.reason as Error));
     watchWorkspace({
       deployment,
       workspaceId: workspace.id,

@@ -1,6 +1,7 @@
 /** The work of `coder cp`. */
 
 import { SSH_PORT } from "coder-protocol/tunnel-ports";
+import { onAbort } from "wg-userspace/async/abort";
 import type { ConnectRequest } from "../connection/connect.ts";
 import { connectSsh } from "../connection/ssh-client.ts";
 import { openWatched } from "../connection/watched-connection.ts";
@@ -42,7 +43,7 @@ export async function runCopy(options: CopyOptions, display: Display, cancel: Ab
     const stream = await connection.dial(SSH_PORT, { signal });
     // Pending work is completed and closed, but only for this long if nothing answers any more.
     const cut = (): void => void setTimeout(() => stream.destroy(), STOP_GRACE_MS).unref();
-    signal.addEventListener("abort", cut, { once: true });
+    onAbort(signal, cut);
     const client = await connectSsh(stream);
     const [here, there] = [new LocalFiles(), await RemoteFiles.open(client)];
     const startedAt = performance.now();

@@ -1,9 +1,11 @@
 /** Runs all forwards of `coder port-forward` over one lasting connection and reports what happens to them. */
+
 import type { Duplex } from "node:stream";
 import { formatDuration } from "coder-client/diagnosis/durations";
 import type { Deployment } from "coder-client/rest/deployment";
 import type { WorkspaceRef } from "coder-client/rest/workspaces";
 import { SSH_PORT } from "coder-protocol/tunnel-ports";
+import { orAborted } from "wg-userspace/async/abort";
 import { EngineError } from "wg-userspace/base/errors";
 import type { Logger } from "wg-userspace/base/ports";
 import { listeningPorts } from "../connection/agent-api.ts";
@@ -96,11 +98,7 @@ export class PortForwarding {
     }
     say("Ready!");
     if (auto) say("Ports that programs of the workspace open will appear here");
-    const aborted = new Promise<never>((_, reject) => {
-      if (signal.aborted) reject(signal.reason);
-      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-    });
-    await Promise.race([Promise.all(running), lasting.failed, aborted]);
+    await orAborted(Promise.race([Promise.all(running), lasting.failed]), signal);
   }
 
   /** Reports changes of the connection to the workspace. */

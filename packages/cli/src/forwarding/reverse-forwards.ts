@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
 import { Backoff, sleep } from "coder-client/base/backoff";
 import type { AcceptConnection, Client } from "ssh2";
+import { onAbort } from "wg-userspace/async/abort";
 import type { Logger } from "wg-userspace/base/ports";
 import type { SshLink } from "../connection/ssh-client.ts";
 import { UserError } from "../errors/user-error.ts";
@@ -105,8 +106,10 @@ export class ReverseForwards {
 /** Resolves when the connection ends, for whatever reason, or the signal aborts. */
 function closed(client: Client, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener("abort", () => resolve(), { once: true });
-    client.once("close", () => resolve());
+    const stopWatching = onAbort(signal, resolve);
+    client.once("close", () => {
+      stopWatching();
+      resolve();
+    });
   });
 }

@@ -2,8 +2,10 @@
  * The measurement behind `coder speedtest`: sends data over one connection to the agent's speed test, in one direction for a
  * while.
  */
+
 import { randomFillSync } from "node:crypto";
 import type { Duplex } from "node:stream";
+import { onAbort } from "wg-userspace/async/abort";
 import { lenderOf } from "wg-userspace/io/sockets/owned-buffers";
 import type { SpeedtestInterval, SpeedtestResult } from "../diagnosis/speedtest-text.ts";
 import { UserError } from "../errors/user-error.ts";
@@ -79,12 +81,10 @@ export async function runSpeedtest(run: SpeedtestRun): Promise<SpeedtestResult> 
     failure ??= error;
     stream.destroy();
   };
-  const aborted = (): void => fail(signal.reason as Error);
   stream.on("error", (error) => {
     failure ??= brokenOff(error);
   });
-  signal.addEventListener("abort", aborted);
-  if (signal.aborted) aborted();
+  const stopWatching = onAbort(signal, () => fail(signal.reason as Error));
   const slow = setTimeout(() => fail(tooSlow(durationMs)), durationMs * PATIENCE + ANSWER_TIMEOUT_MS);
   try {
     const direction = run.direction === "down" ? 0 : 1;
@@ -99,7 +99,7 @@ export async function runSpeedtest(run: SpeedtestRun): Promise<SpeedtestResult> 
     throw failure ?? error;
   } finally {
     clearTimeout(slow);
-    signal.removeEventListener("abort", aborted);
+    stopWatching();
     stream.destroy();
   }
 }

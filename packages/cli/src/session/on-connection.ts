@@ -3,6 +3,7 @@
 import type { ConnectedWorkspace } from "coder-client/connection/connect";
 import { SSH_PORT } from "coder-protocol/tunnel-ports";
 import type { Client } from "ssh2";
+import { abortable, onAbort } from "wg-userspace/async/abort";
 import { connectSsh } from "../connection/ssh-client.ts";
 import { UserError } from "../errors/user-error.ts";
 import type { Display } from "../ui/display.ts";
@@ -76,11 +77,12 @@ function needsSsh({ resume, forwardGpg: gpg, local, dynamic, remote }: SessionPl
 
 async function openSsh(plan: SessionPlan, { connection }: ConnectedWorkspace, signal: AbortSignal) {
   const stream = await connection.dial(SSH_PORT, { signal });
-  signal.addEventListener("abort", () => stream.destroy(), { once: true });
+  const stopWatching = onAbort(signal, () => stream.destroy());
   const client = await connectSsh(stream, plan.agentSocket);
   return {
     client,
     async [Symbol.asyncDispose]() {
+      stopWatching();
       client.end();
       stream.destroy();
     },
@@ -107,13 +109,13 @@ async function runShell(
 
 /** For `-N`: the forwards run until they are ended. */
 function untilClosed(client: Client, signal: AbortSignal, ending: () => Promise<void>): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  return abortable(signal, (_resolve, reject) => {
     client.once("close", () => {
       void ending().then(() =>
         reject(new UserError("Connection to the workspace was lost", { code: "ERR_CLOSED", exit: 255 })),
       );
     });
+    return undefined;
   });
 }
 

@@ -1,8 +1,10 @@
 /** `coder ssh --resume`: opens a new shell that the workspace keeps, or the one that was left last. */
+
 import { randomUUID } from "node:crypto";
 import type { ConnectedWorkspace } from "coder-client/connection/connect";
 import { formatDuration } from "coder-client/diagnosis/durations";
 import { TERMINAL_PORT } from "coder-protocol/tunnel-ports";
+import { onAbort } from "wg-userspace/async/abort";
 import type { SessionStreams } from "./on-connection.ts";
 import { SHELL_EXIT, showShell } from "./resumable-shell.ts";
 import { KEEP_MS, ResumeStore } from "./resume-store.ts";
@@ -32,8 +34,9 @@ export async function resumeShell(
   try {
     store.touch(id);
     const stream = await connection.dial(TERMINAL_PORT, { signal });
-    signal.addEventListener("abort", () => stream.destroy(), { once: true });
+    const stopWatching = onAbort(signal, () => stream.destroy());
     const outcome = await showShell({ ...streams, stream, id, keepMs: KEEP_MS, command: command ?? "" });
+    stopWatching();
     if (outcome === "ended") store.remove(id);
     else store.touch(id);
     if (outcome !== "ended" && !signal.aborted) {

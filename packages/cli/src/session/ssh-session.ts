@@ -1,5 +1,6 @@
 import { terminalModes } from "coder-agent/os/terminal-device";
 import type { Client, ClientChannel, PseudoTtyOptions, X11Options } from "ssh2";
+import { onAbort } from "wg-userspace/async/abort";
 import { ownedPipe } from "wg-userspace/io/sockets/owned-pipe";
 import { EXIT, UserError } from "../errors/user-error.ts";
 import { flushed, type LocalTerminal, readTerminal, type WindowSize, windowSize } from "./terminal-input.ts";
@@ -76,6 +77,7 @@ function attach(client: Client, channel: ClientChannel, options: SshSessionOptio
     let killed = false;
     let left = false;
     let finished = false;
+    let stopWatching: (() => void) | undefined;
     const resize = ({ rows, columns, height, width }: WindowSize): void =>
       channel.setWindow(rows, columns, height, width);
     const stopReading = readTerminal({
@@ -96,7 +98,7 @@ function attach(client: Client, channel: ClientChannel, options: SshSessionOptio
     const finish = (exit: number): void => {
       if (finished) return;
       finished = true;
-      options.signal.removeEventListener("abort", hangUp);
+      stopWatching?.();
       stopReading();
       if (left) stderr.write("\r\nConnection to the workspace closed by ~.\r\n");
       resolve({ code: exit, orderly: left || (code !== undefined && !killed) });
@@ -106,8 +108,7 @@ function attach(client: Client, channel: ClientChannel, options: SshSessionOptio
       channel.close();
       finish(EXIT.connectionLost);
     };
-    options.signal.addEventListener("abort", hangUp, { once: true });
-    if (options.signal.aborted) hangUp();
+    stopWatching = onAbort(options.signal, hangUp);
     options.onRedrawable?.(() => {
       // A program is notified only when the size changes.
       const size = windowSize(stdout);

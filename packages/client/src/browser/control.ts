@@ -1,7 +1,9 @@
 /** The control connection of a page: WebSocket → yamux → dRPC, redialled until it is no longer needed. */
+
 import { createRpcSession } from "coder-protocol/drpc/async";
 import { TAILNET_API_VERSION } from "coder-protocol/version";
 import { DIALLER_PINGS, YamuxSession } from "coder-protocol/yamux/session";
+import { onAbort } from "wg-userspace/async/abort";
 import { silentLogger } from "wg-userspace/base/ports";
 import { TailnetSession } from "../control/tailnet-session.ts";
 import type { CoordinatedNode } from "../node/coordinated-node.ts";
@@ -87,11 +89,11 @@ async function coordinateOnce(
     logger: silentLogger,
   });
   const leave = (): void => void session.leave().finally(() => ended(signal.reason));
-  signal.addEventListener("abort", leave, { once: true });
+  const stopWatching = onAbort(signal, leave);
   try {
     await Promise.race([session.run(), closed]);
   } finally {
-    signal.removeEventListener("abort", leave);
+    stopWatching();
     clearTimeout(timer);
     yamux.onOutput = undefined;
     pipe.close();

@@ -1,4 +1,5 @@
 /** A connection of the engine as a pair of web streams, with back-pressure both ways. */
+import { onAbort } from "wg-userspace/async/abort";
 import type { EngineError } from "wg-userspace/base/errors";
 import type { TcpConnection } from "wg-userspace/netstack/stack";
 import type { DuplexStream } from "../connection/tunnel-fetch.ts";
@@ -63,10 +64,10 @@ export function openStream(connection: TcpConnection, wake: () => void, signal?:
     abort();
     reject(signal?.reason);
   };
-  signal?.addEventListener("abort", aborted, { once: true });
+  const stopWatching = signal && onAbort(signal, aborted);
   connection.handler = {
     onConnected: () => {
-      signal?.removeEventListener("abort", aborted);
+      stopWatching?.();
       resolve({ readable, writable, abort });
     },
     onReadable: advance,

@@ -1,4 +1,5 @@
 /** A browser WebSocket as a pipe of bytes. */
+import { onAbort } from "wg-userspace/async/abort";
 import { EngineError } from "wg-userspace/base/errors";
 
 const OPEN_TIMEOUT_MS = 15_000;
@@ -33,7 +34,7 @@ export function openPipe(
   return new Promise((resolve, reject) => {
     const settle = (): void => {
       clearTimeout(late);
-      signal.removeEventListener("abort", aborted);
+      stopWatching();
       socket.onopen = socket.onerror = socket.onclose = null;
     };
     const fail = (error: unknown): void => {
@@ -47,9 +48,8 @@ export function openPipe(
           retryable: true,
         }),
       );
-    const aborted = (): void => fail(signal.reason);
     const late = setTimeout(refused, OPEN_TIMEOUT_MS);
-    signal.addEventListener("abort", aborted);
+    const stopWatching = onAbort(signal, () => fail(signal.reason));
     socket.onerror = socket.onclose = refused;
     socket.onopen = () => {
       settle();

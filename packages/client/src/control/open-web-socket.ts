@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { onAbort } from "wg-userspace/async/abort";
 import { toEngineError } from "wg-userspace/io/host/node-errors";
 import WebSocket from "ws";
 import { type HttpAnswer, isDeployments, strippedUpgrade } from "../rest/answerer.ts";
@@ -84,7 +85,6 @@ function opened(
       resolve();
     };
     const onError = (error: Error): void => fail(toEngineError(error, `cannot open ${what} to ${url.host}`));
-    const onAbort = (): void => fail(signal.reason);
     const onRefused = (_request: unknown, response: IncomingMessage): void => {
       readRefusal(response).then(
         (body) => {
@@ -99,12 +99,12 @@ function opened(
       socket.off("open", onOpen);
       socket.off("error", onError);
       socket.off("unexpected-response", onRefused);
-      signal.removeEventListener("abort", onAbort);
+      stopWatching();
     };
     socket.on("open", onOpen);
     socket.on("error", onError);
     socket.on("unexpected-response", onRefused);
-    signal.addEventListener("abort", onAbort);
+    const stopWatching = onAbort(signal, () => fail(signal.reason));
   });
 }
 

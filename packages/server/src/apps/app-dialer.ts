@@ -1,5 +1,7 @@
 /** The server's own connections to the programs of workspaces. They are opened only for an {@link AppDecision}. */
+
 import type { Duplex } from "node:stream";
+import { orAborted } from "wg-userspace/async/abort";
 import type { TcpOptions } from "wg-userspace/netstack/tcp/options";
 import type { TunnelRequest } from "../tunnels/agent-tunnels.ts";
 import type { DialApp } from "./program-pool.ts";
@@ -54,13 +56,9 @@ export function appDialer(tunnels: AppTunnels, token: string): DialApp {
 
 /** @param giveBack Releases a result that arrives after the abort. */
 function unlessAborted<T>(work: Promise<T>, signal: AbortSignal, giveBack: (late: T) => void): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => {
-      reject(signal.reason);
-      work.then(giveBack, () => undefined); // a failure after the abort has no receiver
-    };
-    if (signal.aborted) return abort();
-    signal.addEventListener("abort", abort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  const result = orAborted(work, signal);
+  result.catch(() => {
+    if (signal.aborted) work.then(giveBack, () => undefined); // a failure after the abort has no receiver
   });
+  return result;
 }

@@ -1,7 +1,9 @@
 /** Connections to the programs of workspaces. They are kept for the next request and never shared between two programs. */
+
 import { Agent, type AgentOptions, type ClientRequest, type RequestOptions } from "node:http";
 import type { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
+import { once } from "wg-userspace/async/abort";
 import type { AppDecision, AppTarget } from "./decision.ts";
 
 const MAX_IDLE = 6;
@@ -67,20 +69,14 @@ export async function connectProgram(dial: DialApp, decision: AppDecision): Prom
     ALPNProtocols: ["http/1.1"],
   });
   secure.once("close", () => stream.destroy());
-  return await new Promise((resolve, reject) => {
-    const fail = (error: unknown): void => {
-      stream.destroy();
-      reject(error);
-    };
-    const late = (): void => fail(signal.reason);
-    signal.addEventListener("abort", late, { once: true });
-    secure.once("error", fail);
-    secure.once("secureConnect", () => {
-      signal.removeEventListener("abort", late);
-      secure.removeListener("error", fail);
-      resolve(secure);
-    });
-  });
+  try {
+    await once(secure, "secureConnect", signal);
+    return secure;
+  } catch (error) {
+    secure.on("error", () => undefined); // ended here, and reported already
+    stream.destroy();
+    throw error;
+  }
 }
 
 class ProgramPool extends Agent {

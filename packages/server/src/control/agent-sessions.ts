@@ -2,9 +2,11 @@
  * The control connections of agents: which agent each belongs to, which one stays when several agents have one token, and their
  * heartbeats.
  */
+
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { MISSING_AGENT_VERSION } from "coder-protocol/version";
+import { onAbort } from "wg-userspace/async/abort";
 import type { DerpMap } from "wg-userspace/derp/map";
 import { endsAgentSession } from "../auth/access-events.ts";
 import type { AuthenticatedAgent, Authenticator } from "../auth/authenticator.ts";
@@ -100,7 +102,7 @@ export class AgentSessions {
     const heartbeat = setInterval(() => {
       this.#arrivals.answers(begun).catch((error: unknown) => log.error({ err: error }, "heartbeat not stored"));
     }, PING_INTERVAL_MS);
-    open.over.addEventListener("abort", () => clearInterval(heartbeat), { once: true });
+    onAbort(open.over, () => clearInterval(heartbeat));
   }
 
   #serve(request: IncomingMessage, socket: Duplex, head: Buffer, session: AgentSession): OpenSocket | undefined {

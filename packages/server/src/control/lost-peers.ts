@@ -3,9 +3,11 @@
  * they belonged to another server that is gone. Their partners state them; from then on the end of their rights is reported like
  * that of any lost peer.
  */
+
 import { uuidFromBytes } from "coder-protocol/addresses";
 import type { CoordinateRequest_LostPeer } from "coder-protocol/gen/tailnet_pb.js";
 import { MAX_LOST_PEERS } from "coder-protocol/tailnet/node";
+import { onAbort } from "wg-userspace/async/abort";
 import { endsAccess } from "../auth/access-events.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { WallClock } from "../base/clock.ts";
@@ -78,7 +80,7 @@ export class LostPeers {
    */
   statements(partner: string, over: AbortSignal): (lost: readonly CoordinateRequest_LostPeer[]) => void {
     const stream: Stream = { partner, over, waiting: new Map(), running: new Map(), peers: 0 };
-    over.addEventListener("abort", () => this.#ready.delete(stream), { once: true });
+    onAbort(over, () => this.#ready.delete(stream));
     return (lost) => {
       if (!over.aborted) this.#stated(stream, lost);
     };

@@ -4,7 +4,7 @@ import { openWebSocket } from "coder-client/control/open-web-socket";
 import { SilenceAlarm } from "coder-client/control/silence-alarm";
 import type { Deployment } from "coder-client/rest/deployment";
 import { PROXY_RELAY_KEYS_PATH, relayKeysMessage } from "coder-protocol/rest/workspace-proxies";
-import { sleep } from "wg-userspace/async/abort";
+import { onAbort, sleep } from "wg-userspace/async/abort";
 import type { Instant } from "wg-userspace/base/instant";
 import type { WebSocket } from "ws";
 import { parsedJson } from "../base/parsed-json.ts";
@@ -125,13 +125,12 @@ export class RelayKeyStream {
       });
       socket.on("close", (code, reason) => {
         clearTimeout(timer);
-        signal.removeEventListener("abort", stop);
+        stopWatching();
         const shown = broken ?? (failure === undefined ? `the primary closed it (${code})` : "the connection broke");
         const detail = failure ?? reason.toString();
         resolve({ shown, why: detail === "" ? shown : `${shown}: ${detail}` });
       });
-      signal.addEventListener("abort", stop);
-      if (signal.aborted) stop();
+      const stopWatching = onAbort(signal, stop);
       listen();
       socket.resume();
     });

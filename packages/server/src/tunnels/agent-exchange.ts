@@ -2,9 +2,11 @@
  * One HTTP exchange with an agent's API (port 4 of its tunnel), with the credentials of the requesting user. The connection to
  * this agent and port is opened before the request, and no other is opened, so an agent's answer cannot lead anywhere else.
  */
+
 import { Agent } from "node:http";
 import type { Duplex } from "node:stream";
 import { HTTP_API_PORT } from "coder-protocol/tunnel-ports";
+import { orAborted } from "wg-userspace/async/abort";
 import type { Tunnel, TunnelRequest } from "./agent-tunnels.ts";
 
 /** Includes the time to open a tunnel if there is none. */
@@ -28,7 +30,7 @@ export async function exchangeWithAgent<Result>(
 ): Promise<Result> {
   const acquiring = tunnels.acquire(request);
   const limit = AbortSignal.timeout(TUNNEL_TIMEOUT_MS);
-  const tunnel = await Promise.race([acquiring, aborted(limit)]).catch((error: unknown) => {
+  const tunnel = await orAborted(acquiring, limit).catch((error: unknown) => {
     // A tunnel that arrives too late serves the next request, because a released tunnel is kept for a while.
     acquiring.then((late) => late.release()).catch(() => undefined); // its failure is either the one thrown here, or too late to matter
     throw error;
@@ -68,10 +70,4 @@ class OneStream extends Agent {
     if (stream === undefined) throw new Error("no second connection is made to an agent");
     return stream;
   }
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
 }

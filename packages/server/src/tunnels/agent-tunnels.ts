@@ -6,7 +6,7 @@
 
 import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
 import type { Deployment } from "coder-client/rest/deployment";
-import { orAborted } from "wg-userspace/async/abort";
+import { onAbort, orAborted } from "wg-userspace/async/abort";
 import { DomainError } from "../base/domain-error.ts";
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 20_000;
@@ -131,9 +131,7 @@ export class AgentTunnels {
 
   /** Removes a tunnel whose right has ended, so that the next request does not get it. */
   #endWithAccess(key: string, entry: Entry, { accessSignal }: WorkspaceConnection): void {
-    const end = (): void => this.#end(key, entry);
-    if (accessSignal.aborted) end();
-    else accessSignal.addEventListener("abort", end, { once: true });
+    onAbort(accessSignal, () => this.#end(key, entry));
   }
 
   #release(key: string, entry: Entry): void {

@@ -2,12 +2,14 @@
  * WebSockets of admitted browser terminals: each is bridged through a tunnel to the reconnecting terminal of the agent (port 2 of
  * its tunnel), until either side or the right to it ends.
  */
+
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { PathRef } from "coder-client/node/path-report";
 import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
 import type { TerminalEvent } from "coder-protocol/terminal/events";
 import { TERMINAL_PORT } from "coder-protocol/tunnel-ports";
+import { onAbort } from "wg-userspace/async/abort";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { Logger } from "../../base/log.ts";
 import type { OpenStreams } from "../../base/open-streams.ts";
@@ -123,7 +125,7 @@ export class TerminalSockets {
     const framed = admitted.query.control && (await agentHttp.capabilities(connection)).terminal_framing >= 1;
     if (!isOpen()) return () => undefined;
     const stream = await connection.dial(TERMINAL_PORT, { userTimeoutMs: AGENT_TIMEOUT_MS });
-    over.addEventListener("abort", () => stream.destroy(), { once: true });
+    onAbort(over, () => stream.destroy());
     const bridge = new TerminalBridge(webSocket, stream, {
       query: admitted.query,
       user: admitted.user,
