@@ -30,7 +30,7 @@ const PROGRAM = programFile(
   platformOfNode(process.platform, process.arch) ?? { system: "linux", architecture: "amd64" },
 );
 const TOKEN = "0f0e0d0c-1111-4222-8333-944455556666";
-const SEEN = "$CODER_AGENT_URL $CODER_AGENT_TOKEN ${CODER_CA_FILE:-$SSL_CERT_FILE}";
+const SEEN = `$CODER_AGENT_URL $CODER_AGENT_TOKEN \${CODER_CA_FILE:-$SSL_CERT_FILE}`;
 const coder = (version: string) => `#!/bin/sh
 case "$1" in
   version) echo "Coder ${version} (a script)" ;;
