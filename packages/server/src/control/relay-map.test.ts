@@ -253,7 +253,8 @@ describe("RelayMaps", () => {
       title: 'The relay map "http://127.0.0.1:1/" cannot be used',
       why: expect.stringMatching(/connection refused/),
     });
-    await opened.maps.refresh(); // fails now, and the old map stays
+    answer = (_request, response) => response.writeHead(503).end();
+    await opened.maps.refresh(); // fails, and the old map stays
     expect(opened.maps.current().regions.get(1)?.regionCode).toBe("nyc");
   }, 30_000);
 });
